@@ -1,0 +1,57 @@
+# Each target does its own set-up. Needs Python 3.11 to 3.13; the environment lives in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WEB_PORT ?= 8080
+MQTT_PORT ?= 1883
+SPEED ?= 1
+DATA ?= ../shared/data
+
+.PHONY: help demo smoke test check format bench train system clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: $(VENV)/.demo  ## watch a device warn before it fails (Ctrl-C ends it)
+	@exec $(BIN)/virtual-devices demo --web-port $(WEB_PORT) --mqtt-port $(MQTT_PORT) --speed $(SPEED)
+
+smoke: $(VENV)/.demo  ## the same without a person; the last line is JSON
+	@exec $(BIN)/virtual-devices smoke
+
+test: check system  ## checks and all tests
+	$(BIN)/pytest
+
+check: $(VENV)/.dev  ## format, lint, types, architecture
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## put the code into shape
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.dev  ## cost of the parts, as ratios to a peer in the same run
+	$(BIN)/python -m tests.bench
+
+train: $(VENV)/.train  ## train the network anew from DATA
+	$(BIN)/python -m models train --data $(DATA) --out models/artifacts
+
+system: $(VENV)/.dev  ## Debian packages the tests use (broker, browser), where we may install them
+	@deploy/install-test-packages
+
+$(VENV)/.demo: pyproject.toml
+	@deploy/make-venv "$(PYTHON)" $(VENV) cloud,sim
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	@deploy/make-venv "$(PYTHON)" $(VENV) dev
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.train: pyproject.toml
+	@deploy/make-venv "$(PYTHON)" $(VENV) train
+	@touch $@
+
+clean:  ## remove what was built, the environment too
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

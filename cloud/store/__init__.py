@@ -1,0 +1,1 @@
+"""The store: tables, migrations and the queries of the console, over SQLite or PostgreSQL."""

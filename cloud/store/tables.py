@@ -1,0 +1,242 @@
+"""The tables. Every row that a person may ask about says when and why; times are aware UTC."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from cloud.cases import CaseState as CaseState  # the words that the columns hold, for those who query them
+from cloud.cases import Label as Label
+from cloud.episodes import EpisodeState as EpisodeState
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC in and out, on SQLite too, which keeps no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  SQLAlchemy's signature
+        """Refuse naive times: they are a bug of ours."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive time {value!r}")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  SQLAlchemy's signature
+        """Give SQLite's zoneless times their zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables of the cloud."""
+
+    type_annotation_map = {  # noqa: RUF012  SQLAlchemy reads it from the class
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        bytes: LargeBinary,
+    }
+
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in INTEGER columns
+
+
+class Device(Base):
+    """A device that has spoken at least once."""
+
+    __tablename__ = "device"
+    device: Mapped[str] = mapped_column(String(64), primary_key=True)
+    first_seen: Mapped[datetime]
+    last_seen: Mapped[datetime]
+    presence: Mapped[str] = mapped_column(String(16), default="offline")
+    presence_at: Mapped[datetime | None]
+    agent: Mapped[str] = mapped_column(String(64), default="")
+    model: Mapped[str] = mapped_column(String(128), default="")
+    firmware: Mapped[str] = mapped_column(String(128), default="")
+    hardware: Mapped[str] = mapped_column(String(128), default="")
+    boot_id: Mapped[str] = mapped_column(String(64), default="")
+    metrics: Mapped[int] = mapped_column(default=0)
+    customer: Mapped[str] = mapped_column(String(200), default="")
+    site: Mapped[str] = mapped_column(String(200), default="")
+
+
+class Stream(Base):
+    """How far a lane's stream is stored without a gap, and applied."""
+
+    __tablename__ = "stream"
+    device: Mapped[str] = mapped_column(String(64), primary_key=True)
+    lane: Mapped[str] = mapped_column(String(16), primary_key=True)
+    stream: Mapped[str] = mapped_column(String(36), primary_key=True)
+    stored_up_to: Mapped[int] = mapped_column(BigInteger, default=0)
+    started_at: Mapped[datetime]
+
+
+class RecordRow(Base):
+    """One record of a findings lane, as it came. Its key is what makes delivery exactly once."""
+
+    __tablename__ = "record"
+    device: Mapped[str] = mapped_column(String(64), primary_key=True)
+    lane: Mapped[str] = mapped_column(String(16), primary_key=True)
+    stream: Mapped[str] = mapped_column(String(36), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    body: Mapped[dict[str, Any]]
+    received_at: Mapped[datetime]
+
+
+class TelemetryChunk(Base):
+    """One batch of telemetry, packed as it came."""
+
+    __tablename__ = "telemetry_chunk"
+    device: Mapped[str] = mapped_column(String(64), primary_key=True)
+    stream: Mapped[str] = mapped_column(String(36), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    start_at: Mapped[datetime] = mapped_column(index=True)
+    body: Mapped[bytes]
+    received_at: Mapped[datetime]
+
+
+class LossRow(Base):
+    """Numbers that a device has declared lost."""
+
+    __tablename__ = "loss"
+    device: Mapped[str] = mapped_column(String(64), primary_key=True)
+    lane: Mapped[str] = mapped_column(String(16), primary_key=True)
+    stream: Mapped[str] = mapped_column(String(36), primary_key=True)
+    first_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    last_seq: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(Text)
+    declared_at: Mapped[datetime]
+
+
+class Parked(Base):
+    """A message that could not be taken, with its cause; the oldest go first when there are too many."""
+
+    __tablename__ = "parked"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    received_at: Mapped[datetime]
+    topic: Mapped[str] = mapped_column(String(256))
+    cause: Mapped[str] = mapped_column(Text)
+    payload: Mapped[bytes]
+
+
+class Episode(Base):
+    """One fault on one component of one device, from its first finding to its clearing."""
+
+    __tablename__ = "episode"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    device: Mapped[str] = mapped_column(ForeignKey("device.device"))
+    fault: Mapped[str] = mapped_column(String(200))
+    component: Mapped[str] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(16))
+    severity: Mapped[str] = mapped_column(String(16))
+    severity_reason: Mapped[str] = mapped_column(Text)
+    confidence: Mapped[float]
+    sentence: Mapped[str] = mapped_column(Text)  # the device's own words for the latest finding
+    carriers: Mapped[list[Any]]
+    detector: Mapped[dict[str, Any]]
+    finding_id: Mapped[str] = mapped_column(String(36), index=True)
+    evidence_id: Mapped[str | None] = mapped_column(String(36))
+    first_at: Mapped[datetime]  # first finding, on the device's clock where that was right
+    last_at: Mapped[datetime]
+    impact_low_at: Mapped[datetime | None]
+    impact_at: Mapped[datetime | None]
+    impact_high_at: Mapped[datetime | None]
+    fired_at: Mapped[datetime | None]
+    cleared_at: Mapped[datetime | None]  # the device said clear; resolves after the hold-down
+    resolved_at: Mapped[datetime | None]
+    findings: Mapped[int] = mapped_column(default=1)
+    flaps: Mapped[int] = mapped_column(default=0)
+    reasons: Mapped[list[Any]]  # each decision as {"at": ISO, "decision": str, "reason": str}
+    case_number: Mapped[int | None] = mapped_column(ForeignKey("support_case.number"), index=True)
+    __table_args__ = (
+        Index("episode_open", "device", "fault", "component", "state"),
+        Index("episode_state", "state"),
+    )
+
+
+class SupportCase(Base):
+    """What support staff work on."""
+
+    __tablename__ = "support_case"
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
+    device: Mapped[str] = mapped_column(ForeignKey("device.device"), index=True)
+    title: Mapped[str] = mapped_column(String(400))
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    severity: Mapped[str] = mapped_column(String(16))
+    severity_reason: Mapped[str] = mapped_column(Text)
+    opened_at: Mapped[datetime]
+    opened_reason: Mapped[str] = mapped_column(Text)
+    updated_at: Mapped[datetime]
+    impact_low_at: Mapped[datetime | None]
+    impact_at: Mapped[datetime | None]
+    impact_high_at: Mapped[datetime | None]
+    owner: Mapped[str | None] = mapped_column(String(64))
+    label: Mapped[str | None] = mapped_column(String(20))
+    closed_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(default=1)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012  each change compares and sets it
+
+
+class CaseEntry(Base):
+    """A line of a case's timeline, which is also its audit trail and the feed of live pages (by rising id)."""
+
+    __tablename__ = "case_entry"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    case_number: Mapped[int] = mapped_column(ForeignKey("support_case.number"), index=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(64))  # an account's name, or "forewarn"
+    kind: Mapped[str] = mapped_column(String(32))  # opened, finding, severity, resolved, reopened, taken, closed, note
+    text: Mapped[str] = mapped_column(Text)
+    detail: Mapped[dict[str, Any]]
+
+
+class EvidenceRow(Base):
+    """One half of an evidence pack, as the device froze it."""
+
+    __tablename__ = "evidence"
+    evidence_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    part: Mapped[str] = mapped_column(String(8), primary_key=True)
+    device: Mapped[str] = mapped_column(ForeignKey("device.device"))
+    finding_id: Mapped[str] = mapped_column(String(36), index=True)
+    detected_at: Mapped[datetime]  # the cloud's dating of the moment of detection
+    intact: Mapped[bool]  # the hash fits the content
+    body: Mapped[dict[str, Any]]
+    received_at: Mapped[datetime]
+
+
+class Account(Base):
+    """A person who may log in."""
+
+    __tablename__ = "account"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    password_hash: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(String(16), default="agent")
+    created_at: Mapped[datetime]
+
+
+class LoginSession(Base):
+    """A login: the cookie holds the token, the row its hash."""
+
+    __tablename__ = "login_session"
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account: Mapped[str] = mapped_column(ForeignKey("account.name"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]

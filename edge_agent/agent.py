@@ -1,0 +1,153 @@
+"""The agent: the loop that carries each sample from the collectors to the outbox, and the outbox to the cloud."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_agent import __version__
+from edge_agent.aggregates import Aggregates
+from edge_agent.clock import Clock
+from edge_agent.collectors import Collection
+from edge_agent.detection.pipeline import Outcome, Pipeline
+from edge_agent.evidence import EvidenceRoom, Ring
+from edge_agent.outbox import Outbox
+from edge_agent.protocol import records, telemetry
+from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.topics import Lane
+from edge_agent.uplink import Link, Uplink
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the loop needs to know, in plain values."""
+
+    device: str
+    firmware: str
+    hardware: str
+    model: str
+    period_s: float
+    evidence_before_s: float
+    evidence_after_s: float
+    aggregate_min: int | None  # minutes in one telemetry batch; None sends findings only
+
+
+class Agent:
+    """One device. `run` returns after `stop` is set; everything it has accepted is on disk then."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        collection: Collection,
+        pipeline: Pipeline,
+        outbox: Outbox,
+        link: Link,
+    ) -> None:
+        self._settings, self._clock = settings, clock
+        self._collection, self._pipeline, self._outbox = collection, pipeline, outbox
+        self._ring = Ring(rows=round(settings.evidence_before_s / settings.period_s))
+        self._evidence = EvidenceRoom(self._ring, settings.evidence_after_s)
+        self._aggregates = Aggregates(settings.aggregate_min) if settings.aggregate_min else None
+        self._named_failures: set[str] = set()
+        self._metrics = 0
+        self._uplink = Uplink(
+            device=settings.device,
+            link=link,
+            outbox=outbox,
+            presence=self._presence,
+            monotonic=time.monotonic,
+        )
+
+    def run(self, stop: threading.Event, each: Callable[[Outcome], None] | None = None) -> None:
+        """Sample on a schedule that does not drift until `stop` is set; `each` sees what every sample led to."""
+        self._declare_gap(self._clock.now())
+        self._uplink.start()
+        due_s = self._clock.now().uptime_s
+        try:
+            while not stop.is_set():
+                outcome = self.step()
+                if each:
+                    each(outcome)
+                due_s = _next_due(due_s, self._clock.now().uptime_s, self._settings.period_s)
+                self._clock.wait_until(due_s, stop)
+        finally:
+            self._finish()
+
+    def step(self) -> Outcome:
+        """Carry one sample all the way: collect, judge, freeze evidence, commit, aggregate, send."""
+        sample = self._collection.sample(self._clock.now())
+        self._name_failures()
+        self._metrics = len(sample.values)
+        outcome = self._pipeline.step(sample, sample.at)
+        self._ring.add(sample.at.uptime_s, outcome.features)
+        self._commit(outcome, sample.at)
+        self._aggregate(outcome, sample.at)
+        self._uplink.pump()
+        return outcome
+
+    def _commit(self, outcome: Outcome, now: Instant) -> None:
+        """Put findings and their evidence on disk, in one transaction: only then do they count as said."""
+        said: list[records.Finding | records.Evidence] = []
+        for announcement in outcome.announcements:
+            finding = announcement.finding
+            said += [finding, *self._evidence.freeze(announcement, now)]
+            level = logging.INFO if finding.severity is Severity.INFO else logging.WARNING
+            log.log(level, "%s %s on %s: %s", finding.phase, finding.fault, finding.component, finding.reason)
+        said += self._evidence.due(now)
+        if said:
+            self._outbox.put(map(records.encode, said))
+
+    def _aggregate(self, outcome: Outcome, now: Instant) -> None:
+        batch = self._aggregates.step(outcome.features, now) if self._aggregates else None
+        if batch is not None:
+            self._outbox.hold(telemetry.pack(batch))
+
+    def _declare_gap(self, now: Instant) -> None:
+        if self._outbox.set_aside:
+            log.error("the outbox was damaged and is now %s; a new stream begins", self._outbox.set_aside)
+        if gap := self._outbox.gap:
+            loss = records.Loss(
+                at=now, lane=Lane.TELEMETRY, stream=gap.stream, first_seq=gap.first_seq, last_seq=gap.last_seq,
+                reason="the agent stopped without writing down what it held in memory",
+            )  # fmt: skip
+            log.warning("telemetry %d to %d may be lost: %s", gap.first_seq, gap.last_seq, loss.reason)
+            self._outbox.put([records.encode(loss)])
+
+    def _name_failures(self) -> None:
+        """Log a collector once on the way down and once on the way back up."""
+        failing = self._collection.failing
+        for name in failing.keys() - self._named_failures:
+            log.warning("collector %s can't read: %s", name, failing[name])
+        for name in self._named_failures - failing.keys():
+            log.info("collector %s reads again", name)
+        self._named_failures = set(failing)
+
+    def _presence(self, state: records.PresenceState) -> records.Presence:
+        return records.Presence(
+            state=state,
+            at=self._clock.now(),
+            agent=__version__,
+            model=self._settings.model,
+            firmware=self._settings.firmware,
+            hardware=self._settings.hardware,
+            metrics=self._metrics,
+        )
+
+    def _finish(self) -> None:
+        if self._aggregates and (batch := self._aggregates.finish()):
+            self._outbox.hold(telemetry.pack(batch))
+        self._uplink.pump()
+        self._uplink.stop()
+        self._outbox.close()
+
+
+def _next_due(due_s: float, now_s: float, period_s: float) -> float:
+    """Return the next multiple of the period after now: late samples are skipped, never made up for in a burst."""
+    missed = max(0, int((now_s - due_s) / period_s))
+    return due_s + (missed + 1) * period_s

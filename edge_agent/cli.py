@@ -1,0 +1,182 @@
+"""The command line of the agent: `edge-agent run | sample | check-config | version`.
+
+Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.
+"""
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+from edge_agent import __version__
+from edge_agent.agent import Agent, Settings
+from edge_agent.clock import SystemClock
+from edge_agent.collectors import Collection
+from edge_agent.collectors.host import HostCollector
+from edge_agent.collectors.machine import LinuxMachine
+from edge_agent.collectors.own_cost import OwnCostCollector
+from edge_agent.config import AgentConfig, ConfigError, load, read_secret
+from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.scoring import Scorer
+from edge_agent.model import ModelError, load_net, shipped
+from edge_agent.outbox import Outbox
+from edge_agent.protocol.metrics import metric_of
+from edge_agent.protocol.wording import amount
+from edge_agent.uplink import Link
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        code: int = arguments.command(arguments)
+    except (ConfigError, ModelError) as error:
+        print(f"edge-agent: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output left, as `edge-agent sample | head` does
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edge-agent", description="Watches this device and warns before it fails.")
+    config = argparse.ArgumentParser(add_help=False)
+    config.add_argument(
+        "--config", type=Path, metavar="FILE", help="configuration (default: /etc/edge-agent/agent.toml)"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", parents=[config], help="watch until stopped (SIGTERM, Ctrl-C)")
+    run.set_defaults(command=_run)
+    sample = commands.add_parser("sample", parents=[config], help="read every collector once and print what it says")
+    sample.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    sample.set_defaults(command=_sample)
+    check = commands.add_parser(
+        "check-config", parents=[config], help="read the configuration and the model, change nothing"
+    )
+    check.set_defaults(command=_check_config)
+    commands.add_parser("version", help="print the version").set_defaults(command=_version)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    agent = make_agent(config)
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        logging.getLogger(__name__).info("%s: stopping", signal.Signals(number).name)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    agent.run(stop)
+    return 0
+
+
+def make_agent(config: AgentConfig) -> Agent:
+    """Wire the agent of this machine. Raises ConfigError or ModelError."""
+    scorer = _scorer(config)
+    settings = Settings(
+        device=config.device_id,
+        firmware=config.device.firmware,
+        hardware=_hardware(),
+        model=scorer.net.name if scorer else "",
+        period_s=config.sampling.period_s,
+        evidence_before_s=config.evidence.before_s,
+        evidence_after_s=config.evidence.after_s,
+        aggregate_min=config.telemetry.publish_every_min if config.telemetry.profile == "frugal" else None,
+    )
+    link = _link(config)
+    try:
+        outbox = Outbox(config.state_dir / "outbox.db")
+    except OSError as error:
+        raise ConfigError(
+            f"state.dir = {str(config.state_dir)!r}: {error.strerror}; name a folder we may write to"
+        ) from None
+    own_cost = OwnCostCollector()
+    return Agent(
+        settings,
+        clock=SystemClock(),
+        collection=Collection((HostCollector(LinuxMachine(config.sampling.exclude_mounts)), own_cost)),
+        pipeline=Pipeline(
+            period_s=config.sampling.period_s, horizon_s=config.detection.horizon_h * 3600, scorer=scorer
+        ),
+        outbox=outbox,
+        link=link,
+    )
+
+
+def _scorer(config: AgentConfig) -> Scorer | None:
+    if not config.detection.model:
+        return None
+    return Scorer(load_net(Path(config.detection.model_dir) if config.detection.model_dir else shipped()))
+
+
+def _link(config: AgentConfig) -> Link:
+    mqtt, parts = config.mqtt, urlsplit(config.mqtt.url)
+    return Link(
+        host=parts.hostname or "",
+        port=parts.port or 0,
+        tls=parts.scheme == "mqtts",
+        ca_file=mqtt.ca_file or None,
+        cert_file=mqtt.cert_file or None,
+        key_file=mqtt.key_file or None,
+        username=mqtt.username or None,
+        password=read_secret(mqtt.password_file) if mqtt.password_file else None,
+        keepalive_s=mqtt.keepalive_s,
+    )
+
+
+def _hardware() -> str:
+    """Name the board, as its device tree does; empty where there is none."""
+    try:
+        return Path("/proc/device-tree/model").read_text().rstrip("\0\n")
+    except OSError:
+        return ""
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    clock = SystemClock()
+    collection = Collection((HostCollector(LinuxMachine(config.sampling.exclude_mounts)), OwnCostCollector()))
+    collection.sample(clock.now())
+    time.sleep(min(1.0, config.sampling.period_s))  # shares of CPU time need two readings
+    sample = collection.sample(clock.now())
+    if arguments.json:
+        print(
+            json.dumps(
+                {
+                    "at": sample.at.wall.isoformat(),
+                    "uptime_s": sample.at.uptime_s,
+                    "values": dict(sample.values),
+                }
+            )
+        )
+    else:
+        width = max(map(len, sample.values))
+        for series, value in sorted(sample.values.items()):
+            print(f"{series:<{width}}  {amount(value, metric_of(series).unit)}")
+    for name, reason in collection.failing.items():
+        print(f"edge-agent: collector {name}: {reason}", file=sys.stderr)
+    return 1 if collection.failing else 0
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    scorer = _scorer(config)
+    _link(config)
+    model = scorer.net.name if scorer else "none"
+    print(f"ok: device {config.device_id}, broker {config.mqtt.url}, model {model}, state in {config.state_dir}")
+    return 0
+
+
+def _version(_arguments: argparse.Namespace) -> int:
+    print(__version__)
+    return 0

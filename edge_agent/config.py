@@ -1,0 +1,209 @@
+"""The agent's configuration: one TOML file, read once, checked whole. A mistake names file, key, value and remedy."""
+
+import difflib
+import hashlib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from edge_agent.protocol.topics import check_device_id
+
+DEFAULT_PATH = Path("/etc/edge-agent/agent.toml")
+_APP_ID = b"\x8a\x1f\x5c\x0e\x92\x4d\x47\x6b\xb3\x0d\x5e\x66\x21\x77\xc4\x19"  # fixed, so a machine keeps its id
+
+
+class ConfigError(ValueError):
+    """One line for a person: file, key, value, remedy."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Device(_Table):
+    """Who this device is."""
+
+    id: str = Field(
+        default="",
+        description="1 to 64 of A-Z a-z 0-9 _ -, equal to the certificate's CN. "
+        "Empty: made from /etc/machine-id, which itself is never sent",
+    )
+    firmware: str = Field(default="", max_length=128, description="firmware or image version, shown to support staff")
+
+    @field_validator("id")
+    @classmethod
+    def _valid(cls, value: str) -> str:
+        return check_device_id(value) if value else value
+
+
+class Mqtt(_Table):
+    """Where the broker is and how the device proves who it is."""
+
+    url: str = Field(
+        default="mqtt://localhost:1883",
+        description="mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS. TLS is never given up for clear text",
+    )
+    ca_file: str = Field(
+        default="",
+        description="certificate authority that signed the broker's certificate. Empty: the system's",
+    )
+    cert_file: str = Field(default="", description="the device's certificate")
+    key_file: str = Field(default="", description="the device's private key, mode 0600 or 0400")
+    username: str = Field(default="", description="for brokers with passwords instead of certificates")
+    password_file: str = Field(default="", description="file that holds the password, mode 0600 or 0400")
+    keepalive_s: int = Field(default=60, ge=5, le=3600, description="seconds between signs of life")
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/") or parts.username:
+            raise ValueError("must be mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
+        return value if parts.port else f"{parts.scheme}://{parts.netloc}:{8883 if parts.scheme == 'mqtts' else 1883}"
+
+
+class Sampling(_Table):
+    """How often the device is read."""
+
+    period_s: Annotated[float, Field(ge=0.1, le=60)] = Field(default=1.0, description="seconds between samples")
+    exclude_mounts: tuple[str, ...] = Field(default=(), strict=False, description="mount points that are not watched")
+
+
+class Detection(_Table):
+    """How the device judges."""
+
+    horizon_h: Annotated[float, Field(gt=0, le=24 * 60)] = Field(
+        default=72.0, description="hours ahead that a trend may speak of"
+    )
+    model: bool = Field(default=True, description="judge with the trained network too")
+    model_dir: str = Field(
+        default="", description="folder with model.tflite and manifest.json. Empty: the one that is shipped"
+    )
+
+
+class EvidenceTable(_Table):
+    """What is frozen when a finding opens."""
+
+    before_s: Annotated[float, Field(ge=60, le=3600)] = Field(
+        default=600.0, description="seconds at full rate before the finding"
+    )
+    after_s: Annotated[float, Field(ge=5, le=600)] = Field(default=60.0, description="seconds at full rate after it")
+
+
+class State(_Table):
+    """What the agent keeps."""
+
+    dir: str = Field(
+        default="",
+        description="folder for the outbox. Empty: systemd's StateDirectory, else ~/.local/state/edge-agent",
+    )
+
+
+class Telemetry(_Table):
+    """What a healthy device sends."""
+
+    profile: Literal["findings-only", "frugal"] = Field(
+        default="frugal", description="findings-only, or frugal: min, mean and max a minute"
+    )
+    publish_every_min: Annotated[int, Field(ge=1, le=1440)] = Field(default=15, description="minutes in one batch")
+
+
+class AgentConfig(_Table):
+    """Everything the agent can be told. Tables and keys of agent.toml are the fields here."""
+
+    device: Device = Device()
+    mqtt: Mqtt = Mqtt()
+    sampling: Sampling = Sampling()
+    detection: Detection = Detection()
+    evidence: EvidenceTable = EvidenceTable()
+    state: State = State()
+    telemetry: Telemetry = Telemetry()
+
+    @property
+    def device_id(self) -> str:
+        """The configured id, or one that this machine keeps."""
+        return self.device.id or machine_device_id()
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder for what must survive a restart."""
+        if self.state.dir:
+            return Path(self.state.dir)
+        if systemd := os.environ.get("STATE_DIRECTORY"):
+            return Path(systemd.split(":")[0])
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "edge-agent"
+
+
+def load(path: Path | None) -> AgentConfig:
+    """Read and check a file; None reads the default one if it is there, else takes the defaults. Raises ConfigError."""
+    if path is None and not DEFAULT_PATH.exists():
+        return AgentConfig()
+    path = path or DEFAULT_PATH
+    try:
+        config = AgentConfig.model_validate(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror}); name another with --config") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(error)}") from None
+    _check_files(path, config.mqtt)
+    return config
+
+
+def read_secret(path: str) -> str:
+    """Return the content of a file that only its owner can read. Raises ConfigError."""
+    try:
+        if Path(path).stat().st_mode & 0o077:
+            raise ConfigError(f"{path}: others can read this secret; do: chmod 600 {path}")
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror})") from None
+
+
+def machine_device_id() -> str:
+    """Derive an id from /etc/machine-id as machine-id(5) asks: by a keyed hash, since the id itself is confidential."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        machine = ""
+    if not machine:
+        raise ConfigError("device.id: empty, and /etc/machine-id is missing; set device.id in the configuration")
+    return "fw-" + hashlib.blake2b(_APP_ID, key=machine.encode(), digest_size=8).hexdigest()
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(first["loc"])
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+        return f"{key} = {first['input']!r}: unknown key; {remedy}"
+    return f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    table: type[BaseModel] = AgentConfig
+    for part in location[:-1]:
+        field = table.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        table = field.annotation
+    return sorted(table.model_fields)
+
+
+def _check_files(path: Path, mqtt: Mqtt) -> None:
+    for key in ("ca_file", "cert_file", "key_file", "password_file"):
+        name = getattr(mqtt, key)
+        if name and not Path(name).is_file():
+            raise ConfigError(f"{path}: mqtt.{key} = {name!r}: no such file; put it there or correct the path")
+    if bool(mqtt.cert_file) != bool(mqtt.key_file):
+        missing = "key_file" if mqtt.cert_file else "cert_file"
+        raise ConfigError(f"{path}: mqtt.{missing} = '': a certificate and its key go together; set both or none")
+    if mqtt.cert_file and mqtt.url.startswith("mqtt://"):
+        raise ConfigError(f"{path}: mqtt.url = {mqtt.url!r}: certificates need mqtts://")

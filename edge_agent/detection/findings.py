@@ -1,0 +1,111 @@
+"""Findings: verdicts that last. They open and clear with hysteresis, and speak again only when there is news.
+
+What flows in: the verdicts of one sample. What flows out: the findings to say now, each with its basis.
+"""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.protocol.faults import FAULTS
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.records import Detector, Finding, Phase
+
+OPEN_AFTER_S = 3.0  # a verdict that does not outlast three seconds is not told to anybody
+CLEAR_AFTER_S = 60.0  # a finding whose verdict is away for a minute is over
+NEWS_FACTOR = 1.25  # the expected instant moved by a quarter of what is left: worth a word
+NEAR_S = 20.0  # from here on the countdown says it all
+_NAMESPACE = uuid.UUID("6f1d7c1e-6c0c-5b8e-9a3d-1f0e7a5b9c42")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """A finding to be said, and what it rests on (evidence is frozen when it opens)."""
+
+    finding: Finding
+    basis: Basis
+
+
+@dataclass(slots=True)
+class _Standing:
+    """A fault that holds now or did a moment ago."""
+
+    since: Instant
+    last_held: Instant
+    verdict: Verdict
+    opened: bool = False
+    said_at_s: float = 0.0
+    said_likely_s: float | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """All faults of the device that stand, by (fault, component)."""
+
+    versions: dict[str, str]  # detector version by judge
+    _standing: dict[tuple[str, str], _Standing] = field(default_factory=dict)
+
+    def step(self, verdicts: Iterable[Verdict], now: Instant) -> list[Announcement]:
+        """Compare what holds now with what was said, and return what is new: openings, updates, clearings."""
+        for verdict in verdicts:
+            key = (verdict.fault, verdict.component)
+            standing = self._standing.setdefault(key, _Standing(now, now, verdict))
+            standing.verdict, standing.last_held = verdict, now
+        news = [said for standing in self._standing.values() if (said := self._news(standing, now))]
+        self._standing = {key: kept for key, kept in self._standing.items() if not _over(kept, now)}
+        return news
+
+    def _news(self, standing: _Standing, now: Instant) -> Announcement | None:
+        if _over(standing, now):
+            return self._say(standing, Phase.CLEAR, now) if standing.opened else None
+        if standing.last_held is not now:
+            return None
+        if not standing.opened:
+            lasted_s = now.uptime_s - standing.since.uptime_s
+            return self._say(standing, Phase.OPEN, now) if lasted_s >= OPEN_AFTER_S else None
+        return self._say(standing, Phase.UPDATE, now) if _moved(standing, now) else None
+
+    def _say(self, standing: _Standing, phase: Phase, now: Instant) -> Announcement:
+        verdict = standing.verdict
+        standing.opened, standing.said_at_s = True, now.uptime_s
+        standing.said_likely_s = verdict.impact.likely_s if verdict.impact else None
+        fault = FAULTS[verdict.fault]
+        key = f"{standing.since.boot_id}/{verdict.fault}/{verdict.component}/{standing.since.uptime_s:.3f}"
+        finding_id = uuid.uuid5(_NAMESPACE, key)  # the same samples give the same findings, after a crash too
+        over = phase is Phase.CLEAR
+        finding = Finding(
+            finding_id=str(finding_id),
+            fault=verdict.fault,
+            component=verdict.component,
+            phase=phase,
+            at=now,
+            since=standing.since,
+            severity=fault.severity,
+            confidence=verdict.confidence,
+            impact=None if over else verdict.impact,
+            reason=f"over since {now.uptime_s - standing.last_held.uptime_s:.0f} s" if over else verdict.reason,
+            carriers=verdict.carriers,
+            detector=Detector(judge=fault.judge, version=self.versions[fault.judge]),
+            evidence_id=str(uuid.uuid5(finding_id, "evidence")),
+        )
+        return Announcement(finding=finding, basis=verdict.basis)
+
+
+def _over(standing: _Standing, now: Instant) -> bool:
+    absent_s = now.uptime_s - standing.last_held.uptime_s
+    return absent_s >= (CLEAR_AFTER_S if standing.opened else OPEN_AFTER_S)
+
+
+def _moved(standing: _Standing, now: Instant) -> bool:
+    """Say whether the expected instant of impact moved enough to be worth a word, or half of the time is gone."""
+    impact, said = standing.verdict.impact, standing.said_likely_s
+    if impact is None or said is None:
+        return (impact is None) != (said is None)
+    expected_s = said - (now.uptime_s - standing.said_at_s)
+    if expected_s <= 0:
+        return impact.likely_s > 60  # it did not come, and is further off than was said
+    if max(impact.likely_s, expected_s) < NEAR_S:
+        return False
+    half_gone = impact.likely_s <= said / 2
+    return half_gone or not 1 / NEWS_FACTOR <= impact.likely_s / expected_s <= NEWS_FACTOR

@@ -1,0 +1,83 @@
+"""The pipeline: one `step(sample, now)` from readings to findings. The same samples give the same findings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge_agent.detection.features import Features
+from edge_agent.detection.findings import Announcement, Findings
+from edge_agent.detection.rules import Rules
+from edge_agent.detection.scoring import Score, Scorer
+from edge_agent.detection.trends import Trends
+from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.protocol.faults import Judge
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.metrics import metric_of
+from edge_agent.protocol.records import Carrier
+from edge_agent.sample import Sample
+
+RULES_VERSION = "rules-1"
+TRENDS_VERSION = "trends-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one sample led to: findings to say, the features it was judged by, the model's score if a row was full."""
+
+    announcements: list[Announcement]
+    features: Mapping[str, float]
+    score: Score | None
+
+
+class Pipeline:
+    """Judges samples of one device, in the order of its uptime."""
+
+    def __init__(
+        self, *, period_s: float, horizon_s: float, scorer: Scorer | None, unusual_from: float = 0.999
+    ) -> None:
+        """`horizon_s`: how far ahead a trend may speak. `unusual_from`: score from which the model speaks, 0..1."""
+        self._features = Features()
+        self._rules = Rules()
+        self._trends = Trends(period_s, horizon_s)
+        self._scorer = scorer
+        self._unusual_from = unusual_from
+        self._unusual: Verdict | None = None
+        model = scorer.net.name if scorer else "none"
+        self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: model})
+
+    def step(self, sample: Sample, now: Instant) -> Outcome:
+        """Judge one sample. `now` is when it is judged, on the sample's own clock."""
+        features = self._features.step(sample)
+        verdicts = self._rules.step(features, now.uptime_s) + self._trends.step(features, now.uptime_s)
+        score = self._scorer.step(features, now.uptime_s) if self._scorer else None
+        if score is not None:
+            explained = {series for verdict in verdicts for series in verdict.basis.judged}
+            self._unusual = _unusual(score, self._unusual_from, explained)
+        if self._unusual is not None:
+            verdicts.append(self._unusual)
+        return Outcome(announcements=self._findings.step(verdicts, now), features=features, score=score)
+
+
+def _unusual(score: Score, bar: float, explained: set[str]) -> Verdict | None:
+    """Turn a high score into a verdict, unless what carries it has been said by a rule or a trend already."""
+    carrying = [series for series in score.shares if series not in explained]
+    if not score.ready or score.value < bar or not carrying or sum(map(score.shares.__getitem__, carrying)) < 0.5:
+        return None
+    carriers = tuple(
+        Carrier(
+            metric=series,
+            value=score.values[series],
+            unit=metric_of(series).unit,
+            expected_low=score.expected[series][0],
+            expected_high=score.expected[series][1],
+            share=min(1.0, score.shares[series]),
+        )
+        for series in carrying
+    )
+    return Verdict(
+        fault="anomaly.unknown",
+        component=carrying[0],
+        confidence=score.value,
+        reason=f"unusual for this device: {', '.join(carrying[:3])}",
+        carriers=carriers,
+        basis=Basis(judged=tuple(carrying[:4])),
+    )

@@ -1,0 +1,111 @@
+"""The command line of the virtual devices: `virtual-devices demo | smoke | run`.
+
+Exit codes: 0 done, 1 the smoke test does not hold or something failed, 2 wrong command line.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+from firmware_stubs.clock import VirtualClock
+from firmware_stubs.demo import demo
+from firmware_stubs.device import VirtualDevice
+from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
+from firmware_stubs.smoke import smoke
+from firmware_stubs.stage import StageError
+
+KINDS = {"healthy": None, "disk-filling": DiskFilling, "memory-leak": MemoryLeak}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        code: int = arguments.command(arguments, stop)
+    except StageError as error:
+        print(f"virtual-devices: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="virtual-devices", description="Virtual devices with known faults, under the real agent."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    show = commands.add_parser("demo", help="cloud, real agent and three virtual devices, until Ctrl-C")
+    show.add_argument("--web-port", type=int, default=8080, help="port of the console (default: 8080)")
+    show.add_argument("--mqtt-port", type=int, default=1883, help="port of the broker (default: 1883)")
+    show.add_argument("--speed", type=float, default=1.0, help="how much faster the virtual devices live (default: 1)")
+    show.add_argument("--folder", type=Path, default=Path("build/demo"), help="where state and logs go; emptied first")
+    show.set_defaults(command=_demo)
+    test = commands.add_parser("smoke", help="the same without a person; the last line is JSON")
+    test.set_defaults(command=lambda _arguments, stop: smoke(stop))
+    run = commands.add_parser("run", help="virtual devices against a broker of yours, until Ctrl-C")
+    run.add_argument("device", nargs="+", metavar="NAME=KIND", help=f"KIND is one of {', '.join(KINDS)}")
+    run.add_argument(
+        "--broker", default="mqtt://localhost:1883", help="mqtt://HOST:PORT (default: mqtt://localhost:1883)"
+    )
+    run.add_argument("--speed", type=float, default=1.0, help="how much faster they live (default: 1)")
+    run.add_argument(
+        "--start",
+        type=float,
+        default=60.0,
+        help="the faults begin after this many of their seconds (default: 60)",
+    )
+    run.add_argument("--lasts", type=float, default=3600.0, help="seconds from there to the impact (default: 3600)")
+    run.add_argument("--folder", type=Path, default=Path("build/devices"), help="where their outboxes are kept")
+    run.set_defaults(command=_run)
+    return parser
+
+
+def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    demo(
+        arguments.folder,
+        web_port=arguments.web_port,
+        mqtt_port=arguments.mqtt_port,
+        speed=arguments.speed,
+        stop=stop,
+    )
+    return 0
+
+
+def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    address = urlsplit(arguments.broker)
+    broker = (address.hostname or "localhost", address.port or 1883)
+    devices = []
+    for text in arguments.device:
+        name, _, kind = text.partition("=")
+        if kind not in KINDS:
+            print(f"virtual-devices: {text!r}: KIND must be one of {', '.join(KINDS)}", file=sys.stderr)
+            return 2
+        faults = _faults(kind, arguments.start, arguments.lasts)
+        devices.append(VirtualDevice(name, VirtualClock(arguments.speed), faults, broker, arguments.folder))
+    for device in devices:
+        device.start()
+    print(
+        f"{len(devices)} virtual devices live at {arguments.speed:g}x against {arguments.broker}; Ctrl-C ends them",
+        flush=True,
+    )
+    stop.wait()
+    for device in devices:
+        device.stop()
+    return 0
+
+
+def _faults(kind: str, start_s: float, lasts_s: float) -> tuple[Fault, ...]:
+    make = KINDS[kind]
+    return () if make is None else (make(start_s=start_s, lasts_s=lasts_s),)

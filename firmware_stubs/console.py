@@ -1,0 +1,42 @@
+"""Reads cases over the console's REST API, as any other program would."""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """A console and a login."""
+
+    url: str
+    user: str
+    password: str
+
+    def healthy(self) -> bool:
+        """Say whether the console answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=2):  # noqa: S310  http, our own console
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def cases(self) -> list[Mapping[str, Any]]:
+        """Return all cases, whatever their state."""
+        found: list[Mapping[str, Any]] = self._get("/api/v1/cases?state=all")["cases"]
+        return found
+
+    def devices(self) -> list[Mapping[str, Any]]:
+        """Return all devices that have spoken."""
+        found: list[Mapping[str, Any]] = self._get("/api/v1/devices")["devices"]
+        return found
+
+    def _get(self, path: str) -> Any:
+        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Basic {login}"})  # noqa: S310  http, our own console
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)

@@ -1,0 +1,73 @@
+"""A virtual device: the real agent on virtual hardware, in a thread of its own."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_agent.agent import Agent, Settings
+from edge_agent.collectors import Collection
+from edge_agent.collectors.host import HostCollector
+from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.scoring import Scorer
+from edge_agent.model import load_net, shipped
+from edge_agent.outbox import Outbox
+from edge_agent.uplink import Link
+from firmware_stubs.clock import VirtualClock
+from firmware_stubs.faults import Fault
+from firmware_stubs.machine import VirtualMachine
+
+
+@dataclass(slots=True)
+class VirtualDevice:
+    """One device of a fleet. `start` and `stop` once each."""
+
+    name: str
+    clock: VirtualClock
+    faults: tuple[Fault, ...]
+    broker: tuple[str, int]
+    state_dir: Path
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to live."""
+        self._thread = threading.Thread(target=self._live, name=self.name)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End cleanly, with everything on disk."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+
+    def _live(self) -> None:
+        try:
+            self._agent().run(self._stop)
+        except BaseException as error:
+            self.error = error
+
+    def _agent(self) -> Agent:
+        net = load_net(shipped())
+        settings = Settings(
+            device=self.name,
+            firmware="virtual-1",
+            hardware="Forewarn virtual device",
+            model=net.name,
+            period_s=1.0,
+            evidence_before_s=600.0,
+            evidence_after_s=60.0,
+            aggregate_min=15,
+        )
+        host, port = self.broker
+        return Agent(
+            settings,
+            clock=self.clock,
+            collection=Collection((HostCollector(VirtualMachine(self.clock, self.name, self.faults)),)),
+            pipeline=Pipeline(period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer(net)),
+            outbox=Outbox(self.state_dir / f"{self.name}.db"),
+            link=Link(
+                host=host, port=port, tls=False, ca_file=None, cert_file=None, key_file=None,
+                username=None, password=None, keepalive_s=30,
+            ),
+        )  # fmt: skip

@@ -1,0 +1,48 @@
+"""Faults that can be put into virtual hardware. Each knows the instant at which the customer would notice."""
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFilling:
+    """From `start_s` on, something writes until the first write fails, `lasts_s` later."""
+
+    start_s: float
+    lasts_s: float
+    code: str = "disk.filling"
+    impact: str = "the first write fails (ENOSPC)"
+
+    @property
+    def impact_s(self) -> float:
+        """Uptime of the first failing write."""
+        return self.start_s + self.lasts_s
+
+    def share(self, uptime_s: float) -> float:
+        """Return how much of the room is gone, 0..1; it stays gone."""
+        return min(1.0, max(0.0, (uptime_s - self.start_s) / self.lasts_s))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryLeak:
+    """From `start_s` on, a program grows until the kernel kills it, `lasts_s` later; then its memory is free again."""
+
+    start_s: float
+    lasts_s: float
+    code: str = "memory.leak"
+    impact: str = "the kernel kills the program (out of memory)"
+
+    @property
+    def impact_s(self) -> float:
+        """Uptime at which the program is killed."""
+        return self.start_s + self.lasts_s
+
+    def share(self, uptime_s: float) -> float:
+        """Return how much of the available memory is gone, 0..1."""
+        if uptime_s >= self.impact_s:
+            return 0.0
+        return max(0.0, (uptime_s - self.start_s) / self.lasts_s)
+
+
+Fault = DiskFilling | MemoryLeak
