@@ -30,6 +30,11 @@ class Console:
         found: list[Mapping[str, Any]] = self._get("/api/v1/cases?state=all")["cases"]
         return found
 
+    def case(self, number: int) -> Mapping[str, Any]:
+        """Return one case with its episodes, timeline and evidence ids."""
+        found: Mapping[str, Any] = self._get(f"/api/v1/cases/{number}")
+        return found
+
     def devices(self) -> list[Mapping[str, Any]]:
         """Return all devices that have spoken."""
         found: list[Mapping[str, Any]] = self._get("/api/v1/devices")["devices"]

@@ -12,7 +12,7 @@ from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
 from firmware_stubs.stage import Plan, Stage, on_stage
 
-DISK = DiskFilling(start_s=15, lasts_s=110)
+DISK = DiskFilling(start_s=15, lasts_s=120)
 MEMORY = MemoryLeak(start_s=15, lasts_s=360)
 
 

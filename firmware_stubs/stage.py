@@ -56,57 +56,59 @@ class Stage:
 @contextmanager
 def on_stage(plan: Plan, say: Callable[[str], None]) -> Iterator[Stage]:
     """Start everything in order, and stop it in the opposite order, whatever happens."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        console, cloud = _start_cloud(plan, stack)
+        console, cloud = stack.enter_context(running_cloud(plan.folder, plan.web_port, plan.mqtt_port))
         say("cloud, database and MQTT broker are up")
-        agent = _start_agent(plan, stack)
+        agent = stack.enter_context(running_agent(plan.folder, REAL_DEVICE, plan.mqtt_port))
         say(f"the real agent watches this machine as {REAL_DEVICE!r}")
-        devices = tuple(_start_devices(plan, stack))
-        say(f"virtual devices are up: {', '.join(device.name for device in devices)}")
-        yield Stage(console, agent, cloud, devices)
+        devices = []
+        for name, faults in plan.faults.items():
+            clock = VirtualClock(plan.speed)
+            device = VirtualDevice(name, clock, faults, ("127.0.0.1", plan.mqtt_port), plan.folder / "devices")
+            device.start()
+            stack.callback(device.stop)
+            devices.append(device)
+        say(f"virtual devices are up: {', '.join(plan.faults)}")
+        yield Stage(console, agent, cloud, tuple(devices))
 
 
-def _start_cloud(plan: Plan, stack: ExitStack) -> tuple[Console, subprocess.Popen[bytes]]:
-    password = secrets.token_urlsafe(9)
-    password_file = plan.folder / "password"
-    password_file.touch(mode=0o600)
-    password_file.write_text(password)
+@contextmanager
+def running_cloud(
+    folder: Path, web_port: int, mqtt_port: int, *options: str
+) -> Iterator[tuple[Console, subprocess.Popen[bytes]]]:
+    """Run a cloud with its state below `folder` (kept from run to run), with a broker of its own unless told otherwise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    password_file = folder / "password"
+    if not password_file.exists():
+        password_file.touch(mode=0o600)
+        password_file.write_text(secrets.token_urlsafe(9))
     command = [
-        sys.executable, "-m", "cloud", "run", "--data", str(plan.folder / "cloud"),
-        "--mqtt", f"127.0.0.1:{plan.mqtt_port}", "--web", f"127.0.0.1:{plan.web_port}",
-        "--password-file", str(password_file),
+        sys.executable, "-m", "cloud", "run", "--data", str(folder / "cloud"), "--web", f"127.0.0.1:{web_port}",
+        *(options or ("--mqtt", f"127.0.0.1:{mqtt_port}")), "--password-file", str(password_file),
     ]  # fmt: skip
-    process = stack.enter_context(_process(command, plan.folder / "cloud.log"))
-    console = Console(f"http://127.0.0.1:{plan.web_port}", "admin", password)
-    _wait_for(console.healthy, process, plan.folder / "cloud.log", "support-cloud")
-    return console, process
+    with _process(command, folder / "cloud.log") as process:
+        console = Console(f"http://127.0.0.1:{web_port}", "admin", password_file.read_text())
+        _wait_for(console.healthy, process, folder / "cloud.log", "support-cloud")
+        yield console, process
 
 
-def _start_agent(plan: Plan, stack: ExitStack) -> subprocess.Popen[bytes]:
-    config = plan.folder / "agent.toml"
+@contextmanager
+def running_agent(folder: Path, name: str, mqtt_port: int, *prefix: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the real agent on this machine with its state below `folder`; `prefix` is a command to run it under."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / f"{name}.toml"
     config.write_text(
-        f'[device]\nid = "{REAL_DEVICE}"\n\n[mqtt]\nurl = "mqtt://127.0.0.1:{plan.mqtt_port}"\n\n'
-        f'[state]\ndir = "{plan.folder / "agent"}"\n'
+        f'[device]\nid = "{name}"\n\n[mqtt]\nurl = "mqtt://127.0.0.1:{mqtt_port}"\n\n[state]\ndir = "{folder / name}"\n'
     )
-    return stack.enter_context(
-        _process([sys.executable, "-m", "edge_agent", "run", "--config", str(config)], plan.folder / "agent.log")
-    )
-
-
-def _start_devices(plan: Plan, stack: ExitStack) -> Iterator[VirtualDevice]:
-    for name, faults in plan.faults.items():
-        clock = VirtualClock(plan.speed)
-        device = VirtualDevice(name, clock, faults, ("127.0.0.1", plan.mqtt_port), plan.folder / "devices")
-        device.start()
-        stack.callback(device.stop)
-        yield device
+    command = [*prefix, sys.executable, "-m", "edge_agent", "run", "--config", str(config)]
+    with _process(command, folder / f"{name}.log") as process:
+        yield process
 
 
 @contextmanager
 def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program in its own session (Ctrl-C is ours to pass on); end it with SIGTERM, after 10 s with SIGKILL."""
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603  our own programs
         try:
             yield process

@@ -16,11 +16,9 @@ from edge_agent.protocol.metrics import metric_of, series_attributes, series_nam
 from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
 from edge_agent.protocol.wording import amount, duration
 
-WINDOWS = (
-    22,
-    POINTS,
-)  # points looked at in each level; with eight-fold levels the spans grow about threefold
-PATIENCE = 4.0  # a trend must have been watched for a quarter of the time it is extrapolated by
+# Points looked at in each level: the spans of all windows grow by less than threefold from one to the next.
+WINDOWS = (22, 36, POINTS)
+PATIENCE = 2.0  # a trend must have been watched for half of the time it is extrapolated by
 MAX_SPREAD = 3.0  # an interval whose ends are further apart than this factor helps nobody
 _Z_95 = 1.96
 

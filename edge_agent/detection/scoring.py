@@ -1,0 +1,318 @@
+"""One score for a whole device: how unusual are its last rows, and which channels carry that.
+
+What flows in: samples (`{series: value}` with their uptime). What flows out: one Score for each finished row.
+
+    samples ─> rows (means of step_s) ─> away from baseline ─┬─> level, jump ─────┐
+                                                             └─> windows ─> net ──┴─> energy of each channel
+    energies ─> the loudest channels ─> raw score ─> against the device's own busy hours ─> value 0..1
+
+Three statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel.
+
+- level: mean of the last 5 rows minus the channel's mean. Finds what stays away.
+- jump: the row minus the mean of the 3 rows before. Finds what changes at once.
+- net: what the network says of the channel's last rows. Finds shapes: stuck, noisier, a rhythm that is lost.
+
+Level and jump together, each on its own scale, serve a fleet of servers and a fleet of applications with one
+setting, where each of them alone serves one fleet (models/artifacts/*/card.md has the figures).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.detection.baseline import Array, Baseline
+from edge_agent.protocol.metrics import METRICS, series_name
+
+FEATURES = ("deviation",)
+"""What the net sees of each row of a channel: arcsinh of its capped distance from the mean, in deviations."""
+FEATURE_VERSION = 1
+"""Changes whenever the meaning of FEATURES does; a net made for another version is refused."""
+
+STATE_VERSION = 1
+CAP = 20.0  # deviations; beyond this, more says nothing more
+LEVEL_ROWS = 5
+JUMP_ROWS = 3
+MEAN_HALF_LIFE_S = 86_400.0
+SPREAD_HALF_LIFE_S = 7 * 86_400.0
+NET_FLOOR = 0.1  # least deviation of the net's answer: a channel it hardly ever speaks of isn't touchy
+NET_WEIGHT = 0.5  # of the net's answer beside level and jump, which weigh 1 each
+SETTLED_ROWS = 60  # a channel is judged once it has been seen this often
+LOUDEST = 8  # channels that make the score, and are named: it doesn't fade as a device has more of them
+SMOOTH_ROWS = 2
+UNUSUAL = 0.855  # value with about one false case a device-week on the development machines (card.md)
+EXPECTED_DEVIATIONS = 3.0
+LARGEST = 1e150  # readings beyond it have squares that no float holds; nothing measures that
+_STATISTICS = ("row", "level", "jump", "net")
+
+
+class Net(Protocol):
+    """A network that judges every channel of a device by itself."""
+
+    window: int
+    """How many rows it looks at."""
+    name: str
+    """``<name>-<version>``, as findings name their detector."""
+
+    def judge(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """From (channels, window) features, oldest first, to (channels,) 0..1: how unusual each one is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How unusual one row is.
+
+    `value` is 0.5 where the row is as unusual as a busy hour of this device (see BusyHours), 0.8 at twice and
+    0.9 at three times that. `ready` is False until the device's own baseline is long enough to be believed.
+    `shares`, `expected` and `values` name up to 8 channels that carry most of it: their part of it, the range
+    that would have been normal, and what the row held, both in the metric's own unit.
+    """
+
+    value: float
+    ready: bool
+    shares: dict[str, float]
+    expected: dict[str, tuple[float, float]]
+    values: dict[str, float]
+
+
+class Scorer:
+    """Turns samples into scores; holds the device's baseline and busy hours, nothing that grows with time."""
+
+    def __init__(
+        self,
+        net: Net,
+        *,
+        step_s: float = 60.0,
+        ready_rows: int = 120,
+        net_weight: float = NET_WEIGHT,
+        max_channels: int = 256,
+    ) -> None:
+        if not 0 < step_s < math.inf:
+            raise ValueError(f"step_s: {step_s} must be a positive number of seconds")
+        self.net = net
+        self._step_s = step_s
+        self._ready_rows = ready_rows
+        self._weights = np.array([[1.0], [1.0], [net_weight]]) / (2.0 + net_weight)
+        self._rows = _Rows(step_s)
+        self._baseline = Baseline(
+            _STATISTICS,
+            mean_rows=MEAN_HALF_LIFE_S / step_s,
+            spread_rows=SPREAD_HALF_LIFE_S / step_s,
+            floor_of=_resolution,
+            max_channels=max_channels,
+        )
+        self._recent: Array = np.zeros((LEVEL_ROWS, 0))
+        self._windows: npt.NDArray[np.float32] = np.zeros((0, net.window), np.float32)
+        self._filled: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._raw: list[float] = []
+        self._busy = BusyHours(rows_per_hour=max(1, round(3600 / step_s)))
+        self._judged = 0
+        self.dropped_values = 0
+        """Readings that were no finite number, or whose channel found no room."""
+
+    @property
+    def ignored_samples(self) -> int:
+        """Samples whose uptime was not after the one before, or no number."""
+        return self._rows.ignored
+
+    def step(self, values: Mapping[str, float], uptime_s: float) -> Score | None:
+        """Take in a sample; return the Score of the row before when this sample begins a new row."""
+        row = self._rows.add(values, uptime_s)
+        return None if row is None else self._judge(row)
+
+    def export_state(self) -> dict[str, object]:
+        """Return what must outlive a reboot as a plain dictionary, fit for JSON."""
+        return {
+            "version": STATE_VERSION,
+            "step_s": self._step_s,
+            "judged": self._judged,
+            "baseline": self._baseline.export_state(),
+            "busy_hours": self._busy.maxima,
+        }
+
+    def restore_state(self, state: Mapping[str, object]) -> None:
+        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        judged, baseline, maxima = state.get("judged"), state.get("baseline"), state.get("busy_hours")
+        if state.get("version") != STATE_VERSION or state.get("step_s") != self._step_s:
+            raise ValueError("scorer: state is of another version or step")
+        if not isinstance(judged, int) or judged < 0 or not isinstance(baseline, dict):
+            raise ValueError("scorer: judged must be a count, and baseline a mapping")
+        if not isinstance(maxima, list) or not all(isinstance(m, int | float) and 0 <= m <= CAP for m in maxima):
+            raise ValueError(f"scorer: busy_hours must be a list of numbers from 0 to {CAP:g}")
+        self._baseline.restore_state(baseline)
+        self._busy.restore(maxima)
+        self._judged = judged
+        self._recent = np.zeros((LEVEL_ROWS, 0))
+        self._windows = np.zeros((0, self.net.window), np.float32)
+        self._filled = np.zeros(0, np.bool_)
+
+    def _judge(self, values: Mapping[str, float]) -> Score:
+        usable = {name: value for name, value in values.items() if abs(value) < LARGEST}
+        row, refused = self._baseline.place(usable)
+        self.dropped_values += self._rows.take_dropped() + len(values) - len(usable) + refused
+        self._make_room()
+        measured = self._measure(row)
+        energies = self._energies(measured)
+        score = self._score(row, energies)
+        self._baseline.learn(row, measured)
+        self._recent = np.vstack([self._recent[1:], row])
+        self._judged += 1
+        return score
+
+    def _make_room(self) -> None:
+        """Give channels that have just appeared a place in the recent rows and windows."""
+        more = len(self._baseline.names) - len(self._windows)
+        if more:
+            self._recent = np.hstack([self._recent, np.full((LEVEL_ROWS, more), np.nan)])
+            self._windows = np.vstack([self._windows, np.zeros((more, self.net.window), np.float32)])
+            self._filled = np.append(self._filled, np.zeros(more, np.bool_))
+
+    def _measure(self, row: Array) -> dict[str, Array]:
+        """All statistics of each channel against the baseline before this row; NaN where there is none."""
+        means, known = self._baseline.means, self._baseline.counts > 0
+        away = np.where(known, row - means, np.nan)
+        level = np.where(known, _mean(np.vstack([self._recent[1 - LEVEL_ROWS :], row])) - means, np.nan)
+        jump = row - _mean(self._recent[-JUMP_ROWS:])
+        self._push(away)
+        unusual = np.nan_to_num(self.net.judge(self._windows).astype(np.float64), nan=0.0)
+        net = np.where(np.isfinite(away), np.clip(unusual, 0.0, 1.0), np.nan)
+        return {"row": away, "level": level, "jump": jump, "net": net}
+
+    def _push(self, away: Array) -> None:
+        """Move the windows of the channels that are there by a row; a first value fills the whole window."""
+        here = np.isfinite(away)
+        deviations = np.clip(away[here] / self._baseline.deviation("row")[here], -CAP, CAP)
+        # one row makes no deviation yet: nothing can be away from it
+        deviations[self._baseline.counts[here] < 2] = 0.0
+        newest = np.arcsinh(deviations).astype(np.float32)
+        moved = np.empty((len(newest), self.net.window), np.float32)
+        moved[:, :-1] = self._windows[here, 1:]
+        moved[:, -1] = newest
+        first = ~self._filled[here]
+        moved[first] = newest[first, np.newaxis]
+        self._windows[here] = moved
+        self._filled |= here
+
+    def _energies(self, measured: Mapping[str, Array]) -> Array:
+        """Weighted mean square of each channel's statistics, in deviations; NaN where it isn't judged."""
+        deviations = np.stack([self._baseline.deviation(name) for name in ("level", "jump", "net")])
+        deviations[2] = np.maximum(deviations[2], NET_FLOOR)
+        statistics = np.stack([measured[name] for name in ("level", "jump", "net")])
+        capped = np.clip(np.nan_to_num(statistics / deviations, nan=0.0), -CAP, CAP)
+        energies = (self._weights * capped**2).sum(axis=0)
+        judged = np.isfinite(measured["row"]) & (self._baseline.counts >= SETTLED_ROWS)
+        return np.where(judged, energies, np.nan)
+
+    def _score(self, row: Array, energies: Array) -> Score:
+        judged = np.flatnonzero(np.isfinite(energies))
+        loudest = judged[np.argsort(-energies[judged], kind="stable")[:LOUDEST]]
+        raw = min(CAP, math.sqrt(float(energies[loudest].mean()))) if len(loudest) else 0.0
+        self._raw = [*self._raw[1 - SMOOTH_ROWS :], raw]
+        smooth = sum(self._raw) / len(self._raw)
+        total = float(energies[judged].sum())
+        reach = EXPECTED_DEVIATIONS * self._baseline.deviation("row")
+        names, lows, highs = self._baseline.names, self._baseline.means - reach, self._baseline.means + reach
+        return Score(
+            value=self._busy.calibrate(smooth) if len(judged) else 0.0,
+            ready=self._judged >= self._ready_rows and len(judged) > 0,
+            shares={names[i]: float(energies[i]) / total for i in loudest} if total > 0 else {},
+            expected={names[i]: (float(lows[i]), float(highs[i])) for i in loudest},
+            values={names[i]: float(row[i]) for i in loudest},
+        )
+
+
+class BusyHours:
+    """Makes scores of different devices comparable: each is measured against the device's own busy hours.
+
+    The reference is the 80 % quantile of the hourly maxima of the last 7 days: what the device reaches in
+    about five hours of a day. `value = r² / (r² + 1)` with r = score / reference rises with the score, is 0.5
+    at the reference and never reaches 1. Until the device has a day of its own, the reference of the
+    development machines stands in for the missing hours.
+    """
+
+    HOURS = 168
+    QUANTILE = 0.8
+    PRIOR = 3.0  # about the middle of the development machines, which lie between 2 and 7
+    PRIOR_HOURS = 24
+    LOWEST = 0.5  # a device that never moves isn't alarmed by its first small change
+
+    def __init__(self, rows_per_hour: int) -> None:
+        self._rows_per_hour = rows_per_hour
+        self._rows = 0
+        self._highest = 0.0
+        self.maxima: list[float] = []
+        self._reference = self.PRIOR
+
+    def calibrate(self, score: float) -> float:
+        """Return the value of a score, and remember the score for the hours to come."""
+        ratio = score / self._reference
+        self._highest = max(self._highest, score)
+        self._rows += 1
+        if self._rows >= self._rows_per_hour:
+            self.restore([*self.maxima, self._highest])
+            self._rows, self._highest = 0, 0.0
+        return ratio * ratio / (ratio * ratio + 1)
+
+    def restore(self, maxima: list[float]) -> None:
+        """Take up the maxima of the last hours, oldest first."""
+        self.maxima = maxima[-self.HOURS :]
+        own = float(np.quantile(self.maxima, self.QUANTILE)) if self.maxima else self.PRIOR
+        missing = max(0, self.PRIOR_HOURS - len(self.maxima)) / self.PRIOR_HOURS
+        self._reference = max(self.LOWEST, missing * self.PRIOR + (1 - missing) * own)
+
+
+class _Rows:
+    """Means over `step_s` of uptime; rows begin at multiples of it, whatever the speed of replay."""
+
+    def __init__(self, step_s: float) -> None:
+        self._step_s = step_s
+        self._number: int | None = None
+        self._last_s = -math.inf
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+        self._dropped = 0
+        self.ignored = 0
+
+    def add(self, values: Mapping[str, float], uptime_s: float) -> dict[str, float] | None:
+        """Take in a sample; return the means of the row before when a new row begins."""
+        if not math.isfinite(uptime_s) or uptime_s <= self._last_s:
+            self.ignored += 1
+            return None
+        self._last_s = uptime_s
+        number = math.floor(uptime_s / self._step_s)
+        finished = None
+        if self._number is not None and number != self._number:
+            finished = {name: total / self._counts[name] for name, total in self._sums.items()}
+            self._sums, self._counts = {}, {}
+        self._number = number
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._sums[name] = self._sums.get(name, 0.0) + value
+                self._counts[name] = self._counts.get(name, 0) + 1
+            else:
+                self._dropped += 1
+        return finished
+
+    def take_dropped(self) -> int:
+        """Return how many readings were no finite number since the last call."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
+
+
+def _mean(rows: Array) -> Array:
+    """Mean of each column over the rows where it is there; NaN if it is in none."""
+    there = np.isfinite(rows)
+    counts = there.sum(axis=0)
+    sums = np.where(there, rows, 0.0).sum(axis=0)
+    means: Array = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def _resolution(series: str) -> float:
+    """The smallest deviation that means anything: the catalogue's resolution, 0 for a strange metric."""
+    metric = METRICS.get(series_name(series))
+    return metric.resolution if metric else 0.0

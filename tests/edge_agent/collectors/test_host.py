@@ -1,0 +1,105 @@
+"""The host collector: the same contract for this machine and for a virtual one; what is missing is absent."""
+
+import math
+import os
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edge_agent.clock import SystemClock
+from edge_agent.collectors import Collection
+from edge_agent.collectors.host import HostCollector
+from edge_agent.collectors.machine import LinuxMachine, Machine, Temperature
+from edge_agent.collectors.own_cost import OwnCostCollector
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.metrics import METRICS, Kind, metric_of, series_name
+from firmware_stubs.clock import VirtualClock
+from firmware_stubs.machine import VirtualMachine
+
+
+@pytest.fixture(params=["this machine", "virtual machine"])
+def machine(request: pytest.FixtureRequest) -> Machine:
+    return LinuxMachine() if request.param == "this machine" else VirtualMachine(VirtualClock(60.0), "pump-07")
+
+
+def collected(machine: Machine, times: int = 3) -> list[dict[str, float]]:
+    clock, collector = SystemClock(), HostCollector(machine)
+    readings = []
+    for _ in range(times):
+        readings.append(dict(collector.collect(clock.now())))
+        time.sleep(0.05)
+    return readings
+
+
+def test_every_reading_is_a_documented_metric_and_a_number(machine: Machine) -> None:
+    for reading in collected(machine):
+        assert {series_name(series) for series in reading} <= METRICS.keys()
+        assert all(map(math.isfinite, reading.values()))
+
+
+def test_totals_never_go_back(machine: Machine) -> None:
+    readings = collected(machine)
+    for before, after in pairwise(readings):
+        for series, value in after.items():
+            if metric_of(series).kind is Kind.COUNTER:
+                assert value >= before.get(series, 0.0)
+
+
+def test_the_shares_of_cpu_time_are_a_whole(machine: Machine) -> None:
+    last = collected(machine)[-1]
+    shares = [value for series, value in last.items() if series_name(series) == "system.cpu.utilization"]
+    assert math.isclose(sum(shares), 1.0, rel_tol=1e-9)
+
+
+def test_the_basics_of_any_machine_are_there(machine: Machine) -> None:
+    names = {series_name(series) for series in collected(machine)[-1]}
+    assert names >= {
+        "system.cpu.utilization", "system.cpu.load_average.1m", "system.memory.usage", "system.linux.memory.available",
+        "system.filesystem.usage", "system.disk.io", "system.network.io", "system.process.count", "system.uptime",
+    }  # fmt: skip
+
+
+def test_a_machine_without_sensors_has_no_temperature_rather_than_zero() -> None:
+    class Bare(VirtualMachine):
+        def temperatures(self) -> dict[str, Temperature]:
+            return {}
+
+    reading = collected(Bare(VirtualClock(), "pump-07"))[-1]
+    assert not [series for series in reading if series_name(series).startswith("hw.")]
+
+
+def test_free_bytes_are_what_statvfs_says() -> None:
+    reading = collected(LinuxMachine())[-1]
+    stat = os.statvfs("/")
+    free = reading["system.filesystem.usage{system.filesystem.mountpoint=/,system.filesystem.state=free}"]
+    assert free == pytest.approx(stat.f_bavail * stat.f_frsize, rel=0.05)
+
+
+def test_kernel_file_systems_and_excluded_mounts_are_left_out() -> None:
+    mounted = {mount.mountpoint for mount in LinuxMachine().mounts()}
+    assert "/" in mounted
+    assert not {place for place in mounted if place.startswith(("/proc", "/sys"))}
+    assert "/" not in {mount.mountpoint for mount in LinuxMachine(exclude_mounts=("/",)).mounts()}
+
+
+def test_a_collector_that_fails_is_named_and_the_others_go_on() -> None:
+    class Broken:
+        name = "broken"
+
+        def collect(self, now: Instant) -> dict[str, float]:
+            raise OSError(f"no such sensor at {now.uptime_s:.0f}")
+
+    collection = Collection((Broken(), OwnCostCollector()))
+    sample = collection.sample(SystemClock().now())
+    assert "no such sensor" in collection.failing["broken"]
+    assert sample.values["forewarn.agent.memory.usage"] > 1e6
+
+
+def test_the_clock_reads_this_boot_and_never_goes_back() -> None:
+    clock = SystemClock()
+    first, second = clock.now(), clock.now()
+    assert first.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert second.uptime_s >= first.uptime_s
+    assert first.wall.tzinfo is not None

@@ -1,0 +1,74 @@
+"""Findings: one opening for a fault that lasts, news only when there is news, one clearing."""
+
+from collections.abc import Sequence
+
+from edge_agent.detection.findings import CLEAR_AFTER_S, Announcement, Findings
+from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.protocol.faults import Judge
+from edge_agent.protocol.records import Impact, Phase
+from tests.builders import an_instant
+
+VERSIONS: dict[str, str] = {judge: f"{judge}-1" for judge in Judge}
+
+
+def a_verdict(likely_s: float | None = None) -> Verdict:
+    impact = None if likely_s is None else Impact(low_s=likely_s, likely_s=likely_s, high_s=likely_s)
+    return Verdict(
+        fault="disk.filling",
+        component="/data",
+        confidence=0.9,
+        reason="it fills",
+        basis=Basis(judged=()),
+        impact=impact,
+    )
+
+
+def said(findings: Findings, start_s: int, verdicts: Sequence[Verdict | None]) -> list[tuple[int, Announcement]]:
+    """Feed one verdict (or none) a second; return what was said, with the second."""
+    return [
+        (start_s + second, announcement)
+        for second, verdict in enumerate(verdicts)
+        for announcement in findings.step([verdict] if verdict else [], an_instant(start_s + second))
+    ]
+
+
+def phases(said: list[tuple[int, Announcement]]) -> list[tuple[int, Phase]]:
+    return [(second, announcement.finding.phase) for second, announcement in said]
+
+
+def test_a_fault_opens_once_when_it_has_lasted_and_clears_once_when_it_stays_away() -> None:
+    gone = int(CLEAR_AFTER_S) + 30
+    heard = said(Findings(VERSIONS), 0, [a_verdict()] * 50 + [None] * gone)
+    assert phases(heard) == [(3, Phase.OPEN), (49 + int(CLEAR_AFTER_S), Phase.CLEAR)]
+
+
+def test_a_moments_verdict_is_told_to_nobody() -> None:
+    assert said(Findings(VERSIONS), 0, [a_verdict(), a_verdict(), *[None] * 200]) == []
+
+
+def test_a_flicker_does_not_clear_a_finding() -> None:
+    heard = said(Findings(VERSIONS), 0, ([a_verdict()] * 10 + [None] * 20) * 5)
+    assert phases(heard) == [(3, Phase.OPEN)]
+
+
+def test_a_countdown_that_runs_as_expected_is_said_again_only_when_half_of_it_is_gone() -> None:
+    heard = said(Findings(VERSIONS), 0, [a_verdict(400.0 - second) for second in range(300)])
+    assert phases(heard) == [(3, Phase.OPEN), (202, Phase.UPDATE)]
+
+
+def test_an_instant_that_moves_is_news() -> None:
+    heard = said(Findings(VERSIONS), 0, [a_verdict(4000.0)] * 10 + [a_verdict(2500.0)] * 10)
+    assert phases(heard) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
+
+
+def test_the_same_samples_give_the_same_findings_with_the_same_ids() -> None:
+    verdicts = [a_verdict(400.0 - second) for second in range(300)]
+    first, second = (said(Findings(VERSIONS), 0, verdicts) for _ in range(2))
+    assert [one.finding for _, one in first] == [one.finding for _, one in second]
+    assert len({one.finding.finding_id for _, one in first}) == 1
+
+
+def test_the_next_time_is_another_finding() -> None:
+    gone: list[Verdict | None] = [None] * (int(CLEAR_AFTER_S) + 10)
+    heard = said(Findings(VERSIONS), 0, [*[a_verdict()] * 10, *gone, *[a_verdict()] * 10])
+    assert len({one.finding.finding_id for _, one in heard}) == 2

@@ -1,0 +1,96 @@
+"""The pipeline: readings in, findings out; the same for every speed of replay, whatever nonsense is among them."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.collectors import Collection
+from edge_agent.collectors.host import HostCollector
+from edge_agent.detection.features import Features
+from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.rules import Rules
+from edge_agent.protocol.metrics import series
+from edge_agent.protocol.records import Finding, Phase
+from edge_agent.sample import Sample
+from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
+from firmware_stubs.machine import VirtualMachine
+from tests.builders import an_instant
+from tests.clocks import HandClock
+
+HOT = series("hw.temperature", hw__name="cpu_thermal/0")
+LIMIT = series("hw.temperature.limit", hw__limit_type="high", hw__name="cpu_thermal/0")
+
+
+def samples(seconds: int, *faults: Fault) -> Iterator[Sample]:
+    clock = HandClock()
+    collection = Collection((HostCollector(VirtualMachine(clock, "pump-07", faults)),))
+    for second in range(seconds):
+        clock.uptime_s = float(second)
+        yield collection.sample(clock.now())
+
+
+def findings(stream: Iterator[Sample] | list[Sample]) -> list[Finding]:
+    pipeline = Pipeline(period_s=1.0, horizon_s=72 * 3600, scorer=None)
+    return [said.finding for sample in stream for said in pipeline.step(sample, sample.at).announcements]
+
+
+def test_a_healthy_device_says_nothing_for_hours() -> None:
+    assert findings(samples(2 * 3600)) == []
+
+
+def test_a_filling_disk_and_a_leak_are_found_before_their_impact_and_nothing_else() -> None:
+    disk, leak = DiskFilling(start_s=60, lasts_s=840), MemoryLeak(start_s=60, lasts_s=1140)
+    said = findings(samples(1150, disk, leak))
+    opened = {one.fault: one.at.uptime_s for one in said if one.phase is Phase.OPEN}
+    assert set(opened) == {"disk.filling", "memory.leak"}
+    assert opened["disk.filling"] < disk.impact_s - 300
+    assert opened["memory.leak"] < leak.impact_s - 300
+
+
+def test_a_replay_gives_the_same_findings() -> None:
+    recorded = list(samples(700, DiskFilling(start_s=30, lasts_s=600)))
+    assert findings(recorded) == findings(recorded) != []
+
+
+@given(st.sampled_from([math.nan, math.inf, -math.inf]), st.integers(1, 60))
+@settings(deadline=None, max_examples=10)
+def test_readings_that_are_not_numbers_are_counted_and_change_nothing(nonsense: float, every: int) -> None:
+    features = Features()
+    for second in range(120):
+        values = {"system.cpu.load_average.1m": 1.0, "broken": nonsense if second % every == 0 else 1.0}
+        got = features.step(Sample(at=an_instant(second), values=values))
+        assert all(map(math.isfinite, got.values()))
+        assert got["system.cpu.load_average.1m"] == 1.0
+    assert features.rejected == math.ceil(120 / every)
+
+
+def test_totals_become_rates_and_a_total_that_went_back_gives_none() -> None:
+    features = Features()
+    disk = series("system.disk.io", disk__io__direction="read", system__device="sda")
+    got = [features.step(Sample(at=an_instant(t), values={disk: total})) for t, total in ((0, 100), (2, 300), (3, 50))]
+    assert got == [{}, {disk: 100.0}, {}]
+
+
+def heat(rules: Rules, celsius: list[float], limits: Mapping[str, float] | None = None) -> list[int]:
+    """Return the seconds at which the rule held."""
+    return [t for t, c in enumerate(celsius) if rules.step({HOT: c, **(limits or {})}, float(t))]
+
+
+def test_only_heat_that_lasts_is_a_fault_and_it_ends_with_hysteresis() -> None:
+    assert heat(Rules(), [85.0] * 50 + [60.0] * 100) == []
+    assert heat(Rules(), [85.0] * 100) == list(range(60, 100))
+    assert heat(Rules(), [85.0] * 70 + [78.0] * 10 + [74.0] * 10) == list(range(60, 80))
+
+
+def test_a_sensors_own_limit_counts_unless_it_is_nonsense() -> None:
+    assert heat(Rules(), [90.0] * 100, {LIMIT: 100.0}) == []
+    assert heat(Rules(), [90.0] * 100, {LIMIT: 65_261.8}) == list(range(60, 100))
+
+
+def test_a_file_system_that_refuses_writes_is_critical_at_once() -> None:
+    refuses = series("system.filesystem.read_only", system__filesystem__mountpoint="/")
+    stream = [Sample(at=an_instant(t), values={refuses: float(t >= 5)}) for t in range(20)]
+    (finding,) = findings(stream)
+    assert (finding.fault, finding.component, finding.severity) == ("storage.read_only", "/", "critical")

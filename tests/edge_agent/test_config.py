@@ -1,0 +1,84 @@
+"""The configuration: each mistake is one line with file, key, value and remedy, and exit code 2."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.cli import main
+from edge_agent.config import AgentConfig, ConfigError, load, machine_device_id
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "agent.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[sampling]\nperiods_s = 1\n", "sampling.periods_s = 1: unknown key; did you mean 'period_s'?"),
+        ("[sampling]\nperiod_s = 'fast'\n", "sampling.period_s = 'fast': Input should be a valid number"),
+        ("[sampling]\nperiod_s = 0\n", "sampling.period_s = 0: Input should be greater than or equal to 0.1"),
+        ("[device]\nid = 'pump 07'\n", "device.id = 'pump 07': device id 'pump 07' must be 1 to 64 of"),
+        ("[mqtt]\nurl = 'http://x'\n", "mqtt.url = 'http://x': must be mqtt://HOST"),
+        ("[mqtt]\nurl = 'mqtts://x'\nca_file = '/nowhere/ca.pem'\n", "mqtt.ca_file = '/nowhere/ca.pem': no such file"),
+        ("[colour]\nred = 1\n", "colour = {'red': 1}: unknown key; known here: detection, device"),
+        ("[device\n", "not TOML"),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_value_and_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, complaint: str
+) -> None:
+    path = write(tmp_path, text)
+    assert main(["check-config", "--config", str(path)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert f"{path}: {complaint}" in said
+    assert "\n" not in said
+
+
+def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be read"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, f"[device]\nid = 'pump-07'\n[detection]\nmodel_dir = '{tmp_path / 'none'}'\n")
+    assert main(["run", "--config", str(path)]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
+
+
+def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
+    key = tmp_path / "device.key"
+    key.touch()
+    with pytest.raises(ConfigError, match=r"mqtt.cert_file.*set both or none"):
+        load(write(tmp_path, f"[mqtt]\nurl = 'mqtts://broker'\nkey_file = '{key}'\n"))
+
+
+def test_certificates_are_never_sent_in_clear_text(tmp_path: Path) -> None:
+    pem = tmp_path / "device.pem"
+    pem.touch()
+    with pytest.raises(ConfigError, match="certificates need mqtts"):
+        load(write(tmp_path, f"[mqtt]\nurl = 'mqtt://broker'\nkey_file = '{pem}'\ncert_file = '{pem}'\n"))
+
+
+def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("x")
+    secret.chmod(0o644)
+    path = write(tmp_path, f"[device]\nid = 'pump-07'\n[mqtt]\nusername = 'pump-07'\npassword_file = '{secret}'\n")
+    assert main(["check-config", "--config", str(path)]) == 2
+    assert f"chmod 600 {secret}" in capsys.readouterr().err
+
+
+def test_the_port_follows_the_scheme() -> None:
+    assert AgentConfig.model_validate({"mqtt": {"url": "mqtts://broker"}}).mqtt.url == "mqtts://broker:8883"
+    assert AgentConfig().mqtt.url == "mqtt://localhost:1883"
+
+
+def test_a_machines_own_id_stays_the_same_and_does_not_show_the_machine_id() -> None:
+    if not Path("/etc/machine-id").exists():
+        pytest.skip("no /etc/machine-id here")
+    device = machine_device_id()
+    assert device == machine_device_id()
+    assert Path("/etc/machine-id").read_text().strip() not in device

@@ -1,0 +1,141 @@
+"""Killed at the worst moments: after each restart there is exactly one case, and nothing is missing."""
+
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge_agent.outbox import Outbox
+from edge_agent.protocol import records
+from edge_agent.protocol.topics import Lane
+from firmware_stubs.stage import running_agent, running_cloud
+from tests.builders import a_finding, an_evidence, an_id
+from tests.journeys.conftest import cases_of, eventually, mosquitto
+
+pytestmark = pytest.mark.journey
+
+
+def say_something(state_dir: Path) -> None:
+    """Put a finding and its evidence into a device's outbox, as the agent does before it publishes."""
+    outbox = Outbox(state_dir / "outbox.db")
+    impact = records.Impact(low_s=300, likely_s=400, high_s=500)
+    said = [a_finding(impact=impact, evidence_id=an_id(2)), an_evidence(evidence_id=an_id(2))]
+    outbox.put(map(records.encode, said))
+    outbox._db.close()  # no clean stop: as SIGKILL leaves it
+
+
+def waiting(state_dir: Path) -> int:
+    """Return how many findings-lane records the device still keeps."""
+    outbox = Outbox(state_dir / "outbox.db")
+    count = len(outbox.after(Lane.FINDINGS, 0, 100))
+    outbox._db.close()
+    return count
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Hold SQLite's write lock: everybody else can read and nobody can commit."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+@contextmanager
+def witness(topic: str, port: int) -> Iterator[threading.Event]:
+    """Listen to a topic beside the cloud; the event is set when the broker has delivered something."""
+    delivered = threading.Event()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda *_: delivered.set()
+    client.connect("127.0.0.1", port)
+    client.subscribe(topic, 1)
+    client.loop_start()
+    try:
+        yield delivered
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_the_agent_killed_between_finding_and_publish_says_it_after_its_restart(
+    tmp_path: Path, ports: tuple[int, int]
+) -> None:
+    with running_agent(tmp_path, "pump-07", ports[1]) as agent:  # there is no broker: nothing can leave
+        eventually((tmp_path / "pump-07" / "outbox.db").exists, "the outbox")
+        kill(agent)
+    say_something(tmp_path / "pump-07")
+    with running_cloud(tmp_path, *ports) as (console, _), running_agent(tmp_path, "pump-07", ports[1]):
+        (case,) = eventually(lambda: cases_of(console, "pump-07"), "the case")
+        assert case["faults"] == ["disk.filling"]
+        eventually(lambda: not waiting(tmp_path / "pump-07"), "the acknowledgement")
+        time.sleep(1)
+        assert len(console.cases()) == 1
+
+
+def test_the_cloud_killed_again_and_again_while_it_takes_a_finding_in_opens_one_case(
+    tmp_path: Path, ports: tuple[int, int]
+) -> None:
+    """The broker goes on; the cloud is killed at moments from before the receipt to after the commit."""
+    web_port, mqtt_port = ports
+    options = ("--broker", f"mqtt://127.0.0.1:{mqtt_port}")
+    with mosquitto(tmp_path, mqtt_port):
+        say_something(tmp_path / "pump-07")
+        for round_ in range(5):
+            with running_cloud(tmp_path, web_port, mqtt_port, *options) as (_, cloud):
+                with running_agent(tmp_path, "pump-07", mqtt_port) as agent:
+                    time.sleep(0.6 + 0.12 * round_)
+                    kill(cloud)
+                    kill(agent)
+        with (
+            running_cloud(tmp_path, web_port, mqtt_port, *options) as (console, _),
+            running_agent(tmp_path, "pump-07", mqtt_port),
+        ):
+            eventually(lambda: cases_of(console, "pump-07"), "the case")
+            eventually(lambda: not waiting(tmp_path / "pump-07"), "the acknowledgement")
+            (case,) = console.cases()
+            timeline = [entry["kind"] for entry in console.case(case["number"])["timeline"]]
+            assert timeline.count("opened") == 1
+
+
+def test_the_cloud_stopped_between_receipt_and_commit_and_killed_there_takes_it_in_after_its_restart(
+    tmp_path: Path, ports: tuple[int, int]
+) -> None:
+    """The database is locked by us, so the cloud has received the finding and can't commit it when it is killed."""
+    web_port, mqtt_port = ports
+    options = ("--broker", f"mqtt://127.0.0.1:{mqtt_port}")
+    with mosquitto(tmp_path, mqtt_port):
+        say_something(tmp_path / "pump-07")
+        with (
+            running_cloud(tmp_path, web_port, mqtt_port, *options) as (console, cloud),
+            locked(next((tmp_path / "cloud").glob("*.db"))),
+            witness("forewarn/v1/pump-07/findings", mqtt_port) as delivered,
+            running_agent(tmp_path, "pump-07", mqtt_port) as agent,
+        ):
+            eventually(delivered.is_set, "the broker to deliver the finding")
+            time.sleep(1)  # the cloud has it too now, and waits for the lock
+            assert console.cases() == []
+            kill(cloud)
+            kill(agent)
+        assert waiting(tmp_path / "pump-07") >= 2, "what is not stored has not been acknowledged"
+        with (
+            running_cloud(tmp_path, web_port, mqtt_port, *options) as (console, _),
+            running_agent(tmp_path, "pump-07", mqtt_port),
+        ):
+            eventually(lambda: cases_of(console, "pump-07"), "the case")
+            eventually(lambda: not waiting(tmp_path / "pump-07"), "the acknowledgement")
+            assert len(console.cases()) == 1

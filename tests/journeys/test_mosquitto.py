@@ -1,0 +1,37 @@
+"""The same journey over a real Mosquitto from Debian, and an agent that starts before its broker."""
+
+from pathlib import Path
+
+import pytest
+
+from firmware_stubs.clock import VirtualClock
+from firmware_stubs.device import VirtualDevice
+from firmware_stubs.faults import DiskFilling
+from firmware_stubs.stage import running_cloud
+from tests.journeys.conftest import cases_of, eventually, mosquitto
+
+pytestmark = pytest.mark.journey
+
+
+def test_a_virtual_device_gets_its_case_over_mosquitto_although_the_broker_came_after_it(
+    tmp_path: Path, ports: tuple[int, int]
+) -> None:
+    web_port, mqtt_port = ports
+    fault = DiskFilling(start_s=10, lasts_s=600)
+    device = VirtualDevice("pump-07", VirtualClock(20.0), (fault,), ("127.0.0.1", mqtt_port), tmp_path / "devices")
+    device.start()
+    try:
+        with mosquitto(tmp_path, mqtt_port):
+            options = ("--broker", f"mqtt://127.0.0.1:{mqtt_port}")
+            with running_cloud(tmp_path, web_port, mqtt_port, *options) as (console, _):
+                (case,) = eventually(lambda: cases_of(console, "pump-07"), "the case", 60)
+                assert case["faults"] == ["disk.filling"]
+                (row,) = [one for one in console.devices() if one["device"] == "pump-07"]
+                assert row["presence"] == "online"
+                device.stop()
+                eventually(
+                    lambda: [one for one in console.devices() if one["presence"] == "going_down"], "the goodbye", 10
+                )
+        assert device.error is None
+    finally:
+        device.stop()

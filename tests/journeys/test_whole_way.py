@@ -1,0 +1,23 @@
+"""The whole way: from a device that begins to fail to one case on the screen, before its customer notices."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.journey
+
+
+def test_smoke_each_faulty_device_gets_one_case_before_its_impact_and_nobody_else_any() -> None:
+    command = [sys.executable, "-m", "firmware_stubs", "smoke"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert {case["device"]: case["fault"] for case in result["cases"]} == {
+        "pump-07": "disk.filling",
+        "meter-12": "memory.leak",
+    }
+    assert all(case["lead_time_s"] > 300 for case in result["cases"])
+    assert result["false_cases"] == 0
+    assert result["agent"]["pss_mib"] > 0
