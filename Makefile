@@ -7,7 +7,7 @@ MQTT_PORT ?= 1883
 SPEED ?= 1
 DATA ?= ../shared/data
 
-.PHONY: help demo smoke test check format bench train system clean
+.PHONY: help demo smoke test check format docs bench train system clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -27,10 +27,14 @@ check: $(VENV)/.dev  ## format, lint, types, architecture
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.documents --check
 
 format: $(VENV)/.dev  ## put the code into shape
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+docs: $(VENV)/.dev  ## write docs/reference anew from the code
+	$(BIN)/python -m tests.documents
 
 bench: $(VENV)/.dev  ## cost of the parts, as ratios to a peer in the same run
 	$(BIN)/python -m tests.bench

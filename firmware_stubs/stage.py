@@ -76,7 +76,7 @@ def on_stage(plan: Plan, say: Callable[[str], None]) -> Iterator[Stage]:
 def running_cloud(
     folder: Path, web_port: int, mqtt_port: int, *options: str
 ) -> Iterator[tuple[Console, subprocess.Popen[bytes]]]:
-    """Run a cloud with its state below `folder` (kept from run to run), with a broker of its own unless told otherwise."""
+    """Run a cloud with its state below `folder`, kept from run to run; `options` take the place of its own broker."""
     folder.mkdir(parents=True, exist_ok=True)
     password_file = folder / "password"
     if not password_file.exists():

@@ -143,7 +143,9 @@ class Machine(Protocol):
 class LinuxMachine:
     """This machine, read through psutil and /proc."""
 
-    def __init__(self, exclude_mounts: tuple[str, ...] = ()) -> None:
+    def __init__(self, exclude_mounts: tuple[str, ...] = (), proc: Path = Path("/proc")) -> None:
+        """`proc` is where the kernel's files are; etc/fstab is looked for beside it."""
+        self._proc = proc
         self._exclude = frozenset(exclude_mounts)
         self._written: set[str] = set()  # mount points seen writable: if one refuses later, that is a fault
 
@@ -163,7 +165,7 @@ class LinuxMachine:
     def memory(self) -> Memory:
         """Memory and swap, from /proc/meminfo."""
         ram = psutil.virtual_memory()
-        info = _pairs("/proc/meminfo")  # psutil.swap_memory() would read /proc/vmstat as well
+        info = _pairs(self._proc / "meminfo")  # psutil.swap_memory() would read /proc/vmstat as well
         swap_total, swap_free = info.get("SwapTotal:", 0.0) * 1024, info.get("SwapFree:", 0.0) * 1024
         return Memory(
             total=ram.total,
@@ -178,21 +180,21 @@ class LinuxMachine:
 
     def paging(self) -> Mapping[str, float]:
         """Totals since boot, from /proc/vmstat."""
-        counters = _pairs("/proc/vmstat")
+        counters = _pairs(self._proc / "vmstat")
         return {name: counters[name] for name in ("pgmajfault", "pswpin", "pswpout") if name in counters}
 
     def mounts(self) -> tuple[Mount, ...]:
-        """Read /proc/self/mountinfo (proc(5)): image, kernel and network file systems are left out."""
-        should_write = self._written | _writable_by_fstab()
+        """Read mountinfo (proc(5)): image, kernel and network file systems are left out."""
+        should_write = self._written | _writable_by_fstab(self._proc.parent / "etc/fstab")
         shortest: dict[str, Mount] = {}
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        for line in _lines(self._proc / "self/mountinfo"):
             place, _, rest = line.partition(" - ")
             fields, (kind, device, super_options) = place.split(), rest.split(maxsplit=2)
             number, mountpoint = fields[2], fields[4].encode().decode("unicode_escape")
             if not self._is_real(kind, device, mountpoint):
                 continue
-            options = {*fields[5].split(","), *super_options.split(",")}
-            readonly = bool(options & {"ro", "emergency_ro", "shutdown"})
+            # The superblock's options only: a service manager's sandbox makes mounts read-only that are not.
+            readonly = bool({*super_options.split(",")} & {"ro", "emergency_ro", "shutdown"})
             if readonly and mountpoint not in should_write:
                 continue
             if not readonly:
@@ -263,12 +265,12 @@ class LinuxMachine:
 
     def processes(self) -> tuple[float, float | None]:
         """Processes now, and forks since boot."""
-        started = next((line for line in _lines("/proc/stat") if line.startswith("processes ")), None)
+        started = next((line for line in _lines(self._proc / "stat") if line.startswith("processes ")), None)
         return float(len(psutil.pids())), float(started.split()[1]) if started else None
 
     def open_files(self) -> tuple[float, float] | None:
         """Read /proc/sys/fs/file-nr: allocated, unused, maximum."""
-        allocated, unused, limit = (float(word) for word in Path("/proc/sys/fs/file-nr").read_text().split())
+        allocated, unused, limit = (float(word) for word in (self._proc / "sys/fs/file-nr").read_text().split())
         return allocated - unused, limit
 
     def fullest_process(self) -> float | None:
@@ -276,8 +278,8 @@ class LinuxMachine:
         fullest = None
         for pid in psutil.pids():
             try:
-                count = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208  three times as fast as iterdir, for every process
-                limit = _soft_open_files_limit(pid)
+                count = len(os.listdir(self._proc / f"{pid}/fd"))  # noqa: PTH208  three times as fast as iterdir, for every process
+                limit = _soft_open_files_limit(self._proc / f"{pid}/limits")
             except (FileNotFoundError, PermissionError, ProcessLookupError):
                 continue  # gone, or not ours to look at
             if limit:
@@ -285,26 +287,26 @@ class LinuxMachine:
         return fullest
 
 
-def _soft_open_files_limit(pid: int) -> float | None:
-    for line in _lines(f"/proc/{pid}/limits"):
+def _soft_open_files_limit(limits: Path) -> float | None:
+    for line in _lines(limits):
         if line.startswith("Max open files"):
             soft = line.split()[3]
             return None if soft == "unlimited" else float(soft)
     return None
 
 
-def _writable_by_fstab() -> set[str]:
-    """Return the mount points that /etc/fstab asks to be writable; no such file on a container or an image."""
+def _writable_by_fstab(fstab: Path) -> set[str]:
+    """Return the mount points that fstab asks to be writable; containers and some images have no such file."""
     try:
-        rows = [line.split() for line in _lines("/etc/fstab") if line.strip() and not line.lstrip().startswith("#")]
+        rows = [line.split() for line in _lines(fstab) if line.strip() and not line.lstrip().startswith("#")]
     except OSError:
         return set()
     return {row[1] for row in rows if len(row) >= 4 and "ro" not in row[3].split(",")}
 
 
-def _pairs(path: str) -> dict[str, float]:
+def _pairs(path: Path) -> dict[str, float]:
     return {words[0]: float(words[1]) for words in map(str.split, _lines(path))}
 
 
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines()
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()

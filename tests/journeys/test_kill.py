@@ -96,11 +96,13 @@ def test_the_cloud_killed_again_and_again_while_it_takes_a_finding_in_opens_one_
     with mosquitto(tmp_path, mqtt_port):
         say_something(tmp_path / "pump-07")
         for round_ in range(5):
-            with running_cloud(tmp_path, web_port, mqtt_port, *options) as (_, cloud):
-                with running_agent(tmp_path, "pump-07", mqtt_port) as agent:
-                    time.sleep(0.6 + 0.12 * round_)
-                    kill(cloud)
-                    kill(agent)
+            with (
+                running_cloud(tmp_path, web_port, mqtt_port, *options) as (_, cloud),
+                running_agent(tmp_path, "pump-07", mqtt_port) as agent,
+            ):
+                time.sleep(0.6 + 0.12 * round_)
+                kill(cloud)
+                kill(agent)
         with (
             running_cloud(tmp_path, web_port, mqtt_port, *options) as (console, _),
             running_agent(tmp_path, "pump-07", mqtt_port),

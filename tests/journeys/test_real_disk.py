@@ -42,15 +42,17 @@ def can_mount() -> bool:
 
 
 @pytest.mark.skipif(not can_mount(), reason="mounting is not allowed here")
-def test_the_case_opens_before_the_first_write_fails(tmp_path: Path, ports: tuple[int, int]) -> None:
+def test_the_case_opens_before_the_first_write_fails(
+    tmp_path: Path, ports: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     disk, full_at = tmp_path / "disk", tmp_path / "full-at"
     disk.mkdir()
     with running_cloud(tmp_path, *ports) as (console, _):
-        agent = (
-            "unshare", "--mount", "--propagation", "private", "sh", "-c",
-            f'mount -t tmpfs -o size=64m tmpfs {disk} && ({sys.executable} -c "$FILLER" {disk} {full_at} & exec "$@")', "sh",
-        )  # fmt: skip
-        os.environ["FILLER"] = FILLER
+        script = (
+            f'mount -t tmpfs -o size=64m tmpfs {disk} && ({sys.executable} -c "$FILLER" {disk} {full_at} & exec "$@")'
+        )
+        agent = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
+        monkeypatch.setenv("FILLER", FILLER)
         with running_agent(tmp_path, "pump-07", ports[1], *agent):
             (case,) = eventually(lambda: cases_of(console, "pump-07"), "a case", 90)
             eventually(full_at.exists, "the disk to be full", 90)

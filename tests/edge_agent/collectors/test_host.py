@@ -84,6 +84,39 @@ def test_kernel_file_systems_and_excluded_mounts_are_left_out() -> None:
     assert "/" not in {mount.mountpoint for mount in LinuxMachine(exclude_mounts=("/",)).mounts()}
 
 
+HEALTHY = "27 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n"
+
+
+@pytest.mark.parametrize(
+    ("later", "refuses"),
+    [
+        ("27 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 ro\n", True),
+        ("27 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw,emergency_ro\n", True),
+        ("27 1 179:2 / / ro,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n", False),  # a sandbox, not a fault
+        (HEALTHY, False),
+    ],
+)
+def test_an_error_remount_is_a_fault_and_the_sandbox_of_a_service_is_not(
+    tmp_path: Path, later: str, refuses: bool
+) -> None:
+    mountinfo = tmp_path / "proc/self/mountinfo"
+    mountinfo.parent.mkdir(parents=True)
+    machine = LinuxMachine(proc=tmp_path / "proc")
+    mountinfo.write_text(HEALTHY)
+    assert [mount.refuses_writes for mount in machine.mounts()] == [False]
+    mountinfo.write_text(later)
+    assert [mount.refuses_writes for mount in machine.mounts()] == [refuses]
+
+
+def test_a_file_system_that_is_read_only_on_purpose_is_not_watched(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mountinfo").write_text("27 1 179:2 / / ro shared:1 - ext4 /dev/mmcblk0p2 ro\n")
+    assert LinuxMachine(proc=tmp_path / "proc").mounts() == ()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/fstab").write_text("# root\nPARTUUID=4d80-02 / ext4 defaults,noatime 0 1\n")
+    assert [mount.refuses_writes for mount in LinuxMachine(proc=tmp_path / "proc").mounts()] == [True]
+
+
 def test_a_collector_that_fails_is_named_and_the_others_go_on() -> None:
     class Broken:
         name = "broken"

@@ -1,0 +1,166 @@
+"""The reference pages of docs/reference: written from the code, so that they can't be wrong.
+
+`python -m tests.documents` writes them, `python -m tests.documents --check` says which differ (exit 1).
+"""
+
+import argparse
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from cloud.config import CloudConfig
+from pydantic import BaseModel
+
+from cloud import cli as cloud_cli
+from edge_agent import cli as agent_cli
+from edge_agent.config import AgentConfig
+from edge_agent.protocol.faults import FAULTS
+from edge_agent.protocol.metrics import METRICS
+from edge_agent.protocol.topics import Channel, topic
+from firmware_stubs import cli as devices_cli
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+NOTE = "<!-- Written from the code by `python -m tests.documents`; change it there. -->\n"
+
+
+def table(*rows: tuple[str, ...]) -> str:
+    """Return a Markdown table; the first row is its head."""
+    head, *body = ([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def configuration() -> str:
+    """The tables and keys of both programs."""
+    parts = [
+        "# Configuration\n",
+        "Both files are TOML. A mistake is one line that names file, key, value and remedy, and exit code 2.\n",
+        "## The agent: `/etc/edge-agent/agent.toml`\n",
+        table(("key", "default", "meaning"), *keys(AgentConfig)),
+        "## The cloud: the file named with `support-cloud run --config`\n",
+        table(("key", "default", "meaning"), *keys(CloudConfig)),
+    ]
+    return "\n".join(parts)
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield key, default and meaning of each setting, tables opened."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield (
+                f"`{prefix}{name}`",
+                f"`{written(field.get_default(call_default_factory=True))}`",
+                field.description or "",
+            )
+
+
+def written(value: Any) -> str:
+    """Return a default as one writes it in TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return f'"{value}"' if isinstance(value, (str, Path)) or value is None else str(value)
+
+
+def metrics() -> str:
+    """All metrics with unit, kind and resolution."""
+    rows = [
+        (f"`{name}`", f"`{metric.unit}`", metric.kind, f"{metric.resolution:g}", metric.what)
+        for name, metric in sorted(METRICS.items())
+    ]
+    intro = (
+        "# Metrics\n\nNames and attributes follow OpenTelemetry's semantic conventions, units are UCUM; `forewarn.` is "
+        "ours. A metric that a machine lacks is absent, not zero.\n"
+    )
+    return intro + "\n" + table(("metric", "unit", "kind", "resolution", "what"), *rows)
+
+
+def faults() -> str:
+    """The fault catalogue, an entry a section."""
+    parts = ["# The fault catalogue\n", "What a device can warn of, and what support staff are told.\n"]
+    for fault in FAULTS.values():
+        parts += [
+            f"## `{fault.code}`: {fault.title}\n",
+            f"Judge: {fault.judge}. Severity at first: {fault.severity}. Component: {fault.component}.\n",
+            f"The customer notices: {fault.impact}.\n",
+            "\n".join(f"{number}. {step}" for number, step in enumerate(fault.advice, 1)) + "\n",
+            f"Source: {fault.source}.\n",
+        ]
+    return "\n".join(parts)
+
+
+def topics() -> str:
+    """The topics of the wire."""
+    rows = [(f"`{topic('DEVICE', channel)}`", _MEANING[channel]) for channel in Channel]
+    return "# Topics\n\n" + table(("topic", "what"), *rows)
+
+
+_MEANING = {
+    Channel.FINDINGS: "up: findings, evidence packs, declared losses. JSON, QoS 1",
+    Channel.TELEMETRY: "up: batches of aggregates. CBOR, deflated, QoS 1",
+    Channel.PRESENCE: "up, retained, last will: online, offline, going down; versions and boot. JSON, QoS 1",
+    Channel.ACK: "down: for each lane, the stream and the number up to which all is committed. JSON, QoS 1",
+    Channel.CONFIG: "down, retained: reserved for the configuration the device shall have",
+    Channel.COMMANDS: "down: reserved for commands with an expiry",
+}
+
+
+def commands() -> str:
+    """What each program says of itself."""
+    programs = {
+        "edge-agent": (agent_cli.main, ("run", "sample", "check-config", "version")),
+        "support-cloud": (cloud_cli.main, ("run", "check-config", "version")),
+        "virtual-devices": (devices_cli.main, ("demo", "smoke", "run")),
+    }
+    parts = ["# Commands\n", "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.\n"]
+    for name, (main, subcommands) in programs.items():
+        parts.append(f"## {name}\n")
+        parts += [f"```\n{help_of(main, [subcommand, '--help'])}```\n" for subcommand in subcommands]
+    return "\n".join(parts)
+
+
+def help_of(main: Any, arguments: list[str]) -> str:
+    """Return what a program prints for --help, at a fixed width."""
+    said = io.StringIO()
+    with redirect_stdout(said):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            assert end.code == 0  # noqa: PT017  argparse leaves this way
+    return said.getvalue()
+
+
+PAGES = {
+    "configuration.md": configuration,
+    "metrics.md": metrics,
+    "faults.md": faults,
+    "topics.md": topics,
+    "commands.md": commands,
+}
+
+
+def main() -> int:
+    """Write or check the pages; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a page differs from the code")
+    check = parser.parse_args().check
+    differing = []
+    for name, render in PAGES.items():
+        page, text = FOLDER / name, NOTE + "\n" + render()
+        if not page.exists() or page.read_text() != text:
+            differing.append(name)
+            if not check:
+                page.write_text(text)
+    for name in differing:
+        print(f"docs/reference/{name} {'differs from the code: run make docs' if check else 'written'}")
+    return 1 if check and differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
