@@ -5,16 +5,18 @@
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from cloud.config import CloudConfig
 from pydantic import BaseModel
 
 from cloud import cli as cloud_cli
+from cloud.config import Config as CloudConfig
+from cloud.config import Endpoint
 from edge_agent import cli as agent_cli
 from edge_agent.config import AgentConfig
 from edge_agent.protocol.faults import FAULTS
@@ -63,6 +65,8 @@ def written(value: Any) -> str:
     """Return a default as one writes it in TOML."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Endpoint):
+        return f'"{value.host}:{value.port}"'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(written, value)) + "]"
     return f'"{value}"' if isinstance(value, (str, Path)) or value is None else str(value)
@@ -128,6 +132,7 @@ def commands() -> str:
 def help_of(main: Any, arguments: list[str]) -> str:
     """Return what a program prints for --help, at a fixed width."""
     said = io.StringIO()
+    os.environ["COLUMNS"] = "100"  # argparse wraps at the terminal's width
     with redirect_stdout(said):
         try:
             main(arguments)

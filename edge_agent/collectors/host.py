@@ -83,7 +83,8 @@ class HostCollector:
                 yield name, paging[counter]
         if (files := self._machine.open_files()) is not None:
             yield "forewarn.file_descriptor.usage", files[0]
-            yield "forewarn.file_descriptor.limit", files[1]
+            if files[1] is not None:
+                yield "forewarn.file_descriptor.limit", files[1]
 
     def _file_systems(self) -> Iterator[_Reading]:
         for mountpoint in self._mountpoints:

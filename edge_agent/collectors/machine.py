@@ -131,8 +131,8 @@ class Machine(Protocol):
         """Number of processes now, and started since boot."""
         ...
 
-    def open_files(self) -> tuple[float, float] | None:
-        """Open files of the whole system, and the kernel's limit."""
+    def open_files(self) -> tuple[float, float | None] | None:
+        """Open files of the whole system, and the kernel's limit if it has one."""
         ...
 
     def fullest_process(self) -> float | None:
@@ -268,10 +268,10 @@ class LinuxMachine:
         started = next((line for line in _lines(self._proc / "stat") if line.startswith("processes ")), None)
         return float(len(psutil.pids())), float(started.split()[1]) if started else None
 
-    def open_files(self) -> tuple[float, float] | None:
-        """Read /proc/sys/fs/file-nr: allocated, unused, maximum."""
+    def open_files(self) -> tuple[float, float | None] | None:
+        """Read /proc/sys/fs/file-nr: allocated, unused, maximum; newer kernels put 2^63-1 there for no limit."""
         allocated, unused, limit = (float(word) for word in (self._proc / "sys/fs/file-nr").read_text().split())
-        return allocated - unused, limit
+        return allocated - unused, limit if limit < 2**62 else None
 
     def fullest_process(self) -> float | None:
         """Compare each readable process's open files with its soft limit; the agent sees those of its own user."""

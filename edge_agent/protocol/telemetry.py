@@ -18,6 +18,7 @@ from edge_agent.protocol import PROTOCOL_VERSION
 from edge_agent.protocol.instant import Instant
 
 MAX_MESSAGE_BYTES = 8 << 20  # inflated; a message that grows beyond it is hostile
+_LARGEST = 2.0**61  # multiples of the resolution; differences of two such still fit into 64 bits
 _TYPED = {72: "<i1", 77: "<i2", 78: "<i4", 79: "<i8"}  # RFC 8746 tags of little-endian signed integers
 
 
@@ -119,7 +120,8 @@ def decode(payload: bytes) -> TelemetryMessage:
 def _pack_column(column: Column) -> dict[str, Any]:
     present = np.isfinite(column.values)
     scaled = np.zeros(len(column.values), np.int64)
-    scaled[present] = np.round(column.values[present] / column.resolution).astype(np.int64)
+    in_range = np.clip(column.values[present] / column.resolution, -_LARGEST, _LARGEST)
+    scaled[present] = np.round(in_range).astype(np.int64)
     packed: dict[str, Any] = {
         "s": column.series,
         "a": column.aggregate,
