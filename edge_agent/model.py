@@ -95,9 +95,7 @@ def load_net(path: Path) -> TfliteNet:
     content = _read(path / MODEL_FILE)
     digest = hashlib.sha256(content).hexdigest()
     if digest != manifest.sha256:
-        raise ModelError(
-            f"{path / MODEL_FILE}: sha256 is {digest}, but the manifest says {manifest.sha256}; {_REINSTALL}"
-        )
+        raise ModelError(f"{path / MODEL_FILE}: sha256 {digest} is not the manifest's {manifest.sha256}; {_REINSTALL}")
     return TfliteNet(f"{manifest.name}-{manifest.version}", manifest.window, content)
 
 

@@ -1,8 +1,8 @@
 """What is normal for each channel: an exponentially weighted mean, and the deviation of a few statistics.
 
 What flows in: one row of readings at a time, by channel name. What flows out: arrays with one place per
-channel, in the order in which the channels were first seen. A channel keeps `2 + len(statistics)` numbers,
-however long it has been watched.
+channel, in the order in which the channels were first seen. A channel keeps `2 + 2 * len(statistics)`
+numbers, however long it has been watched.
 
 Two time scales: one for the mean, one for the deviations. Both start as plain averages over what has been
 seen, so the first rows count fully. Nothing is clipped on learning: a baseline that refuses bursts never gets
@@ -27,6 +27,7 @@ class Baseline:
 
     `mean_rows` and `spread_rows` are half-lives in rows. `floor_of` gives, for a channel, the smallest
     deviation that means anything, in its own unit (the resolution of its sensor); 0 if nobody knows.
+    `unitless` are the statistics that aren't in the channel's unit, each with a least deviation of its own.
     """
 
     def __init__(
@@ -36,18 +37,21 @@ class Baseline:
         mean_rows: float,
         spread_rows: float,
         floor_of: Callable[[str], float] = lambda _: 0.0,
+        unitless: Mapping[str, float] | None = None,
         max_channels: int = 256,
     ) -> None:
         self._statistics = tuple(statistics)
         self._mean_weight = 1 - 0.5 ** (1 / mean_rows)
         self._spread_weight = 1 - 0.5 ** (1 / spread_rows)
         self._floor_of = floor_of
+        self._unitless = unitless or {}
         self._max_channels = max_channels
         self._index: dict[str, int] = {}
         self.names: list[str] = []
         self.counts: Array = np.zeros(0)
         self.means: Array = np.zeros(0)
         self._squares: Array = np.zeros((len(self._statistics), 0))
+        self._learned: Array = np.zeros((len(self._statistics), 0))
         self._floors: Array = np.zeros(0)
 
     def place(self, row: Mapping[str, float]) -> tuple[Array, int]:
@@ -69,27 +73,29 @@ class Baseline:
         return placed, refused
 
     def deviation(self, statistic: str) -> Array:
-        """Root mean square of a statistic of each channel, never zero, in the channel's own unit."""
-        squares = self._squares[self._statistics.index(statistic)]
+        """Root mean square of a statistic of each channel, never zero."""
+        root: Array = np.sqrt(self._squares[self._statistics.index(statistic)])
+        if statistic in self._unitless:
+            return np.maximum(root, self._unitless[statistic])
         floor = np.maximum(self._floors, RELATIVE_FLOOR * np.abs(self.means))
-        deviation: Array = np.maximum(np.sqrt(squares), np.maximum(floor, TINY))
-        return deviation
+        return np.maximum(root, np.maximum(floor, TINY))
 
     def learn(self, row: Array, statistics: Mapping[str, Array]) -> None:
         """Take in a row and its statistics, measured against the baseline before it. NaN teaches nothing."""
         seen = np.isfinite(row)
-        weight = np.maximum(self._spread_weight, 1 / np.maximum(self.counts, 1))
         for index, name in enumerate(self._statistics):
-            squares, measured = self._squares[index], statistics[name]
-            known = seen & np.isfinite(measured) & (self.counts > 0)
-            squares[known] += weight[known] * (measured[known] ** 2 - squares[known])
+            squares, learned, measured = self._squares[index], self._learned[index], statistics[name]
+            known = seen & np.isfinite(measured)
+            learned[known] += 1
+            weight = np.maximum(self._spread_weight, 1 / learned[known])
+            squares[known] += weight * (measured[known] ** 2 - squares[known])
         weight = np.maximum(self._mean_weight, 1 / (self.counts + 1))
         self.means[seen] += weight[seen] * (row[seen] - self.means[seen])
         self.counts[seen] += 1
 
     def export_state(self) -> dict[str, object]:
         """Return the state as a plain dictionary of strings and finite numbers, fit for JSON."""
-        columns = np.vstack([self.counts, self.means, self._squares]).T
+        columns = np.vstack([self.counts, self.means, self._squares, self._learned]).T
         return {
             "version": STATE_VERSION,
             "statistics": list(self._statistics),
@@ -103,12 +109,13 @@ class Baseline:
         channels = state.get("channels")
         if not isinstance(channels, dict) or len(channels) > self._max_channels:
             raise ValueError(f"baseline: channels must be a mapping of at most {self._max_channels}")
-        columns = _columns(channels, width=2 + len(self._statistics))
+        columns = _columns(channels, width=2 + 2 * len(self._statistics))
         self._index, self.names = {}, []
         self.counts, self.means, self._floors = np.zeros(0), np.zeros(0), np.zeros(0)
-        self._squares = np.zeros((len(self._statistics), 0))
+        self._squares = self._learned = np.zeros((len(self._statistics), 0))
         self._add([str(name) for name in channels])
-        self.counts, self.means, self._squares = columns[0], columns[1], columns[2:]
+        self.counts, self.means = columns[0], columns[1]
+        self._squares, self._learned = np.split(columns[2:], 2)
 
     def _add(self, names: Sequence[str]) -> None:
         for name in names:
@@ -117,7 +124,9 @@ class Baseline:
         more = np.zeros(len(names))
         self.counts = np.append(self.counts, more)
         self.means = np.append(self.means, more)
-        self._squares = np.hstack([self._squares, np.zeros((len(self._statistics), len(names)))])
+        block = np.zeros((len(self._statistics), len(names)))
+        self._squares = np.hstack([self._squares, block])
+        self._learned = np.hstack([self._learned, block])
         self._floors = np.append(self._floors, [max(0.0, self._floor_of(name)) for name in names])
 
 

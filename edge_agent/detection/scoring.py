@@ -10,7 +10,7 @@ Three statistics of a channel, each divided by its own deviation of a week: 1 is
 
 - level: mean of the last 5 rows minus the channel's mean. Finds what stays away.
 - jump: the row minus the mean of the 3 rows before. Finds what changes at once.
-- net: what the network says of the channel's last rows. Finds shapes: stuck, noisier, a rhythm that is lost.
+- net: what the network says of the channel's last rows, whose shape the other two don't see.
 
 Level and jump together, each on its own scale, serve a fleet of servers and a fleet of applications with one
 setting, where each of them alone serves one fleet (models/artifacts/*/card.md has the figures).
@@ -43,7 +43,7 @@ NET_WEIGHT = 0.5  # of the net's answer beside level and jump, which weigh 1 eac
 SETTLED_ROWS = 60  # a channel is judged once it has been seen this often
 LOUDEST = 8  # channels that make the score, and are named: it doesn't fade as a device has more of them
 SMOOTH_ROWS = 2
-UNUSUAL = 0.855  # value with about one false case a device-week on the development machines (card.md)
+UNUSUAL = 0.855  # value with at most one false case a device-week on the development machines (card.md)
 EXPECTED_DEVIATIONS = 3.0
 LARGEST = 1e150  # readings beyond it have squares that no float holds; nothing measures that
 _STATISTICS = ("row", "level", "jump", "net")
@@ -103,11 +103,12 @@ class Scorer:
             mean_rows=MEAN_HALF_LIFE_S / step_s,
             spread_rows=SPREAD_HALF_LIFE_S / step_s,
             floor_of=_resolution,
+            unitless={"net": NET_FLOOR},
             max_channels=max_channels,
         )
-        self._recent: Array = np.zeros((LEVEL_ROWS, 0))
+        self._recent: Array = np.zeros((0, LEVEL_ROWS))
         self._windows: npt.NDArray[np.float32] = np.zeros((0, net.window), np.float32)
-        self._filled: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._seen: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._raw: list[float] = []
         self._busy = BusyHours(rows_per_hour=max(1, round(3600 / step_s)))
         self._judged = 0
@@ -146,9 +147,10 @@ class Scorer:
         self._baseline.restore_state(baseline)
         self._busy.restore(maxima)
         self._judged = judged
-        self._recent = np.zeros((LEVEL_ROWS, 0))
+        self._raw = []
+        self._recent = np.zeros((0, LEVEL_ROWS))
         self._windows = np.zeros((0, self.net.window), np.float32)
-        self._filled = np.zeros(0, np.bool_)
+        self._seen = np.zeros(0, np.int64)
 
     def _judge(self, values: Mapping[str, float]) -> Score:
         usable = {name: value for name, value in values.items() if abs(value) < LARGEST}
@@ -159,7 +161,6 @@ class Scorer:
         energies = self._energies(measured)
         score = self._score(row, energies)
         self._baseline.learn(row, measured)
-        self._recent = np.vstack([self._recent[1:], row])
         self._judged += 1
         return score
 
@@ -167,40 +168,44 @@ class Scorer:
         """Give channels that have just appeared a place in the recent rows and windows."""
         more = len(self._baseline.names) - len(self._windows)
         if more:
-            self._recent = np.hstack([self._recent, np.full((LEVEL_ROWS, more), np.nan)])
+            self._recent = np.vstack([self._recent, np.zeros((more, LEVEL_ROWS))])
             self._windows = np.vstack([self._windows, np.zeros((more, self.net.window), np.float32)])
-            self._filled = np.append(self._filled, np.zeros(more, np.bool_))
+            self._seen = np.append(self._seen, np.zeros(more, np.int64))
 
     def _measure(self, row: Array) -> dict[str, Array]:
-        """All statistics of each channel against the baseline before this row; NaN where there is none."""
-        means, known = self._baseline.means, self._baseline.counts > 0
-        away = np.where(known, row - means, np.nan)
-        level = np.where(known, _mean(np.vstack([self._recent[1 - LEVEL_ROWS :], row])) - means, np.nan)
-        jump = row - _mean(self._recent[-JUMP_ROWS:])
-        self._push(away)
-        unusual = np.nan_to_num(self.net.judge(self._windows).astype(np.float64), nan=0.0)
-        net = np.where(np.isfinite(away), np.clip(unusual, 0.0, 1.0), np.nan)
-        return {"row": away, "level": level, "jump": jump, "net": net}
+        """All statistics of each channel against the baseline before this row.
 
-    def _push(self, away: Array) -> None:
-        """Move the windows of the channels that are there by a row; a first value fills the whole window."""
-        here = np.isfinite(away)
-        deviations = np.clip(away[here] / self._baseline.deviation("row")[here], -CAP, CAP)
+        NaN where there is none: a statistic needs all its rows, because one of fewer rows strays further than the
+        deviation it would be divided by. A channel that is missing keeps its rows for when it comes back.
+        """
+        here, known = np.isfinite(row), self._baseline.counts > 0
+        away = np.where(known, row - self._baseline.means, np.nan)
+        jump = row - self._recent[:, -JUMP_ROWS:].mean(axis=1)
+        self._push(row, away, here)
+        level = self._recent.mean(axis=1) - self._baseline.means
+        net = np.clip(np.nan_to_num(self.net.judge(self._windows).astype(np.float64), nan=0.0), 0.0, 1.0)
+        return {
+            "row": away,
+            "level": np.where(here & (self._seen >= LEVEL_ROWS), level, np.nan),
+            "jump": np.where(here & (self._seen > JUMP_ROWS), jump, np.nan),
+            "net": np.where(here & (self._seen >= self.net.window), net, np.nan),
+        }
+
+    def _push(self, row: Array, away: Array, here: npt.NDArray[np.bool_]) -> None:
+        """Move recent rows and window of each channel that is there by one; a first value fills the window."""
+        deviations = np.clip(np.nan_to_num(away[here]) / self._baseline.deviation("row")[here], -CAP, CAP)
         # one row makes no deviation yet: nothing can be away from it
         deviations[self._baseline.counts[here] < 2] = 0.0
         newest = np.arcsinh(deviations).astype(np.float32)
-        moved = np.empty((len(newest), self.net.window), np.float32)
-        moved[:, :-1] = self._windows[here, 1:]
-        moved[:, -1] = newest
-        first = ~self._filled[here]
-        moved[first] = newest[first, np.newaxis]
-        self._windows[here] = moved
-        self._filled |= here
+        self._recent[here] = np.column_stack([self._recent[here, 1:], row[here]])
+        first = here & (self._seen == 0)
+        self._windows[first] = newest[first[here], np.newaxis]
+        self._windows[here] = np.column_stack([self._windows[here, 1:], newest])
+        self._seen[here] += 1
 
     def _energies(self, measured: Mapping[str, Array]) -> Array:
         """Weighted mean square of each channel's statistics, in deviations; NaN where it isn't judged."""
         deviations = np.stack([self._baseline.deviation(name) for name in ("level", "jump", "net")])
-        deviations[2] = np.maximum(deviations[2], NET_FLOOR)
         statistics = np.stack([measured[name] for name in ("level", "jump", "net")])
         capped = np.clip(np.nan_to_num(statistics / deviations, nan=0.0), -CAP, CAP)
         energies = (self._weights * capped**2).sum(axis=0)
@@ -301,15 +306,6 @@ class _Rows:
         """Return how many readings were no finite number since the last call."""
         dropped, self._dropped = self._dropped, 0
         return dropped
-
-
-def _mean(rows: Array) -> Array:
-    """Mean of each column over the rows where it is there; NaN if it is in none."""
-    there = np.isfinite(rows)
-    counts = there.sum(axis=0)
-    sums = np.where(there, rows, 0.0).sum(axis=0)
-    means: Array = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    return means
 
 
 def _resolution(series: str) -> float:

@@ -185,15 +185,16 @@ def _steady(t: Array, v: Array, slope: Slope) -> bool:
 def _verdict(watch: Watch, slope: Slope, impact: Impact, window: tuple[Array, Array]) -> Verdict:
     sign, limit = (-1.0, watch.total or 0.0) if watch.rising else (1.0, 0.0)  # series = limit + sign * headroom
     unit = metric_of(watch.series).unit
-    per_hour = abs(slope.per_s) * 3600
+    watched_s = float(window[0][-1] - window[0][0])
+    times, each = (60, "a minute") if watched_s < 1800 else (3600, "an hour")
     spread = (impact.high_s - impact.low_s) / max(impact.likely_s, 1e-9)
     return Verdict(
         fault=watch.fault,
         component=watch.component,
         confidence=max(0.5, 1 - spread / 2),
         reason=(
-            f"{amount(watch.headroom, unit)} left, {amount(per_hour, unit)} an hour for "
-            f"{duration(float(window[0][-1] - window[0][0]))}: {watch.meaning} in {interval(impact)}"
+            f"{amount(watch.headroom, unit)} left, {amount(abs(slope.per_s) * times, unit)} less {each} "
+            f"for {duration(watched_s)}: {watch.meaning} in {interval(impact)}"
         ),
         impact=impact,
         carriers=(

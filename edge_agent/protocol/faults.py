@@ -63,7 +63,7 @@ _ENTRIES = (
             "Find the folder that grows: du -x --max-depth=2 on the file system, largest last.",
             "Rotate or delete what grows, then stop its cause. The device clears the finding by itself.",
         ),
-        source="ENOSPC, write(2); netdata #6114 for what not to do: never from one minute after boot",
+        source="ENOSPC, write(2)",
     ),
     Fault(
         code="inodes.filling",

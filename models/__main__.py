@@ -1,0 +1,31 @@
+"""`python -m models train | evaluate`: everything else about them is in their --help."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from edge_agent.model import ModelError
+from models import evaluate, train
+from models.datasets import DataError
+from models.fitting import TrainingError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand. Exit codes: 0 done, 1 data or machine won't do (one line says why), 2 usage."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models", description="Make the network that devices ship with, and measure it."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    train.add_command(commands)
+    evaluate.add_command(commands)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (DataError, ModelError, TrainingError, OSError) as error:
+        print(f"models: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

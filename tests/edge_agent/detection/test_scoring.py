@@ -1,0 +1,232 @@
+"""One score for a whole device."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.detection.scoring import BusyHours, Score, Scorer
+
+STEP_S = 60.0
+
+
+class Flatness:
+    """A small real network by hand: the less the newest rows of a channel differ, the more unusual."""
+
+    window = 8
+    name = "flatness-1"
+
+    def judge(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        flat: npt.NDArray[np.float32] = np.exp(-np.ptp(windows, axis=1)).astype(np.float32)
+        return flat
+
+
+def a_scorer(*, net_weight: float = 0.5, max_channels: int = 256) -> Scorer:
+    return Scorer(Flatness(), step_s=STEP_S, net_weight=net_weight, max_channels=max_channels)
+
+
+def quiet_rows(rows: int, channels: int = 4, seed: int = 1) -> npt.NDArray[np.float64]:
+    """Noise around a level of its own for each channel."""
+    rng = np.random.default_rng(seed)
+    noise: npt.NDArray[np.float64] = rng.normal(size=(rows, channels))
+    return noise + 10 * np.arange(1, channels + 1)
+
+
+def samples(rows: npt.NDArray[np.float64]) -> Iterator[tuple[dict[str, float], float]]:
+    for number, row in enumerate(rows):
+        yield {f"c{channel}": float(value) for channel, value in enumerate(row)}, number * STEP_S
+
+
+def scores(scorer: Scorer, rows: npt.NDArray[np.float64]) -> list[Score]:
+    found = [scorer.step(values, uptime_s) for values, uptime_s in samples(rows)]
+    return [score for score in [*found, scorer.step({}, len(rows) * STEP_S)] if score is not None]
+
+
+def values(found: Sequence[Score]) -> npt.NDArray[np.float64]:
+    return np.array([score.value for score in found])
+
+
+def test_there_is_one_score_for_each_finished_row_and_none_between() -> None:
+    scorer = a_scorer()
+    got = [scorer.step({"a": 1.0}, uptime_s) is not None for uptime_s in (0, 20, 40, 60, 80, 125, 130, 400)]
+    assert got == [False, False, False, True, False, True, False, True]
+
+
+def test_a_row_is_the_mean_of_its_samples() -> None:
+    scorer, rng = a_scorer(), np.random.default_rng(1)
+    for second in range(0, 70 * 60, 20):
+        score = scorer.step({"a": float(rng.normal())}, second)
+    for uptime_s, value in ((4200.0, 1.0), (4220.0, 2.0), (4240.0, 6.0), (4260.0, 0.0)):
+        score = scorer.step({"a": value}, uptime_s)
+    assert score is not None
+    assert score.values == {"a": pytest.approx(3.0)}
+
+
+def test_a_device_is_not_ready_in_its_first_two_hours() -> None:
+    found = scores(a_scorer(), quiet_rows(130))
+    assert [score.ready for score in found] == [False] * 120 + [True] * 10
+
+
+def test_a_fault_raises_the_score_and_names_its_channel() -> None:
+    rows = quiet_rows(2000)
+    rows[1980:, 2] += 8.0
+    found = scores(a_scorer(), rows)
+    assert values(found)[300:1980].max() < 0.7 < values(found)[1981:1985].min()
+    assert max(found[1982].shares, key=lambda name: found[1982].shares[name]) == "c2"
+    assert found[1982].shares["c2"] > 0.7
+
+
+def test_the_net_adds_what_level_and_jump_cannot_see() -> None:
+    rows = quiet_rows(600)
+    rows[580:, 1] = rows[:580, 1].mean()
+    with_net, without = (scores(a_scorer(net_weight=weight), rows)[-1] for weight in (0.5, 0.0))
+    assert with_net.shares["c1"] > 0.5 > without.shares.get("c1", 0.0)
+    assert with_net.value > without.value
+
+
+def test_the_expected_range_is_in_the_unit_of_the_metric() -> None:
+    low, high = scores(a_scorer(), quiet_rows(2000))[-1].expected["c3"]
+    assert [low, high] == pytest.approx([37.0, 43.0], abs=0.4)
+
+
+def test_shares_name_at_most_eight_channels_and_never_exceed_the_whole() -> None:
+    for score in scores(a_scorer(), quiet_rows(200, channels=20))[100:]:
+        assert len(score.shares) == 8
+        assert sum(score.shares.values()) <= 1
+        assert score.shares.keys() == score.expected.keys() == score.values.keys()
+
+
+def test_a_new_channel_is_judged_once_it_has_been_seen_for_an_hour_and_alarms_nobody_before() -> None:
+    rows = quiet_rows(400)
+    rows[:200, 3] = np.nan
+    found = scores(a_scorer(), rows)
+    named = [number for number, score in enumerate(found) if "c3" in score.shares]
+    assert named[0] == 260
+    assert values(found)[200:].max() < 0.8
+
+
+def test_a_missing_channel_is_not_judged_and_the_others_still_are() -> None:
+    rows = quiet_rows(400)
+    rows[300:, 0] = np.nan
+    found = scores(a_scorer(), rows)
+    assert found[-1].shares.keys() == {"c1", "c2", "c3"}
+    assert values(found)[300:].max() < 0.8
+
+
+def test_constant_channels_make_no_noise() -> None:
+    rows = quiet_rows(300)
+    rows[:, 1:] = (0.0, 5.0, 1e12)
+    assert values(scores(a_scorer(), rows))[120:].max() < 0.8
+
+
+def test_readings_that_are_no_finite_number_are_dropped_and_counted() -> None:
+    scorer = a_scorer()
+    rows = quiet_rows(200)
+    rows[150] = (math.nan, math.inf, -math.inf, 1e300)
+    found = scores(scorer, rows)
+    assert scorer.dropped_values == 4
+    assert np.isfinite(values(found)).all()
+    assert found[150].shares == {}
+
+
+def test_a_sample_that_is_not_later_than_the_last_is_ignored_and_counted() -> None:
+    scorer = a_scorer()
+    assert [scorer.step({"a": 1.0}, uptime_s) for uptime_s in (600.0, 600.0, 30.0, math.nan)] == [None] * 4
+    assert scorer.ignored_samples == 3
+    assert scorer.step({"a": 1.0}, 660.0) is not None
+
+
+def test_channels_beyond_the_most_are_counted_as_dropped() -> None:
+    scorer = a_scorer(max_channels=2)
+    scores(scorer, quiet_rows(10, channels=3))
+    assert scorer.dropped_values == 10
+
+
+def test_what_was_learned_outlives_a_reboot() -> None:
+    one, rows = a_scorer(), quiet_rows(2000)
+    scores(one, rows)
+    other = a_scorer()
+    other.restore_state(json.loads(json.dumps(one.export_state())))
+    assert other.export_state() == one.export_state()
+    found = scores(other, quiet_rows(60, seed=2))
+    assert all(score.ready for score in found)
+    assert values(found).max() < 0.8
+
+
+@pytest.mark.parametrize(
+    "change", [{"version": 0}, {"step_s": 1.0}, {"judged": -1}, {"busy_hours": [-1.0]}, {"baseline": 1}]
+)
+def test_a_broken_state_is_refused_and_changes_nothing(change: dict[str, object]) -> None:
+    scorer = a_scorer()
+    scores(scorer, quiet_rows(5))
+    before = scorer.export_state()
+    with pytest.raises(ValueError, match="scorer: "):
+        scorer.restore_state(before | change)
+    assert scorer.export_state() == before
+
+
+def test_the_value_is_a_half_at_a_busy_hour_of_the_device_itself_however_noisy_it_is() -> None:
+    for usual in (1.0, 6.0):
+        busy = BusyHours(rows_per_hour=1)
+        for _ in range(48):
+            busy.calibrate(usual)
+        assert busy.calibrate(usual) == pytest.approx(0.5)
+        assert busy.calibrate(3 * usual) == pytest.approx(0.9)
+
+
+def test_a_device_without_a_past_is_measured_by_the_development_machines() -> None:
+    assert BusyHours(rows_per_hour=60).calibrate(BusyHours.PRIOR) == pytest.approx(0.5)
+
+
+def test_busy_hours_keep_a_week() -> None:
+    busy = BusyHours(rows_per_hour=2)
+    for number in range(1000):
+        busy.calibrate(float(number % 7))
+    assert len(busy.maxima) == 168
+
+
+anything = st.one_of(st.floats(), st.floats(-1e6, 1e6), st.just(0.0))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from("abcd"), anything), max_size=100), st.integers(0, 2**32 - 1))
+def test_scores_are_finite_and_within_bounds_whatever_comes_in(odd: list[dict[str, float]], seed: int) -> None:
+    scorer = Scorer(Flatness(), step_s=STEP_S)
+    rng = np.random.default_rng(seed)
+    usual = [{name: float(rng.normal()) for name in "abcd"} for _ in range(70)]
+    for number, sample in enumerate([*usual, *odd]):
+        score = scorer.step(sample, number * STEP_S)
+        if score is not None:
+            assert 0 <= score.value < 1
+            assert all(0 <= share <= 1 for share in score.shares.values())
+            assert sum(score.shares.values()) <= 1 + 1e-9
+            assert all(math.isfinite(end) for bounds in score.expected.values() for end in bounds)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.permutations(range(4)))
+def test_the_order_of_channels_changes_nothing(seed: int, order: list[int]) -> None:
+    rows = quiet_rows(150, seed=seed)
+    straight, other = a_scorer(), a_scorer()
+    for sample, uptime_s in samples(rows):
+        turned = {f"c{channel}": sample[f"c{channel}"] for channel in order}
+        one, two = straight.step(sample, uptime_s), other.step(turned, uptime_s)
+        if one is not None and two is not None:
+            assert two.value == pytest.approx(one.value, rel=1e-9)
+            assert two.shares == pytest.approx(one.shares, rel=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(1e-6, 1e9), st.floats(-1e3, 1e3), st.integers(0, 2**32 - 1))
+def test_scale_and_offset_of_a_channel_change_nothing(scale: float, offset: float, seed: int) -> None:
+    rows = quiet_rows(200, seed=seed)
+    rows[190:, 2] += 4.0
+    moved = rows.copy()
+    moved[:, 2] = scale * (rows[:, 2] + offset)
+    straight, other = values(scores(a_scorer(), rows)), values(scores(a_scorer(), moved))
+    assert other[120:] == pytest.approx(straight[120:], rel=1e-4)
