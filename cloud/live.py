@@ -1,4 +1,4 @@
-"""The bell: tells waiting pages of this process that something was committed. What happened stands in the database."""
+"""The bell: tells waiting pages that something was committed. What that was stands in the database."""
 
 import asyncio
 
@@ -8,6 +8,12 @@ class Bell:
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
+        self.closed = False  # the service stops: whoever follows should let go
+
+    def close(self) -> None:
+        """Wake everybody for the last time."""
+        self.closed = True
+        self.ring()
 
     def ring(self) -> None:
         """Wake everybody who waits now."""

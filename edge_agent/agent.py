@@ -1,5 +1,6 @@
 """The agent: the loop that carries each sample from the collectors to the outbox, and the outbox to the cloud."""
 
+import json
 import logging
 import threading
 import time
@@ -66,7 +67,7 @@ class Agent:
 
     def run(self, stop: threading.Event, each: Callable[[Outcome], None] | None = None) -> None:
         """Sample on a schedule that does not drift until `stop` is set; `each` sees what every sample led to."""
-        self._declare_gap(self._clock.now())
+        self._resume(self._clock.now())
         self._uplink.start()
         due_s = self._clock.now().uptime_s
         try:
@@ -101,14 +102,22 @@ class Agent:
             log.log(level, "%s %s on %s: %s", finding.phase, finding.fault, finding.component, finding.reason)
         said += self._evidence.due(now)
         if said:
-            self._outbox.put(map(records.encode, said))
+            standing = {
+                one.finding_id: None if one.phase is records.Phase.CLEAR else records.encode(one)
+                for one in said
+                if isinstance(one, records.Finding)
+            }
+            self._outbox.put(map(records.encode, said), standing)
 
     def _aggregate(self, outcome: Outcome, now: Instant) -> None:
         batch = self._aggregates.step(outcome.features, now) if self._aggregates else None
         if batch is not None:
             self._outbox.hold(telemetry.pack(batch))
 
-    def _declare_gap(self, now: Instant) -> None:
+    def _resume(self, now: Instant) -> None:
+        """Take up what the last run left: findings that stood, and what it lost."""
+        stood = [records.read_record(json.loads(body)) for body in self._outbox.standing()]
+        self._pipeline.resume([finding for finding in stood if isinstance(finding, records.Finding)], now)
         if self._outbox.set_aside:
             log.error("the outbox was damaged and is now %s; a new stream begins", self._outbox.set_aside)
         if gap := self._outbox.gap:

@@ -7,7 +7,7 @@ takes of it is declared as a loss at the next start. Numbers are reserved ahead:
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,10 @@ CREATE TABLE record (               -- what the cloud has not acknowledged yet
     body BLOB NOT NULL,
     PRIMARY KEY (lane, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE standing (             -- findings that are open, so that a restart neither forgets nor repeats them
+    finding_id TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 _NUMBER = "UPDATE lane SET reserved_up_to = ? WHERE lane = ?"
@@ -38,6 +42,8 @@ _PUT = "INSERT INTO record (lane, seq, body) VALUES (?, ?, ?)"
 _NEXT = "SELECT seq, body FROM record WHERE lane = ? AND seq > ? ORDER BY seq LIMIT ?"
 _DROP_ACKED = "DELETE FROM record WHERE lane = ? AND seq <= ?"
 _ACKED = "UPDATE lane SET acked_up_to = ? WHERE lane = ? AND acked_up_to < ?"
+_STAND = "INSERT OR REPLACE INTO standing (finding_id, body) VALUES (?, ?)"
+_FALL = "DELETE FROM standing WHERE finding_id = ?"
 _CLEAN = "UPDATE lane SET clean = ?"
 
 
@@ -117,14 +123,23 @@ class Outbox:
         """Return the lowest number that the cloud has not acknowledged."""
         return self._lanes[lane].acked_up_to + 1
 
-    def put(self, records: Iterable[bytes]) -> None:
-        """Commit findings-lane records; on return they survive a power cut."""
+    def put(self, records: Iterable[bytes], standing: Mapping[str, bytes | None] | None = None) -> None:
+        """Commit findings-lane records; on return they survive a power cut.
+
+        `standing` goes into the same transaction: the body of each finding that is open now, None for one that is over.
+        """
         lane = self._lanes[Lane.FINDINGS]
         with _transaction(self._db):
+            for finding_id, body in (standing or {}).items():
+                self._db.execute(*((_FALL, (finding_id,)) if body is None else (_STAND, (finding_id, body))))
             numbered = [(Lane.FINDINGS, seq, body) for seq, body in enumerate(records, start=lane.last_seq + 1)]
             self._db.executemany(_PUT, numbered)
             self._db.execute(_NUMBER, (lane.last_seq + len(numbered), Lane.FINDINGS))
         lane.last_seq = lane.reserved_up_to = lane.last_seq + len(numbered)
+
+    def standing(self) -> list[bytes]:
+        """Return the findings that were open when the last run ended."""
+        return [body for (body,) in self._db.execute("SELECT body FROM standing")]
 
     def hold(self, record: bytes) -> None:
         """Take a telemetry record into RAM under its own number."""

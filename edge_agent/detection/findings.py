@@ -31,6 +31,7 @@ class Announcement:
 class _Standing:
     """A fault that holds now or did a moment ago."""
 
+    finding_id: str
     since: Instant
     last_held: Instant
     verdict: Verdict
@@ -46,11 +47,25 @@ class Findings:
     versions: dict[str, str]  # detector version by judge
     _standing: dict[tuple[str, str], _Standing] = field(default_factory=dict)
 
+    def resume(self, findings: Iterable[Finding], now: Instant) -> None:
+        """Take up what stood when the agent stopped, as if it held now: it goes on under its id, or is cleared."""
+        for finding in findings:
+            verdict = Verdict(
+                fault=finding.fault,
+                component=finding.component,
+                confidence=finding.confidence,
+                reason=finding.reason,
+                carriers=finding.carriers,
+                basis=Basis(judged=()),
+            )
+            standing = _Standing(finding.finding_id, finding.since, now, verdict, opened=True)
+            self._standing[finding.fault, finding.component] = standing
+
     def step(self, verdicts: Iterable[Verdict], now: Instant) -> list[Announcement]:
         """Compare what holds now with what was said, and return what is new: openings, updates, clearings."""
         for verdict in verdicts:
             key = (verdict.fault, verdict.component)
-            standing = self._standing.setdefault(key, _Standing(now, now, verdict))
+            standing = self._standing.setdefault(key, _Standing(_name(verdict, now), now, now, verdict))
             standing.verdict, standing.last_held = verdict, now
         news = [said for standing in self._standing.values() if (said := self._news(standing, now))]
         self._standing = {key: kept for key, kept in self._standing.items() if not _over(kept, now)}
@@ -71,11 +86,9 @@ class Findings:
         standing.opened, standing.said_at_s = True, now.uptime_s
         standing.said_likely_s = verdict.impact.likely_s if verdict.impact else None
         fault = FAULTS[verdict.fault]
-        key = f"{standing.since.boot_id}/{verdict.fault}/{verdict.component}/{standing.since.uptime_s:.3f}"
-        finding_id = uuid.uuid5(_NAMESPACE, key)  # the same samples give the same findings, after a crash too
         over = phase is Phase.CLEAR
         finding = Finding(
-            finding_id=str(finding_id),
+            finding_id=standing.finding_id,
             fault=verdict.fault,
             component=verdict.component,
             phase=phase,
@@ -87,9 +100,15 @@ class Findings:
             reason=f"over since {now.uptime_s - standing.last_held.uptime_s:.0f} s" if over else verdict.reason,
             carriers=verdict.carriers,
             detector=Detector(judge=fault.judge, version=self.versions[fault.judge]),
-            evidence_id=str(uuid.uuid5(finding_id, "evidence")),
+            evidence_id=str(uuid.uuid5(uuid.UUID(standing.finding_id), "evidence")),
         )
         return Announcement(finding=finding, basis=verdict.basis)
+
+
+def _name(verdict: Verdict, since: Instant) -> str:
+    """Make an id out of what is said: the same samples give the same findings, after a crash too."""
+    key = f"{since.boot_id}/{verdict.fault}/{verdict.component}/{since.uptime_s:.3f}"
+    return str(uuid.uuid5(_NAMESPACE, key))
 
 
 def _over(standing: _Standing, now: Instant) -> bool:

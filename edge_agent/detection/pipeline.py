@@ -1,18 +1,18 @@
 """The pipeline: one `step(sample, now)` from readings to findings. The same samples give the same findings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.scoring import Score, Scorer
+from edge_agent.detection.scoring import UNUSUAL, Score, Scorer
 from edge_agent.detection.trends import Trends
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Judge
 from edge_agent.protocol.instant import Instant
-from edge_agent.protocol.metrics import metric_of
-from edge_agent.protocol.records import Carrier
+from edge_agent.protocol.metrics import METRICS, metric_of, series_name
+from edge_agent.protocol.records import Carrier, Finding
 from edge_agent.sample import Sample
 
 RULES_VERSION = "rules-1"
@@ -32,7 +32,7 @@ class Pipeline:
     """Judges samples of one device, in the order of its uptime."""
 
     def __init__(
-        self, *, period_s: float, horizon_s: float, scorer: Scorer | None, unusual_from: float = 0.999
+        self, *, period_s: float, horizon_s: float, scorer: Scorer | None, unusual_from: float = UNUSUAL
     ) -> None:
         """`horizon_s`: how far ahead a trend may speak. `unusual_from`: score from which the model speaks, 0..1."""
         self._features = Features()
@@ -44,17 +44,29 @@ class Pipeline:
         model = scorer.net.name if scorer else "none"
         self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: model})
 
+    def resume(self, standing: Iterable[Finding], now: Instant) -> None:
+        """Take up the findings that stood when the agent stopped: each goes on, or is cleared."""
+        self._findings.resume(standing, now)
+
     def step(self, sample: Sample, now: Instant) -> Outcome:
         """Judge one sample. `now` is when it is judged, on the sample's own clock."""
         features = self._features.step(sample)
         verdicts = self._rules.step(features, now.uptime_s) + self._trends.step(features, now.uptime_s)
-        score = self._scorer.step(features, now.uptime_s) if self._scorer else None
+        score = self._scorer.step(_judged(features), now.uptime_s) if self._scorer else None
         if score is not None:
             explained = {series for verdict in verdicts for series in verdict.basis.judged}
             self._unusual = _unusual(score, self._unusual_from, explained)
         if self._unusual is not None:
             verdicts.append(self._unusual)
         return Outcome(announcements=self._findings.step(verdicts, now), features=features, score=score)
+
+
+def _judged(features: Mapping[str, float]) -> Mapping[str, float]:
+    """Leave out what can't be unusual: a limit stands still, and uptime only rises."""
+    return {series: value for series, value in features.items() if series_name(series) not in _NOT_JUDGED}
+
+
+_NOT_JUDGED = frozenset(name for name in METRICS if name.endswith(".limit")) | {"system.uptime"}
 
 
 def _unusual(score: Score, bar: float, explained: set[str]) -> Verdict | None:

@@ -146,7 +146,7 @@ _ENTRIES = (
         component="the metric that carries most of it",
         title="Unusual behaviour",
         headline="{device} behaves unusually ({component})",
-        impact="nothing the customer must notice; something has changed that nobody listed",
+        impact="nothing yet; something has changed that nobody listed",
         advice=(
             "Compare the listed metrics with their expected range: do they point at one cause?",
             "Ask whether something was changed at that time; if so, close as expected.",

@@ -22,6 +22,8 @@ def amount(value: float, unit: str) -> str:
             if abs(value) < 1024 or prefix == "TiB":
                 return f"{value:.3g} {prefix}" if abs(value) < 1000 else f"{value:.0f} {prefix}"
             value /= 1024
+    if unit == "Cel":
+        return f"{value:.1f} °C"
     if unit == "1":
         return f"{value * 100:.3g} %"
     return f"{value:,.4g} {unit.strip('{}')}" if abs(value) < 10_000 else f"{value:,.0f} {unit.strip('{}')}"

@@ -40,6 +40,14 @@ def test_a_record_goes_only_when_the_cloud_has_it(path: Path) -> None:
     assert outbox.base_seq(Lane.FINDINGS) == 3
 
 
+def test_what_stands_is_kept_with_what_was_said(path: Path) -> None:
+    outbox = Outbox(path)
+    outbox.put([b"opened", b"opened too"], {"a": b"finding a", "b": b"finding b"})
+    outbox.put([b"cleared"], {"a": None})
+    crash(outbox)
+    assert Outbox(path).standing() == [b"finding b"]
+
+
 def test_telemetry_survives_a_clean_stop(path: Path) -> None:
     outbox = Outbox(path)
     outbox.hold(b"a")

@@ -72,3 +72,15 @@ def test_the_next_time_is_another_finding() -> None:
     gone: list[Verdict | None] = [None] * (int(CLEAR_AFTER_S) + 10)
     heard = said(Findings(VERSIONS), 0, [*[a_verdict()] * 10, *gone, *[a_verdict()] * 10])
     assert len({one.finding.finding_id for _, one in heard}) == 2
+
+
+def test_a_finding_that_stood_at_a_restart_goes_on_under_its_id_or_is_cleared() -> None:
+    (opened,) = said(Findings(VERSIONS), 0, [a_verdict()] * 4)
+    goes_on, is_over = Findings(VERSIONS), Findings(VERSIONS)
+    for findings in (goes_on, is_over):
+        findings.resume([opened[1].finding], an_instant(100))
+    heard = said(goes_on, 100, [a_verdict(400.0 - second) for second in range(200)])
+    assert [one.finding.phase for _, one in heard] == [Phase.UPDATE]
+    (cleared,) = said(is_over, 100, [None] * (int(CLEAR_AFTER_S) + 10))
+    assert cleared[1].finding.phase is Phase.CLEAR
+    assert {one.finding.finding_id for _, one in [*heard, cleared]} == {opened[1].finding.finding_id}

@@ -1,0 +1,102 @@
+"""The command line of the cloud: `support-cloud run | check-config | version`.
+
+Exit codes: 0 done, 1 failed while starting or running, 2 wrong command line or configuration.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloud import __version__, service
+from cloud.config import Config, ConfigError, load
+
+_SAID = {  # what the command line can say, and the key that it sets
+    "data": "data.dir",
+    "broker": "broker.url",
+    "mqtt": "broker.listen",
+    "ca_file": "broker.ca_file",
+    "broker_password_file": "broker.password_file",
+    "web": "web.listen",
+    "password_file": "web.password_file",
+    "allow_remote": "allow_remote",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        arguments.command(arguments)
+    except ConfigError as error:
+        return _failed(error, 2)
+    except (OSError, SQLAlchemyError, CommandError) as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:  # before the service could take the signal itself
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="support-cloud",
+        description="Takes findings of devices in, opens support cases, shows them to support staff.",
+        epilog="Exit codes: 0 done, 1 failed while starting or running, 2 wrong command line or configuration.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    options = _options()
+    run = commands.add_parser("run", parents=[options], help="serve until stopped (SIGTERM, Ctrl-C)")
+    run.set_defaults(command=_run)
+    check = commands.add_parser("check-config", parents=[options], help="read the configuration, change nothing")
+    check.set_defaults(command=_check_config)
+    commands.add_parser("version", help="print the version").set_defaults(command=_version)
+    return parser
+
+
+def _options() -> argparse.ArgumentParser:
+    """What `run` and `check-config` understand; what is not said is left to the file and the defaults."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--config", type=Path, metavar="FILE", help="configuration, TOML (default: none)")
+    options.add_argument("--data", metavar="DIR", help="folder for the database")
+    options.add_argument("--broker", metavar="URL", help="mqtt:// or mqtts://[USER@]HOST[:PORT] (default: embedded)")
+    options.add_argument(
+        "--mqtt", metavar="HOST:PORT", help="where the embedded broker listens (default: 127.0.0.1:1883)"
+    )
+    options.add_argument(
+        "--ca-file", metavar="FILE", help="authority that signed the certificate of an mqtts:// broker"
+    )
+    options.add_argument("--broker-password-file", metavar="FILE", help="password for USER of --broker, mode 0600")
+    options.add_argument("--web", metavar="HOST:PORT", help="where the console listens (default: 127.0.0.1:8080)")
+    options.add_argument("--password-file", metavar="FILE", help="password of the first account, mode 0600")
+    options.add_argument("--allow-remote", action="store_true", help="listen beyond this machine, without TLS")
+    return options
+
+
+def _load(arguments: argparse.Namespace) -> Config:
+    given = vars(arguments)
+    return load(given.get("config"), {key: given[name] for name, key in _SAID.items() if name in given})
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    asyncio.run(service.run(_load(arguments)))
+
+
+def _check_config(arguments: argparse.Namespace) -> None:
+    config = _load(arguments)
+    broker = config.broker.url or f"embedded on {config.broker.listen}"
+    print(f"the configuration is good: data in {config.data_dir}, broker {broker}, console on {config.web.listen}")
+
+
+def _version(_arguments: argparse.Namespace) -> None:
+    print(f"support-cloud {__version__}")
+
+
+def _failed(error: Exception, code: int) -> int:
+    print(f"support-cloud: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,285 @@
+"""The configuration: an optional TOML file and the command line, read once, checked whole, then frozen.
+
+What flows in: a file's name and what the command line says. What flows out: one Config, or ConfigError with one line
+that names the source, the key, its value and the remedy.
+"""
+
+import difflib
+import ipaddress
+import os
+import ssl
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from cloud.episodes import Rules
+
+COMMAND_LINE = "command line"
+ANY_IPV4, ANY_IPV6 = str(ipaddress.IPv4Address(0)), str(ipaddress.IPv6Address(0))  # "listen everywhere"
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+class ConfigError(ValueError):
+    """One line for a person: source, key, value, remedy."""
+
+
+class Endpoint(NamedTuple):
+    """Where to listen or to connect."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def from_here(self) -> "Endpoint":
+        """Where this machine itself connects to what listens here."""
+        return Endpoint({ANY_IPV4: "127.0.0.1", ANY_IPV6: "::1"}.get(self.host, self.host), self.port)
+
+
+def _endpoint(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(f"//{value}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or parts.netloc != value or parts.username:
+        raise ValueError("write it as HOST:PORT, for instance 127.0.0.1:8080")
+    return Endpoint(host, port)
+
+
+Listen = Annotated[Endpoint, BeforeValidator(_endpoint)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DataTable(_Table):
+    """What is kept, where and for how long."""
+
+    dir: str = Field(
+        default="",
+        description="folder for the database. Empty: systemd's StateDirectory, else ~/.local/state/forewarn-cloud",
+    )
+    database_url: str = Field(
+        default="",
+        description="postgresql+asyncpg://USER@HOST/NAME, its password in ~/.pgpass. Empty: SQLite in data.dir",
+    )
+    telemetry_retention_days: int = Field(default=30, ge=1, le=3650, description="days; evidence stays")
+    parked_max: int = Field(default=1000, ge=1, le=100_000, description="messages kept that could not be read")
+
+    @field_validator("database_url")
+    @classmethod
+    def _without_password(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite:///")):
+            raise ValueError("write it as postgresql+asyncpg://USER@HOST/NAME, or leave it empty for SQLite")
+        if value and urlsplit(value).password:
+            raise ValueError("a password does not belong here; put it into ~/.pgpass (chmod 600)")
+        return value
+
+
+class BrokerTable(_Table):
+    """Where devices and cloud meet."""
+
+    url: str = Field(
+        default="",
+        description="mqtt://[USER@]HOST[:PORT], or mqtts:// for TLS, always verified. Empty: the embedded broker",
+    )
+    listen: Listen = Field(default=Endpoint("127.0.0.1", 1883), description="HOST:PORT of the embedded broker")
+    ca_file: str = Field(default="", description="authority that signed the broker's certificate. Empty: the system's")
+    password_file: str = Field(default="", description="file with the password for USER, mode 0600")
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = _split(value)
+        if parts.password:
+            raise ValueError(
+                "a password in a URL shows in process lists; put it into a file and name broker.password_file"
+            )
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("write it as mqtt://[USER@]HOST[:PORT] or mqtts://[USER@]HOST[:PORT]")
+        return value
+
+    @property
+    def address(self) -> Endpoint:
+        """Where the broker is, be it embedded or not."""
+        parts = _split(self.url)
+        return Endpoint(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]) if self.url else self.listen
+
+    @property
+    def username(self) -> str | None:
+        """The name in the URL."""
+        return _split(self.url).username
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted and the broker's certificate verified."""
+        return self.url.startswith("mqtts://")
+
+
+class WebTable(_Table):
+    """The console."""
+
+    listen: Listen = Field(default=Endpoint("127.0.0.1", 8080), description="HOST:PORT of the console")
+    password_file: str = Field(
+        default="",
+        description="file with the first account's password, mode 0600. Empty: one is made up and shown once",
+    )
+
+
+class Config(_Table):
+    """Everything the cloud can be told. Tables and keys of the file are the fields here."""
+
+    allow_remote: bool = Field(
+        default=False, description="listen beyond this machine although neither console nor embedded broker has TLS yet"
+    )
+    data: DataTable = DataTable()
+    broker: BrokerTable = BrokerTable()
+    web: WebTable = WebTable()
+    rules: Rules = Rules()
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder for what must survive a restart."""
+        if self.data.dir:
+            return Path(self.data.dir).expanduser()
+        if systemd := os.environ.get("STATE_DIRECTORY"):
+            return Path(systemd.split(":")[0])
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "forewarn-cloud"
+
+    @property
+    def database_url(self) -> str:
+        """Where the database is."""
+        return self.data.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'cloud.db'}"
+
+
+def load(path: Path | None, said: Mapping[str, object]) -> Config:
+    """Read the file if one is named; `said` on the command line, by dotted key, wins. Raises ConfigError."""
+    tree = _read_toml(path) if path else {}
+    for key, value in said.items():
+        _put(tree, key, value)
+    sources = _Sources(str(path) if path else "defaults", frozenset(said))
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise _explained(error, sources) from None
+    _check(config, sources)
+    return config
+
+
+def read_secret(path: str) -> str:
+    """Return the content of a file that only its owner can read. Raises ConfigError."""
+    try:
+        if Path(path).stat().st_mode & 0o077:
+            raise ConfigError(f"{path}: others can read this secret; do: chmod 600 {path}")
+        secret = Path(path).read_text().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: can't be read ({error.strerror}); put the secret there or correct the path"
+        ) from None
+    if not secret:
+        raise ConfigError(f"{path}: is empty; put the secret there")
+    return secret
+
+
+class _Sources(NamedTuple):
+    """Who said what: the file, and the keys that the command line said."""
+
+    file: str
+    said: frozenset[str]
+
+    def error(self, key: str, value: object, remedy: str) -> ConfigError:
+        return ConfigError(f"{COMMAND_LINE if key in self.said else self.file}: {key} = {value!r}: {remedy}")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror}); name another with --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None
+
+
+def _put(tree: dict[str, Any], key: str, value: object) -> None:
+    table, _, name = key.rpartition(".")
+    place = tree.setdefault(table, {}) if table else tree
+    if isinstance(place, dict):  # if not, the check of the whole says what is wrong with the table
+        place[name] = value
+
+
+def _check(config: Config, sources: _Sources) -> None:
+    """What no key can know by itself."""
+    listening = [("web.listen", config.web.listen)] + (
+        [] if config.broker.url else [("broker.listen", config.broker.listen)]
+    )
+    for key, endpoint in listening:
+        if not endpoint.is_loopback and not config.allow_remote:
+            remedy = "others could reach this without TLS; say --allow-remote (allow_remote = true) if you want that"
+            raise sources.error(key, str(endpoint), remedy)
+    broker = config.broker
+    if broker.ca_file:
+        _check_authority(broker.ca_file, sources)
+    if broker.password_file and not broker.username:
+        raise sources.error("broker.password_file", broker.password_file, "whose? name the user in broker.url")
+    if broker.password_file and not broker.tls and not broker.address.is_loopback:
+        raise sources.error("broker.url", broker.url, "would send the password in clear text; use mqtts://")
+    for secret in (broker.password_file, config.web.password_file):
+        if secret:
+            read_secret(secret)
+
+
+def _check_authority(ca_file: str, sources: _Sources) -> None:
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # the file, or what stands in it
+        remedy = f"can't be used ({error.strerror or error.args[-1]}); name a file with certificates in PEM"
+        raise sources.error("broker.ca_file", ca_file, remedy) from None
+
+
+def _explained(error: ValidationError, sources: _Sources) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(first["loc"])
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        remedy = f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known here: {', '.join(known)}"
+    else:
+        remedy = first["msg"].removeprefix("Value error, ")
+    return sources.error(key, first["input"], remedy)
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that would have been understood where an unknown one stands."""
+    table: type[BaseModel] = Config
+    for part in location[:-1]:
+        inner = table.model_fields[str(part)].annotation
+        assert isinstance(inner, type)
+        assert issubclass(inner, BaseModel)
+        table = inner
+    return sorted(table.model_fields)
+
+
+def _split(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    _ = parts.port  # raises ValueError if it is no number
+    return parts

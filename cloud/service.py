@@ -1,0 +1,188 @@
+"""The service: wires broker, ingest, clock and console around one database, and runs them until a signal.
+
+What flows in: the configuration. What flows out: a listening console, acknowledged devices, and an orderly stop.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cloud import accounts
+from cloud.broker import embedded_broker
+from cloud.casebook import Casebook
+from cloud.config import Config, ConfigError, Endpoint, read_secret
+from cloud.ingest import BrokerAddress, Ingest, Outage
+from cloud.intake import Intake
+from cloud.live import Bell
+from cloud.store.database import Database
+from cloud.store.deliveries import prune_telemetry
+from cloud.web.app import create_app
+
+TICK_S = 1.0
+PRUNE_EVERY_S = 3600.0
+LAST_WORDS_S = 1  # what an open page gets to finish when the service stops
+
+_Chore = Callable[[AsyncSession, datetime], Awaitable[bool]]
+
+
+async def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError when a port is taken, SQLAlchemyError when the database is away."""
+    _make_data_dir(config)
+    database = Database(config.database_url)
+    try:
+        await database.migrate()
+        welcome = await _welcome(database, config)
+        async with _broker(config) as broker:
+            await _serve(config, database, broker, welcome)
+    finally:
+        await database.close()
+
+
+async def _serve(config: Config, database: Database, broker: BrokerAddress, welcome: str) -> None:
+    casebook, bell = Casebook(config.rules), Bell()
+    intake = Intake(database, casebook, parked_max=config.data.parked_max)
+    listening = _listen(config.web.listen)
+    welcome = f"Console: http://{_name(listening)}/\n{welcome}"
+    console = _Console(create_app(database, casebook, bell, now=_now), bell, welcome)
+
+    async def prune(session: AsyncSession, now: datetime) -> bool:
+        await prune_telemetry(session, now, config.data.telemetry_retention_days)
+        return False
+
+    async with asyncio.TaskGroup() as group:
+        chores = (
+            group.create_task(Ingest(broker, intake, bell, now=_now).run()),
+            group.create_task(_repeat(TICK_S, casebook.tick, database, bell)),
+            group.create_task(_repeat(PRUNE_EVERY_S, prune, database, bell)),
+        )
+        await console.serve(sockets=[listening])
+        for chore in chores:
+            chore.cancel()
+
+
+class _Console(uvicorn.Server):
+    """The web server, stopped by the first signal and cut short by the second.
+
+    uvicorn's own handlers raise the signal again after the stop, which would end this process with an error.
+    """
+
+    def __init__(self, app: FastAPI, bell: Bell, welcome: str) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            lifespan="off",
+            timeout_graceful_shutdown=LAST_WORDS_S,
+        )
+        super().__init__(config)
+        self._bell = bell
+        self._welcome = welcome
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, then say where."""
+        await super().startup(sockets)
+        print(self._welcome, end="", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let open pages go, then stop."""
+        self._bell.close()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+async def _repeat(period_s: float, chore: _Chore, database: Database, bell: Bell) -> None:
+    """Do something in its own transaction, again and again; ring the bell when it changed something."""
+    outage = Outage("database")
+    while True:
+        try:
+            async with database.begin() as session:
+                changed = await chore(session, _now())
+        except SQLAlchemyError as error:
+            outage.down(error)
+        else:
+            outage.up()
+            if changed:
+                bell.ring()
+        await asyncio.sleep(period_s)
+
+
+async def _welcome(database: Database, config: Config) -> str:
+    """Make the first account if there is none; return how to log in. A password made up here is shown this once."""
+    given = read_secret(config.web.password_file) if config.web.password_file else None
+    async with database.begin() as session:
+        password = await accounts.first_account(session, _now(), given)
+    if password is None:
+        return ""
+    shown = f"the content of {config.web.password_file}" if given else f"{password} (shown only now)"
+    return f"User: {accounts.FIRST_ACCOUNT}\nPassword: {shown}\n"
+
+
+@contextlib.asynccontextmanager
+async def _broker(config: Config) -> AsyncIterator[BrokerAddress]:
+    """The broker that is configured, or one of our own."""
+    table = config.broker
+    if table.url:
+        yield BrokerAddress(
+            host=table.address.host,
+            port=table.address.port,
+            tls=table.tls,
+            ca_file=table.ca_file or None,
+            username=table.username,
+            password=read_secret(table.password_file) if table.password_file else None,
+        )
+        return
+    async with embedded_broker(*table.listen):
+        yield BrokerAddress(**table.listen.from_here._asdict())
+
+
+def _listen(endpoint: Endpoint) -> socket.socket:
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    try:
+        return socket.create_server(endpoint, family=family)
+    except OSError as error:
+        where = f"the console can't listen on {endpoint} ({error.strerror or error})"
+        raise OSError(f"{where}; choose another port with --web HOST:PORT") from None
+
+
+def _name(listening: socket.socket) -> str:
+    return str(Endpoint(*listening.getsockname()[:2]))
+
+
+def _make_data_dir(config: Config) -> None:
+    if config.data.database_url:
+        return
+    try:
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # customers' data: nobody else's business
+    except OSError as error:
+        remedy = f"{error.strerror}; name a folder we may write to, with --data DIR"
+        raise ConfigError(f"data.dir = {str(config.data_dir)!r}: {remedy}") from None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

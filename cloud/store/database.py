@@ -1,0 +1,78 @@
+"""The database: opens SQLite or PostgreSQL, migrates it, and hands out transactions.
+
+What flows in: a URL. What flows out: sessions, each of which is exactly one transaction.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+BUSY_TIMEOUT_S = 10.0  # how long a transaction waits for another one's lock on SQLite
+
+
+class Database:
+    """One database and its pool of connections."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://user@host/name``."""
+        self._engine = _sqlite(url) if url.startswith("sqlite") else create_async_engine(url, pool_pre_ping=True)
+
+    async def migrate(self) -> None:
+        """Bring the tables to the present version, in one transaction: all of it or nothing."""
+        async with self._engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[AsyncSession]:
+        """One transaction that may write: committed on leaving, rolled back on an error."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncSession]:
+        """One consistent look that writes nothing: it never waits for a writer, and never makes one wait."""
+        async with AsyncSession(self._engine.execution_options(sqlite_begin="DEFERRED")) as session:
+            yield session
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "cloud.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _sqlite(url: str) -> AsyncEngine:
+    """SQLite with a transaction that says at its start whether it will write.
+
+    By itself the driver begins at the first write, after the transaction has read: if another one has
+    written in between, SQLite refuses at once with "database is locked", whatever the timeout.
+    BEGIN IMMEDIATE waits its turn instead.
+    """
+    engine = create_async_engine(url, connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S})
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _set_pragmas(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
+    cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged record survives a power cut
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+    connection.exec_driver_sql(f"BEGIN {mode}")

@@ -1,0 +1,348 @@
+"""The REST API, version 1: what the console shows, as JSON, and the changes it offers. Times are ISO 8601 UTC.
+
+Log in with HTTP Basic, or with the console's cookie. The description is at /api/openapi.json.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import text
+
+from cloud.cases import DONE, Refused
+from cloud.store import queries
+from cloud.store.tables import CaseState, Label
+from cloud.web import changes
+from cloud.web.auth import ApiVisitor, api_visitor
+from cloud.web.console import Console, console_of
+from edge_agent.protocol.faults import Severity
+
+MOST_ROWS = 500
+
+Here = Annotated[Console, Depends(console_of)]
+health = APIRouter(tags=["health"])
+description = APIRouter(dependencies=[Depends(api_visitor)], include_in_schema=False)
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(api_visitor)])
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class CaseSummary(_Row):
+    """A case as a list shows it."""
+
+    number: int
+    device: str
+    title: str
+    state: CaseState
+    severity: Severity
+    severity_reason: str
+    opened_at: datetime
+    opened_reason: str
+    updated_at: datetime
+    impact_low_at: datetime | None
+    impact_at: datetime | None
+    impact_high_at: datetime | None
+    owner: str | None
+    label: Label | None
+    closed_at: datetime | None
+    faults: list[str]
+
+
+class EpisodeOut(_Row):
+    """One fault on one component, with the reason of each decision about it."""
+
+    id: int
+    fault: str
+    component: str
+    state: str
+    severity: Severity
+    severity_reason: str
+    confidence: float
+    sentence: str
+    carriers: list[Any]
+    detector: dict[str, Any]
+    finding_id: str
+    evidence_id: str | None
+    first_at: datetime
+    last_at: datetime
+    impact_low_at: datetime | None
+    impact_at: datetime | None
+    impact_high_at: datetime | None
+    fired_at: datetime | None
+    cleared_at: datetime | None
+    resolved_at: datetime | None
+    findings: int
+    flaps: int
+    reasons: list[Any]
+
+
+class EntryOut(_Row):
+    """A line of a case's timeline."""
+
+    id: int
+    at: datetime
+    actor: str
+    kind: str
+    text: str
+    detail: dict[str, Any]
+
+
+class CaseDetail(CaseSummary):
+    """A case with its episodes, its timeline and the evidence that has arrived."""
+
+    episodes: list[EpisodeOut]
+    timeline: list[EntryOut]
+    evidence: list[str]
+
+
+class CaseList(BaseModel):
+    """Cases in the order in which they should be taken; `total` counts those that a limit cut off, too."""
+
+    cases: list[CaseSummary]
+    total: int
+
+
+class EvidenceHalf(_Row):
+    """One half of an evidence pack; `body` is as the device froze it."""
+
+    evidence_id: str
+    part: str
+    device: str
+    finding_id: str
+    detected_at: datetime
+    intact: bool
+    body: dict[str, Any]
+    received_at: datetime
+
+
+class EvidenceOut(BaseModel):
+    """Both halves of a pack, as far as they have arrived."""
+
+    parts: list[EvidenceHalf]
+
+
+class DeviceOut(_Row):
+    """A device that has spoken at least once."""
+
+    device: str
+    presence: str
+    presence_at: datetime | None
+    first_seen: datetime
+    last_seen: datetime
+    agent: str
+    model: str
+    firmware: str
+    hardware: str
+    boot_id: str
+    metrics: int
+    customer: str
+    site: str
+    open_cases: int
+
+
+class DeviceList(BaseModel):
+    """All devices."""
+
+    devices: list[DeviceOut]
+
+
+class ParkedOut(_Row):
+    """A message that could not be taken, and why."""
+
+    id: int
+    received_at: datetime
+    topic: str
+    cause: str
+    size: int
+
+
+class ParkedList(BaseModel):
+    """The newest parked messages."""
+
+    parked: list[ParkedOut]
+
+
+class LossOut(_Row):
+    """Numbers of a lane that a device has declared lost."""
+
+    device: str
+    lane: str
+    stream: str
+    first_seq: int
+    last_seq: int
+    reason: str
+    declared_at: datetime
+
+
+class LossList(BaseModel):
+    """The newest declared losses."""
+
+    losses: list[LossOut]
+
+
+class CloseIn(BaseModel):
+    """What the case really was."""
+
+    label: Label
+    note: str = Field(default="", max_length=4000)
+
+
+class ReopenIn(BaseModel):
+    """Why the case is not done after all."""
+
+    reason: str = Field(default="", max_length=4000)
+
+
+class NoteIn(BaseModel):
+    """What somebody has to say about the case."""
+
+    text: str = Field(min_length=1, max_length=4000)
+
+
+class Health(BaseModel):
+    """The service answers, and so does its database."""
+
+    status: Literal["ok"]
+
+
+@health.get("/healthz")
+async def healthz(console: Here) -> Health:
+    """Ask the database before saying that all is well."""
+    async with console.database.read() as session:
+        await session.execute(text("SELECT 1"))
+    return Health(status="ok")
+
+
+@description.get("/api/openapi.json")
+async def openapi(request: Request) -> dict[str, Any]:
+    """Describe this API."""
+    described: dict[str, Any] = request.app.openapi()
+    return described
+
+
+_STATES = {
+    "open": queries.CaseFilter().states,
+    "closed": DONE,
+    "all": frozenset(CaseState),
+}
+
+
+@router.get("/cases")
+async def cases(
+    console: Here,
+    state: Literal["open", "closed", "all"] = "open",
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
+) -> CaseList:
+    """List cases, the most urgent first (closed ones: the last closed first)."""
+    wanted = queries.CaseFilter(states=_STATES[state])
+    async with console.database.read() as session:
+        lines = await queries.inbox(session, wanted, limit)
+        total = await queries.count(session, wanted)
+    return CaseList(cases=[_summary(line) for line in lines], total=total)
+
+
+def _summary(line: queries.CaseLine) -> CaseSummary:
+    columns = {name: getattr(line.case, name) for name in CaseSummary.model_fields if name != "faults"}
+    return CaseSummary(**columns, faults=list(dict.fromkeys(episode.fault for episode in line.episodes)))
+
+
+@router.get("/cases/{number}", responses={404: {}})
+async def case(console: Here, number: int) -> CaseDetail:
+    """Return one case with all that is known about it."""
+    async with console.database.read() as session:
+        file = await queries.case_file(session, number)
+    if file is None:
+        raise HTTPException(404, f"There is no case {number}.")
+    line = queries.CaseLine(case=file.case, device=file.device, episodes=file.episodes)
+    return CaseDetail(
+        **_summary(line).model_dump(),
+        episodes=[EpisodeOut.model_validate(episode) for episode in file.episodes],
+        timeline=[EntryOut.model_validate(entry) for entry in file.entries],
+        evidence=list(file.evidence),
+    )
+
+
+@router.get("/evidence/{evidence_id}", responses={404: {}})
+async def evidence(console: Here, evidence_id: str) -> EvidenceOut:
+    """Return both halves of an evidence pack, the one from before the detection first."""
+    async with console.database.read() as session:
+        rows = await queries.evidence(session, evidence_id)
+    if not rows:
+        raise HTTPException(404, "There is no such evidence, or it has not arrived yet.")
+    return EvidenceOut(parts=[EvidenceHalf.model_validate(row) for row in rows])
+
+
+@router.get("/devices")
+async def devices(console: Here) -> DeviceList:
+    """List all devices, those with open cases first."""
+    async with console.database.read() as session:
+        lines = await queries.devices(session)
+    names = DeviceOut.model_fields.keys() - {"open_cases"}
+    return DeviceList(
+        devices=[
+            DeviceOut(**{name: getattr(line.device, name) for name in names}, open_cases=line.open_cases)
+            for line in lines
+        ]
+    )
+
+
+@router.get("/parked")
+async def parked(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 100) -> ParkedList:
+    """List messages that could not be taken, the newest first."""
+    async with console.database.read() as session:
+        lines = await queries.parked(session, limit)
+    return ParkedList(parked=[ParkedOut.model_validate(line) for line in lines])
+
+
+@router.get("/losses")
+async def losses(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 100) -> LossList:
+    """List what devices have declared lost, the newest first."""
+    async with console.database.read() as session:
+        rows = await queries.losses(session, limit)
+    return LossList(losses=[LossOut.model_validate(row) for row in rows])
+
+
+async def _changed(console: Console, number: int, change: changes.Change) -> CaseDetail:
+    try:
+        await changes.commit(console, change)
+    except LookupError:
+        raise HTTPException(404, f"There is no case {number}.") from None
+    except Refused as refusal:
+        raise HTTPException(409, str(refusal)) from None
+    return await case(console, number)
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {404: {"description": "no such case"}, 409: {"description": "refused"}}
+
+
+@router.post("/cases/{number}/take", responses=_ANSWERS)
+async def take(console: Here, visitor: ApiVisitor, number: int) -> CaseDetail:
+    """Make the case yours."""
+    return await _changed(console, number, changes.take(console, number, visitor.name))
+
+
+@router.post("/cases/{number}/release", responses=_ANSWERS)
+async def release(console: Here, visitor: ApiVisitor, number: int) -> CaseDetail:
+    """Make the case nobody's."""
+    return await _changed(console, number, changes.release(console, number, visitor.name))
+
+
+@router.post("/cases/{number}/close", responses=_ANSWERS)
+async def close(console: Here, visitor: ApiVisitor, number: int, said: CloseIn) -> CaseDetail:
+    """Close the case with what it really was."""
+    return await _changed(console, number, changes.close(console, number, visitor.name, said.label, said.note))
+
+
+@router.post("/cases/{number}/reopen", responses=_ANSWERS)
+async def reopen(console: Here, visitor: ApiVisitor, number: int, said: ReopenIn) -> CaseDetail:
+    """Open a closed case again."""
+    return await _changed(console, number, changes.reopen(console, number, visitor.name, said.reason))
+
+
+@router.post("/cases/{number}/note", responses=_ANSWERS)
+async def note(console: Here, visitor: ApiVisitor, number: int, said: NoteIn) -> CaseDetail:
+    """Write a note into the timeline."""
+    return await _changed(console, number, changes.note(console, number, visitor.name, said.text))

@@ -1,0 +1,125 @@
+"""The web application: puts the pages, the stream, the API and the headers that guard them together."""
+
+from collections.abc import Callable
+from datetime import datetime
+from http import HTTPStatus
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cloud import __version__
+from cloud.casebook import Casebook
+from cloud.live import Bell
+from cloud.store.database import Database
+from cloud.web import api, assets, doors, pages, stream
+from cloud.web.auth import LoginNeeded
+from cloud.web.console import Console
+from cloud.web.render import environment, page
+
+# Nothing but our own files is loaded or run, and nothing inline. Vega draws without 'unsafe-eval': the page asks
+# for its expression interpreter. Referrer "same-origin" and not "no-referrer", which would make browsers send
+# "Origin: null" with our own forms, and the origin is what guards changes.
+GUARDS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def create_app(database: Database, casebook: Casebook, bell: Bell, *, now: Callable[[], datetime]) -> FastAPI:
+    """Return the console and the API over this database. It reads no clock but `now`, and owns nothing it is given."""
+    # No documentation page: FastAPI's loads its scripts from another host. The description is at /api/openapi.json.
+    app = FastAPI(title="Forewarn", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.console = Console(database=database, casebook=casebook, bell=bell, now=now)
+    app.state.assets = assets.Assets()
+    app.state.templates = environment(app.state.assets)
+    for router in (api.health, api.description, api.router, assets.router, doors.router, pages.router, stream.router):
+        app.include_router(router)
+    app.add_exception_handler(LoginNeeded, _to_login)
+    app.add_exception_handler(HTTPException, _sorry)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(Exception, _our_fault)
+    app.add_middleware(_Guarded)
+    return app
+
+
+class _Guarded:
+    """Adds the guarding headers to every answer, streams included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in GUARDS.items():
+                    headers[name] = value
+            await send(message)
+
+        await self._app(scope, receive, guarded if scope["type"] == "http" else send)
+
+
+def _wants_page(request: Request) -> bool:
+    path = request.url.path
+    return not path.startswith(("/api/", "/static/", "/live", "/healthz"))
+
+
+async def _to_login(request: Request, error: Exception) -> Response:  # noqa: ARG001  the handler's signature
+    """Send somebody to the login page and back; a change is not repeated, its page is shown instead.
+
+    The cookie is SameSite=Strict, so a link in a mail comes without it although the reader is logged in. Such a
+    visit gets a page that loads itself once more: that second visit comes from our own site.
+    """
+    if not _wants_page(request):
+        return Response("Log in first.", 401)
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.method != "GET":
+        target = "/"
+    elif request.headers.get("sec-fetch-site") == "cross-site":
+        return HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0"><title>Forewarn</title>')
+    return RedirectResponse("/login" + (f"?next={quote(target)}" if target != "/" else ""), 303)
+
+
+async def _sorry(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if not _wants_page(request):
+        return await http_exception_handler(request, error)
+    return page(request, "sorry.html", error.status_code, title=_title(error.status_code), text=str(error.detail))
+
+
+async def _not_understood(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    if not _wants_page(request):
+        return await request_validation_exception_handler(request, error)
+    first = error.errors()[0]
+    said = f"{first['loc'][-1]}: {first['msg']}."
+    return page(request, "sorry.html", 422, title="This was not understood", text=said)
+
+
+async def _our_fault(request: Request, error: Exception) -> Response:  # noqa: ARG001  it is logged by the server
+    text = "This is a mistake of ours, and it has been logged. Nothing was changed. Load the page again."
+    answer = (
+        page(request, "sorry.html", 500, title="Something broke here", text=text)
+        if _wants_page(request)
+        else Response(text, 500)
+    )
+    answer.headers.update(GUARDS)  # this answer is sent from outside of our own middleware
+    return answer
+
+
+def _title(status: int) -> str:
+    return {404: "Not here", 403: "Not from there", 405: "Not like that"}.get(status, HTTPStatus(status).phrase)

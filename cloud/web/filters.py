@@ -1,0 +1,81 @@
+"""Filters as text: ``is:open severity:critical device:pump-07 owner:me leak``.
+
+What flows in: the text and who asks. What flows out: a CaseFilter for the store, or ValueError with a sentence for
+the person who wrote it. Within one key any value fits; different keys must all fit; other words are looked for in
+the case's title, device, customer and site.
+"""
+
+import shlex
+
+from cloud.store.queries import CaseFilter
+from cloud.store.tables import CaseState
+from edge_agent.protocol.faults import FAULTS, Severity
+
+DEFAULT = "is:open"
+
+_OPEN = frozenset({CaseState.NEW, CaseState.OPEN, CaseState.PENDING_REMINDER, CaseState.PENDING_CLOSE})
+_IS = {
+    "open": _OPEN,
+    "new": frozenset({CaseState.NEW}),
+    "taken": _OPEN - {CaseState.NEW},
+    "closed": frozenset({CaseState.CLOSED}),
+    "merged": frozenset({CaseState.MERGED}),
+    "all": frozenset(CaseState),
+}
+KEYS = ("is", "severity", "device", "owner", "fault")
+
+
+def read_filter(text: str, me: str) -> CaseFilter:
+    """Read a filter that `me` has written. Raises ValueError with a sentence that says what to write instead."""
+    values: dict[str, set[str]] = {key: set() for key in KEYS}
+    texts: list[str] = []
+    for word in _words(text):
+        key, colon, value = word.partition(":")
+        if not colon:
+            texts.append(word)
+        elif key not in values:
+            raise ValueError(f"“{key}:” is not a filter. Known are {', '.join(f'{known}:' for known in KEYS)}")
+        elif not value:
+            raise ValueError(f"“{key}:” needs a value right after the colon")
+        else:
+            values[key].add(value)
+    states = frozenset().union(*(_one_of(_IS, "is", value) for value in values["is"])) or _OPEN
+    return CaseFilter(
+        states=states,
+        severities=frozenset(_severity(value) for value in values["severity"]),
+        devices=frozenset(values["device"]),
+        owners=frozenset({"me": me, "nobody": ""}.get(value, value) for value in values["owner"]),
+        faults=frozenset(_fault(value) for value in values["fault"]),
+        texts=tuple(texts),
+    )
+
+
+def _words(text: str) -> list[str]:
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.quotes, lexer.escape = True, "", '"', ""
+    try:
+        return list(lexer)
+    except ValueError:
+        raise ValueError("A quotation mark is open: close it, or take it out") from None
+
+
+def _one_of(known: dict[str, frozenset[CaseState]], key: str, value: str) -> frozenset[CaseState]:
+    if value not in known:
+        raise ValueError(f"“{key}:{value}” is not known. Write {_either(key, list(known))}")
+    return known[value]
+
+
+def _severity(value: str) -> Severity:
+    if value not in set(Severity):
+        raise ValueError(f"“severity:{value}” is not known. Write {_either('severity', list(Severity))}")
+    return Severity(value)
+
+
+def _fault(value: str) -> str:
+    if value not in FAULTS:
+        raise ValueError(f"“fault:{value}” is not in the fault catalogue. Write {_either('fault', list(FAULTS))}")
+    return value
+
+
+def _either(key: str, values: list[str]) -> str:
+    return ", ".join(f"{key}:{value}" for value in values[:-1]) + f" or {key}:{values[-1]}"

@@ -1,0 +1,325 @@
+// What pages gain from a script: times that tick, news, shortcuts, charts. Reading and every form work without it.
+const root = document.documentElement;
+const ahead = Date.parse(root.dataset.now) - Date.now(); // the server's clock counts, not the reader's
+const serverNow = () => Date.now() + ahead;
+const $ = (selector, within = document) => within.querySelector(selector);
+const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+// --- Times, in the words of cloud/web/words.py ---
+
+export function duration(seconds, coarse = false) {
+  const span = Math.max(0, seconds);
+  if (span < (coarse ? 89.5 : 90)) return `${Math.round(span)} s`;
+  if (coarse) {
+    const [size, unit] = span < 5400 ? [60, "min"] : span < 172800 ? [3600, "h"] : [86400, "d"];
+    return `${Math.trunc(span / size)} ${unit}`;
+  }
+  const two = (large, unit, small, smaller) => (small ? `${large} ${unit} ${small} ${smaller}` : `${large} ${unit}`);
+  const minutes = Math.round(span / 60), hours = Math.trunc(minutes / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return hours < 48 ? two(hours, "h", minutes % 60, "min") : two(Math.trunc(hours / 24), "d", hours % 24, "h");
+}
+
+export const ago = (then, now) => `${duration((now - then) / 1000, true)} ago`;
+
+export function countdown(impact, now) {
+  const left = (impact - now) / 1000;
+  return left > 0 ? `in ${duration(left)}` : `expected ${duration(-left)} ago`;
+}
+
+export function interval(low, high, now) {
+  const soonest = (low - now) / 1000, latest = (high - now) / 1000;
+  if (soonest > 0) return `between ${duration(soonest)} and ${duration(latest)}`;
+  if (latest > 0) return `any moment now, in ${duration(latest)} at the latest`;
+  return `the latest estimate passed ${duration(-latest)} ago`;
+}
+
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+const say = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+
+function tick(within = document) {
+  const now = serverNow();
+  for (const time of $$("time[data-as]", within)) {
+    const at = Date.parse(time.dateTime), as = time.dataset.as;
+    const clock = exact.format(at);
+    if (time.title !== clock) time.title = clock;
+    say(time, as === "ago" ? ago(at, now) : as === "in" ? countdown(at, now) : clock);
+  }
+  for (const range of $$("[data-low]", within)) {
+    const low = Date.parse(range.dataset.low), high = Date.parse(range.dataset.high);
+    range.title = `${exact.format(low)} to ${exact.format(high)}`;
+    say(range, interval(low, high, now));
+  }
+}
+
+// --- Charts: drawn in the page's own colours ---
+
+let embed;
+const theme = () => {
+  const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const font = getComputedStyle(document.body).fontFamily;
+  const words = (name) => ({ color: colour(name), font, fontSize: 12, fontWeight: 600 });
+  return {
+    font, background: null, view: { stroke: null }, padding: { left: 0, right: 4, top: 4, bottom: 6 },
+    axis: { labelColor: colour("muted"), titleColor: colour("muted"), labelFont: font, titleFont: font, labelFontSize: 12,
+      titleFontSize: 12, titleFontWeight: 400, gridColor: colour("line"), domainColor: colour("line"), tickColor: colour("line") },
+    axisX: { grid: false }, axisY: { domain: false, ticks: false },
+    style: { // "color" and not fill or stroke: that is what overrides Vega-Lite's own black
+      measured: { color: colour("accent"), strokeWidth: 2 }, hover: { opacity: 0, size: 120, filled: true },
+      fitted: { color: colour("text"), strokeWidth: 1.5, strokeDash: [5, 4] },
+      limit: { color: colour("critical"), strokeWidth: 1.5 }, "limit-text": words("critical"),
+      expected: { color: colour("fine"), fillOpacity: 0.16 }, impact: { color: colour("critical"), fillOpacity: 0.12 },
+      detected: { color: colour("muted"), strokeWidth: 1, strokeDash: [2, 2] }, "detected-text": words("muted"),
+      now: { color: colour("text"), strokeWidth: 1 }, "now-text": words("text"),
+    },
+  };
+};
+
+async function drawCharts(within = document) {
+  const charts = $$("figure[data-vega]", within);
+  if (!charts.length) return;
+  const config = theme();
+  for (const chart of charts) {
+    const canvas = $(".canvas", chart), plain = canvas.firstElementChild;
+    try {
+      embed ??= import(chart.dataset.vega).then(() => window.vegaEmbed);
+      const place = document.createElement("div"), spec = JSON.parse($("script", chart).textContent);
+      place.className = "drawn";
+      canvas.append(place);
+      // ast: expressions are interpreted, because the content security policy forbids eval
+      await (await embed)(place, spec, { config, ast: true, renderer: "svg", actions: false, defaultStyle: false,
+        mode: "vega-lite", tooltip: { disableDefaultStyle: true } });
+      plain?.remove();
+      if (canvas.children.length > 1 && plain !== place) canvas.replaceChildren(place);
+      chart.dataset.drawn = "yes";
+    } catch (error) {
+      embed = undefined;
+      $(".drawn", canvas)?.remove();
+      if (!$(".chart-error", chart)) canvas.insertAdjacentHTML("afterend", '<p class="muted chart-error">The chart could not be drawn; this is the plain curve, and the table holds the same data.</p>');
+      console.error(error);
+    }
+  }
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawCharts());
+
+// --- News: the page is fetched again, and its parts are put in place without moving what is being read ---
+
+let waitingPage = null;
+
+function adopt(page, showNew = false) {
+  root.dataset.feed = page.documentElement.dataset.feed;
+  for (const old of $$("[data-live]")) {
+    const fresh = page.getElementById(old.id);
+    const busy = $("details.menu[open]", old) || (old.contains(document.activeElement) && $("form", old));
+    if (!fresh) { if (old.id.startsWith("seen-") || old.id.startsWith("why-")) old.remove(); continue; }
+    if (busy && !showNew) continue;
+    if (old.dataset.version && old.dataset.version === fresh.dataset.version) continue;
+    const open = $$("details", old).map((details) => details.open);
+    const place = document.adoptNode(fresh);
+    if (!old.matches("#actions")) $$("details", place).forEach((details, i) => { details.open = open[i] ?? false; });
+    old.replaceWith(place);
+    drawCharts(place);
+  }
+  const last = $$(".why").at(-1);
+  $$(".seen, .why", page).forEach((part) => { if (last && !document.getElementById(part.id)) { last.after(part); drawCharts(part); } });
+  adoptRows(page, showNew);
+  document.title = page.title;
+  tick();
+}
+
+function adoptRows(page, showNew) {
+  const list = $("#rows"), fresh = page.getElementById("rows");
+  if (!list || !fresh) return;
+  const focused = document.activeElement?.closest?.(".row")?.id;
+  if (showNew) list.replaceChildren(...fresh.children);
+  else {
+    const known = new Set($$(".row", list).map((row) => row.id));
+    for (const row of $$(".row", list)) {
+      const changed = page.getElementById(row.id);
+      if (!changed) row.classList.add("gone");
+      else {
+        if (changed.dataset.version !== row.dataset.version) changed.classList.add("changed");
+        row.replaceWith(changed);
+      }
+    }
+    announce($$(".row", fresh).filter((row) => !known.has(row.id)).length);
+  }
+  if (showNew) announce(0);
+  waitingPage = page;
+  if (focused) $(`#${focused} a`)?.focus({ preventScroll: true });
+}
+
+function announce(count) {
+  const button = $("#announce");
+  button.hidden = count === 0;
+  if (count) say(button, `${count} new ${count === 1 ? "case" : "cases"}: show`);
+}
+
+const parse = (html) => new DOMParser().parseFromString(html, "text/html");
+const here = () => { const url = new URL(location); ["done", "case", "label"].forEach((key) => url.searchParams.delete(key)); return url; };
+
+let refreshing = false, again = false;
+async function refresh(showNew = false) {
+  if (refreshing) { again = true; return; }
+  refreshing = true;
+  $("#main").ariaBusy = "true";
+  try {
+    const answer = await fetch(here(), { headers: { Accept: "text/html" } });
+    if (answer.redirected && new URL(answer.url).pathname === "/login") return location.reload();
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    const page = parse(await answer.text());
+    if ($("#load-error")) $("#load-error").hidden = true;
+    adopt(page, showNew);
+  } catch {
+    if ($("#load-error")) $("#load-error").hidden = false;
+  } finally {
+    refreshing = false;
+    $("#main").ariaBusy = "false";
+    if (again) { again = false; refresh(); }
+  }
+}
+
+// A hidden tab gives its connection back: browsers open only six to one host, and staff open many cases.
+let stream = null;
+function follow() {
+  stream?.close();
+  if (document.hidden) { stream = null; return; }
+  stream = new EventSource(`/live?after=${root.dataset.feed}`);
+  stream.onopen = () => live("Live", true);
+  stream.onerror = () => live(stream?.readyState === EventSource.CLOSED ? "Not live: load the page again" : "Reconnecting…", false);
+  stream.addEventListener("changed", (event) => {
+    root.dataset.feed = event.lastEventId;
+    const mine = $("#actions")?.dataset.number;
+    if ($("#rows") || $("#devices") || JSON.parse(event.data).cases.includes(Number(mine))) refresh();
+  });
+  stream.addEventListener("heard", (event) => {
+    const watch = JSON.parse(event.data), time = $("#watch time");
+    if ($("#watched")) say($("#watched"), `${watch.devices} ${watch.devices === 1 ? "device" : "devices"} watched, ${watch.online} online`);
+    else if ($("#watch") && watch.devices) refresh();
+    if (time && watch.last_word) { time.dateTime = watch.last_word; tick($("#watch")); }
+    if ($("#devices")) refresh();
+  });
+}
+function live(text, on) {
+  const sign = $("#live");
+  sign.hidden = false;
+  say(sign, text);
+  sign.classList.toggle("on", on);
+}
+
+// --- Changes: forms are sent without leaving the page ---
+
+let toastTimer;
+function toast(place) {
+  clearTimeout(toastTimer);
+  $("#toast")?.replaceWith(place);
+  if (!place.hidden) toastTimer = setTimeout(() => { place.hidden = true; }, 10_000);
+}
+
+async function send(form, submitter) {
+  const body = new URLSearchParams(new FormData(form, submitter));
+  try {
+    const answer = await fetch(form.action, { method: "POST", body });
+    if (answer.redirected && new URL(answer.url).pathname === "/login") return location.reload();
+    const page = parse(await answer.text());
+    $$("details.menu[open]").forEach((menu) => { menu.open = false; });
+    $("#closing")?.close();
+    const sorry = $("[role=alert]:not([hidden])", page);
+    if (page.getElementById("toast") && $("#summary", page) !== null === ($("#summary") !== null)) {
+      adopt(page, false);
+      toast(document.adoptNode(page.getElementById("toast")));
+    } else if (sorry) {
+      tell(sorry.textContent);
+      refresh();
+    } else location.assign(answer.url);
+  } catch {
+    tell("This could not be sent. Check the connection and try again.");
+  }
+}
+
+function tell(text) {
+  const place = document.createElement("div");
+  Object.assign(place, { id: "toast", className: "toast", textContent: text });
+  place.setAttribute("role", "alert");
+  toast(place);
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post" || form.action.endsWith("/logout")) return;
+  event.preventDefault();
+  send(form, event.submitter);
+});
+
+// --- Keyboard ---
+
+const row = () => document.activeElement?.closest?.(".row") ?? $(".row.current");
+function move(step) {
+  const links = $$(".row a.c-what"), at = links.indexOf($("a.c-what", row() ?? document.createElement("i")));
+  const next = links[at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step))];
+  $$(".row.current").forEach((old) => old.classList.remove("current"));
+  next?.closest(".row").classList.add("current");
+  next?.focus();
+  next?.scrollIntoView({ block: "nearest" });
+}
+
+function take() {
+  const chosen = row();
+  if (!chosen) return $("#act-take, #act-release")?.requestSubmit();
+  if (["closed", "merged"].includes(chosen.dataset.state)) return tell("This case is closed. Open it to reopen it.");
+  const mine = chosen.dataset.owner === $(".who span").textContent;
+  const form = $("#quick");
+  form.action = `/cases/${chosen.dataset.number}/${mine ? "release" : "take"}`;
+  form.requestSubmit();
+}
+
+function close() {
+  const menu = $("#act-close"), chosen = row();
+  if (menu) {
+    menu.open = true;
+    $("input[type=radio]", menu).focus();
+  } else if (chosen && !["closed", "merged"].includes(chosen.dataset.state)) {
+    $("#closing-form").reset();
+    $("#closing-form").action = `/cases/${chosen.dataset.number}/close`;
+    say($("#closing-title"), `Close case ${chosen.dataset.number}: ${$(".c-what", chosen).textContent.trim()}`);
+    $("#closing").showModal();
+    $("#closing input[type=radio]").focus();
+  }
+}
+
+const go = { i: "/", d: "/devices" };
+const keys = {
+  j: () => move(1), k: () => move(-1), a: take, e: close,
+  "/": () => { $("#q")?.focus(); $("#q")?.select(); }, "?": () => $("#help").showModal(),
+};
+let prefix = 0;
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") {
+    const menu = $("details.menu[open]");
+    if (menu) { menu.open = false; $("summary", menu).focus(); } else if (document.activeElement === $("#q")) $("#q").blur();
+    return;
+  }
+  if (event.target.closest("input, textarea, select, dialog[open]")) return;
+  if (Date.now() - prefix < 1500 && go[event.key]) return location.assign(go[event.key]);
+  prefix = event.key === "g" ? Date.now() : 0;
+  if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
+});
+document.addEventListener("click", (event) => {
+  for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+
+// --- Start ---
+
+$("#help-button").hidden = false;
+$("#help-button").addEventListener("click", () => $("#help").showModal());
+$("#closing-cancel")?.addEventListener("click", () => $("#closing").close());
+$("#announce")?.addEventListener("click", () => (waitingPage ? refresh(true) : refresh()));
+$("#retry")?.addEventListener("click", () => refresh());
+if (location.search !== here().search) history.replaceState(null, "", here());
+if ($("#toast:not([hidden])")) toast($("#toast"));
+document.addEventListener("visibilitychange", () => { follow(); if (!document.hidden) refresh(); });
+tick();
+setInterval(tick, 1000);
+drawCharts();
+follow();

@@ -1,0 +1,39 @@
+"""A device as seen on the wire, for tests that need a broker and no agent."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import aiomqtt
+
+from edge_agent.protocol.records import LaneAck, decode_ack
+from edge_agent.protocol.topics import Channel, Lane, topic
+from tests.builders import DEVICE
+
+HOST = "127.0.0.1"
+
+
+class Pump:
+    """What a device does on the wire: listens for acknowledgements, and sends until it has one."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._client = client
+
+    async def say(self, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
+        await self._client.publish(topic(DEVICE, channel), payload, qos=1, retain=retain)
+
+    async def acked(self, payload: bytes) -> LaneAck:
+        """Send again and again until it is acknowledged, as the uplink does."""
+        while True:
+            await self.say(Channel.FINDINGS, payload)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    message = await anext(aiter(self._client.messages))
+                    return decode_ack(bytes(message.payload)).lanes[Lane.FINDINGS]
+
+
+@contextlib.asynccontextmanager
+async def a_pump(port: int) -> AsyncIterator[Pump]:
+    async with asyncio.timeout(10), aiomqtt.Client(HOST, port, identifier=DEVICE) as client:
+        await client.subscribe(topic(DEVICE, Channel.ACK), qos=1)
+        yield Pump(client)

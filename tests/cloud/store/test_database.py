@@ -1,0 +1,91 @@
+"""The store holds what it promises about transactions, on SQLite, and about migrations, on every database there is."""
+
+import asyncio
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy.exc import IntegrityError
+
+from cloud.store.database import Database
+from cloud.store.tables import Base, Device, SupportCase
+from tests.builders import NOON
+
+
+def a_device(name: str = "pump-07") -> Device:
+    return Device(device=name, first_seen=NOON, last_seen=NOON)
+
+
+async def test_the_migrations_build_exactly_the_tables_of_the_models(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Base.metadata))
+
+    async with database.read() as session:
+        connection = await session.connection()
+        assert "support_case" in await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        assert await connection.run_sync(differences) == []
+
+
+async def test_migrating_twice_changes_nothing(database: Database) -> None:
+    await database.migrate()
+    async with database.read() as session:
+        assert await session.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+
+
+async def test_what_a_transaction_wrote_stays_when_it_ends_and_goes_when_it_fails(database: Database) -> None:
+    async with database.begin() as session:
+        session.add(a_device("pump-07"))
+
+    async def fail_half_way() -> None:
+        async with database.begin() as session:
+            session.add(a_device("pump-08"))
+            await session.flush()
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        await fail_half_way()
+    async with database.read() as session:
+        assert (await session.scalars(select(Device.device))).all() == ["pump-07"]
+
+
+async def test_two_transactions_that_read_before_they_write_never_lock_each_other_out(sqlite: Database) -> None:
+    async with sqlite.begin() as session:
+        session.add(a_device())
+
+    async def count_up() -> None:
+        async with sqlite.begin() as session:
+            device = await session.get_one(Device, "pump-07")
+            await asyncio.sleep(0.01)  # time for the others to read the same number, were they let in
+            device.metrics += 1
+
+    await asyncio.gather(*(count_up() for _ in range(8)))
+    async with sqlite.read() as session:
+        assert await session.scalar(select(Device.metrics)) == 8
+
+
+async def test_a_reader_does_not_wait_for_a_writer_and_sees_the_state_before_it(database: Database) -> None:
+    async with database.begin() as writer:
+        writer.add(a_device())
+        await writer.flush()
+        async with asyncio.timeout(1), database.read() as reader:
+            assert await reader.scalar(select(func.count()).select_from(Device)) == 0
+
+
+async def test_sqlite_survives_power_cuts(sqlite: Database) -> None:
+    async with sqlite.read() as session:
+        pragmas = {name: await session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous")}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2}
+
+
+async def test_a_case_of_a_device_that_does_not_exist_is_refused(database: Database) -> None:
+    now = {"opened_at": NOON, "updated_at": NOON}
+    words = {"title": "", "state": "new", "severity": "high", "severity_reason": "", "opened_reason": ""}
+
+    async def add() -> None:
+        async with database.begin() as session:
+            session.add(SupportCase(device="nobody", **now, **words))
+
+    with pytest.raises(IntegrityError):
+        await add()

@@ -1,0 +1,105 @@
+"""A mistake in the configuration is said in one line: where, which key, what stood there, what to do."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cloud.config import Config, ConfigError, Endpoint, load, read_secret
+from cloud.episodes import Rules
+
+
+def a_file(folder: Path, content: str) -> Path:
+    path = folder / "cloud.toml"
+    path.write_text(content)
+    return path
+
+
+def a_secret(folder: Path, content: str = "correct horse", mode: int = 0o600) -> str:
+    path = folder / "secret"
+    path.write_text(content + "\n")
+    path.chmod(mode)
+    return str(path)
+
+
+def test_without_a_file_everything_listens_on_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    config = load(None, {})
+    assert config == Config()
+    assert (config.web.listen, config.broker.listen) == (("127.0.0.1", 8080), ("127.0.0.1", 1883))
+    assert config.database_url == "sqlite+aiosqlite:////state/forewarn-cloud/cloud.db"
+    assert config.rules == Rules()
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    path = a_file(tmp_path, '[web]\nlisten = "127.0.0.1:1"\n[rules]\nhold_down_s = 60\n[data]\ndir = "/var/lib/fw"\n')
+    config = load(path, {"web.listen": "[::1]:9000", "broker.url": "mqtts://cloud@broker.example"})
+    assert config.web.listen == Endpoint("::1", 9000)
+    assert (config.rules.hold_down_s, config.rules.debounce_s) == (60, 5)
+    assert config.data_dir == Path("/var/lib/fw")
+    assert (config.broker.address, config.broker.username, config.broker.tls) == (
+        ("broker.example", 8883),
+        "cloud",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[web]\nlisen = 1", "web.lisen = 1: unknown key; did you mean listen?"),
+        ("[rules]\nhold_down = 1", "rules.hold_down = 1: unknown key; did you mean hold_down_s?"),
+        ("[rules]\nzzz = 1", "rules.zzz = 1: unknown key; known here: critical_within_s, debounce_s, high_within_s"),
+        ("webb = 1", "webb = 1: unknown key; did you mean web?"),
+        ("web = 1", "web = 1: Input should be a valid dictionary or instance of WebTable"),
+        ('[rules]\nhold_down_s = "5"', "rules.hold_down_s = '5': Input should be a valid number"),
+        ("[rules]\nhold_down_s = inf", "rules.hold_down_s = inf: Input should be"),
+        ("[rules]\ndebounce_s = -1", "rules.debounce_s = -1: Input should be greater than or equal to 0"),
+        ("[data]\ntelemetry_retention_days = 0", "data.telemetry_retention_days = 0: Input should be greater"),
+        ('[web]\nlisten = "8080"', "web.listen = '8080': write it as HOST:PORT"),
+        ('[web]\nlisten = "a:99999"', "web.listen = 'a:99999': write it as HOST:PORT"),
+        ('[web]\nlisten = "0.0.0.0:80"', "web.listen = '0.0.0.0:80': others could reach this without TLS"),
+        ('[broker]\nlisten = "10.0.0.1:1883"', "broker.listen = '10.0.0.1:1883': others could reach this"),
+        ('[broker]\nurl = "http://x"', "broker.url = 'http://x': write it as mqtt://"),
+        ('[broker]\nurl = "mqtt://x:port"', "broker.url = 'mqtt://x:port': Port could not be cast"),
+        ('[broker]\nurl = "mqtts://u:secret@x"', "a password in a URL shows in process lists"),
+        ('[broker]\nca_file = "/nowhere"', "broker.ca_file = '/nowhere': can't be used (No such file"),
+        ('[broker]\nca_file = "/etc/hostname"', "broker.ca_file = '/etc/hostname': can't be used ("),
+        ('[broker]\nurl = "mqtt://x"\npassword_file = "/nowhere"', "broker.password_file = '/nowhere': whose?"),
+        (
+            '[broker]\nurl = "mqtt://u@x"\npassword_file = "/nowhere"',
+            "would send the password in clear text; use mqtts://",
+        ),
+        ('[web]\npassword_file = "/nowhere"', "/nowhere: can't be read (No such file or directory)"),
+        ('[data]\ndatabase_url = "mysql://x"', "data.database_url = 'mysql://x': write it as postgresql+asyncpg://"),
+        ('[data]\ndatabase_url = "postgresql+asyncpg://u:p@h/n"', "a password does not belong here"),
+        ("[web", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_said_in_one_line(tmp_path: Path, content: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)) as error:
+        load(a_file(tmp_path, content), {})
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(("/nowhere", str(tmp_path)))
+
+
+def test_a_mistake_of_the_command_line_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^command line: web\.listen = 'x': write it as HOST:PORT"):
+        load(a_file(tmp_path, ""), {"web.listen": "x"})
+    with pytest.raises(ConfigError, match=r"can't be read \(No such file or directory\); name another with --config"):
+        load(tmp_path / "missing.toml", {})
+
+
+def test_listening_beyond_this_machine_is_a_decision(tmp_path: Path) -> None:
+    path = a_file(tmp_path, 'allow_remote = true\n[web]\nlisten = "0.0.0.0:80"\n')
+    assert load(path, {}).web.listen.from_here == Endpoint("127.0.0.1", 80)
+    assert load(None, {"web.listen": "localhost:80"}).web.listen.is_loopback
+
+
+def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    assert read_secret(a_secret(tmp_path)) == "correct horse"
+    with pytest.raises(ConfigError, match="others can read this secret; do: chmod 600"):
+        read_secret(a_secret(tmp_path, mode=0o640))
+    with pytest.raises(ConfigError, match="is empty"):
+        read_secret(a_secret(tmp_path, content=""))

@@ -1,0 +1,136 @@
+"""The way from a device's publish to its acknowledgement, over a real broker, through every outage on it."""
+
+import asyncio
+import contextlib
+import gc
+import ssl
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+from cloud.broker import embedded_broker
+from cloud.casebook import Casebook
+from cloud.episodes import Rules
+from cloud.ingest import BrokerAddress, Ingest
+from cloud.intake import Intake
+from cloud.live import Bell
+from cloud.store.database import Database
+from cloud.store.tables import Device, Parked, SupportCase
+from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.records import LaneAck
+from edge_agent.protocol.topics import Channel
+from tests.builders import NOON, STREAM, a_finding, a_presence, an_envelope
+from tests.cloud.pump import HOST, a_pump
+
+CRITICAL = an_envelope(1, a_finding(severity=Severity.CRITICAL))
+
+
+@contextlib.asynccontextmanager
+async def ingesting(broker: int | BrokerAddress, database: Database, bell: Bell) -> AsyncIterator[None]:
+    address = BrokerAddress(host=HOST, port=broker) if isinstance(broker, int) else broker
+    intake = Intake(database, Casebook(Rules()))
+    ingest = Ingest(address, intake, bell, now=lambda: NOON + timedelta(seconds=1), backoff_min_s=0.02)
+    task = asyncio.create_task(ingest.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_finding_is_acknowledged_when_its_case_is_open_and_the_bell_rings(port: int, sqlite: Database) -> None:
+    bell = Bell()
+    rung = asyncio.create_task(bell.wait(10))
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, bell), a_pump(port) as pump:
+        assert await pump.acked(CRITICAL) == LaneAck(stream=STREAM, up_to=1)
+        async with sqlite.read() as session:
+            assert await session.scalar(select(SupportCase.severity)) == Severity.CRITICAL
+        assert await rung
+
+
+async def test_who_was_there_before_the_cloud_is_known_from_its_retained_word(port: int, sqlite: Database) -> None:
+    bell = Bell()
+    async with embedded_broker(HOST, port):
+        async with a_pump(port) as pump:
+            await pump.say(Channel.PRESENCE, a_presence(), retain=True)
+        rung = asyncio.create_task(bell.wait(10))
+        async with ingesting(port, sqlite, bell):
+            assert await rung
+    async with sqlite.read() as session:
+        assert await session.scalar(select(Device.presence)) == "online"
+
+
+async def test_a_broker_that_goes_is_said_once_and_its_return_once_and_all_goes_on(
+    port: int, sqlite: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = contextlib.AsyncExitStack()
+    await first.enter_async_context(embedded_broker(HOST, port))
+    async with ingesting(port, sqlite, Bell()):
+        async with a_pump(port) as pump:
+            await pump.acked(CRITICAL)
+        await first.aclose()
+        await asyncio.sleep(0.5)
+        async with embedded_broker(HOST, port), a_pump(port) as pump:
+            assert (await pump.acked(an_envelope(2, a_finding()))).up_to == 2
+    told = [record.message.removeprefix(f"broker {HOST}:{port}") for record in caplog.records]
+    lost = ": Disconnected during message iteration; trying again"
+    assert told == [lost, " is back", lost]
+
+
+async def test_a_database_that_fails_gives_no_acknowledgement_until_it_is_back(
+    port: int, sqlite: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()), a_pump(port) as pump:
+        await pump.acked(CRITICAL)
+        async with sqlite.begin() as session:
+            await session.execute(text("ALTER TABLE record RENAME TO away"))
+        waiting = asyncio.create_task(pump.acked(an_envelope(2, a_finding())))
+        await asyncio.sleep(0.7)
+        assert not waiting.done()
+        async with sqlite.begin() as session:
+            await session.execute(text("ALTER TABLE away RENAME TO record"))
+        assert (await waiting).up_to == 2
+    told = [record.message for record in caplog.records if record.message.startswith("database")]
+    assert [message.partition(":")[0] for message in told] == ["database", "database is back"]
+
+
+async def test_what_nobody_can_read_is_parked_and_the_next_message_is_taken(port: int, sqlite: Database) -> None:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()), a_pump(port) as pump:
+        await pump.acked(CRITICAL)
+        await pump.say(Channel.FINDINGS, b"rubbish")
+        assert (await pump.acked(an_envelope(2, a_finding()))).up_to == 2
+    async with sqlite.read() as session:
+        assert (await session.scalars(select(Parked.payload))).all() == [b"rubbish"]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")  # paho leaves these to the collector
+async def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(
+    port: int, sqlite: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+        *("-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=127.0.0.1"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    heard = asyncio.Event()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read(1):
+            heard.set()
+        writer.close()
+
+    address = BrokerAddress(host=HOST, port=port, tls=True)
+    async with await asyncio.start_server(hear, HOST, port, ssl=tls), ingesting(address, sqlite, Bell()):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(heard.wait(), 0.5)
+    assert not heard.is_set()
+    assert "CERTIFICATE_VERIFY_FAILED" in caplog.messages[0]
+    gc.collect()

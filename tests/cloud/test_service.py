@@ -1,0 +1,144 @@
+"""The whole cloud as its users start it: a process, its console, its broker, its exit codes."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from edge_agent.protocol.faults import Severity
+from tests.builders import DEVICE, a_finding, an_envelope
+from tests.cloud.pump import a_pump
+
+pytestmark = pytest.mark.journey
+
+
+class Cloud:
+    """`support-cloud run` in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.url = self.password = ""
+
+    async def ready(self) -> None:
+        said = [await self._line() for _ in range(3)]
+        self.url, self.password = said[0].removeprefix("Console: "), said[2].split()[1]
+
+    async def _line(self) -> str:
+        assert self.process.stdout is not None
+        return (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode().strip()
+
+    async def stopped(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Stop it, or wait until it stops; return exit code and what it said on stderr."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(how)
+        _, said = await asyncio.wait_for(self.process.communicate(), 20)
+        assert self.process.returncode is not None
+        return self.process.returncode, said.decode()
+
+
+@contextlib.asynccontextmanager
+async def a_cloud(*arguments: str) -> AsyncIterator[Cloud]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cloud", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+    )
+    try:
+        yield Cloud(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.fixture
+def web_port(port: int) -> int:
+    """Another free port than that of the broker."""
+    with socket.socket() as taken, socket.socket() as probe:
+        taken.bind(("127.0.0.1", port))
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def options(tmp_path: Path, port: int, web_port: int) -> list[str]:
+    return ["--data", str(tmp_path / "data"), "--mqtt", f"127.0.0.1:{port}", "--web", f"127.0.0.1:{web_port}"]
+
+
+async def test_from_an_empty_folder_to_a_case_in_the_console_and_a_clean_stop(options: list[str], port: int) -> None:
+    async with a_cloud("run", *options) as cloud:
+        await cloud.ready()
+        async with a_pump(port) as pump:
+            assert (await pump.acked(an_envelope(1, a_finding(severity=Severity.CRITICAL)))).up_to == 1
+        async with httpx.AsyncClient(base_url=cloud.url, auth=("admin", cloud.password)) as staff:
+            assert (await staff.get("/healthz")).json() == {"status": "ok"}
+            (case,) = (await staff.get("/api/v1/cases")).json()["cases"]
+        assert (case["device"], case["severity"]) == (DEVICE, "critical")
+        code, said = await cloud.stopped()
+    assert (code, said) == (0, "")
+
+
+async def test_a_page_that_is_still_open_does_not_hold_the_stop_up(options: list[str]) -> None:
+    async with a_cloud("run", *options) as cloud:
+        await cloud.ready()
+        async with httpx.AsyncClient(base_url=cloud.url, headers={"Origin": cloud.url.rstrip("/")}) as staff:
+            await staff.post("/login", data={"name": "admin", "password": cloud.password})
+            async with staff.stream("GET", "/live") as live, asyncio.timeout(10):
+                assert await anext(live.aiter_lines()) == ": following"
+                code, _ = await cloud.stopped(signal.SIGINT)
+    assert code == 0
+
+
+async def test_a_second_start_keeps_the_account_and_takes_its_password_from_nowhere(options: list[str]) -> None:
+    async with a_cloud("run", *options) as cloud:
+        await cloud.ready()
+        await cloud.stopped()
+    async with a_cloud("run", *options) as again:
+        assert again.process.stdout is not None
+        assert (await asyncio.wait_for(again.process.stdout.readline(), 20)).startswith(b"Console: http://127.0.0.1:")
+        async with httpx.AsyncClient(auth=("admin", cloud.password)) as staff:
+            assert (await staff.get(f"{cloud.url}api/v1/cases")).status_code == 200
+        assert (await again.stopped())[0] == 0
+        assert again.process.stdout.at_eof()
+
+
+async def test_the_first_password_can_come_from_a_file(options: list[str], tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("correct horse battery\n")
+    secret.chmod(0o600)
+    async with a_cloud("run", *options, "--password-file", str(secret)) as cloud:
+        await cloud.ready()
+        async with httpx.AsyncClient(auth=("admin", "correct horse battery")) as staff:
+            assert (await staff.get(f"{cloud.url}api/v1/cases")).status_code == 200
+        await cloud.stopped()
+
+
+@pytest.mark.parametrize("option", ["--mqtt", "--web"])
+async def test_a_port_that_is_taken_is_said_in_one_line_with_the_option_that_changes_it(
+    options: list[str], option: str
+) -> None:
+    host, _, port = options[options.index(option) + 1].partition(":")
+    with socket.create_server((host, int(port))):
+        async with a_cloud("run", *options) as cloud:
+            _, said = await asyncio.wait_for(cloud.process.communicate(), 20)
+    assert cloud.process.returncode == 1
+    (line,) = said.decode().splitlines()
+    assert f"can't listen on {host}:{port}" in line
+    assert f"choose another port with {option} HOST:PORT" in line
+
+
+async def test_a_folder_that_can_not_be_made_is_a_mistake_of_the_configuration(options: list[str]) -> None:
+    async with a_cloud("run", *options, "--data", "/dev/null/data") as cloud:
+        _, said = await asyncio.wait_for(cloud.process.communicate(), 20)
+    assert cloud.process.returncode == 2
+    assert said.decode() == (
+        "support-cloud: data.dir = '/dev/null/data': Not a directory; name a folder we may write to, with --data DIR\n"
+    )

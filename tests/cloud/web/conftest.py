@@ -1,0 +1,98 @@
+"""The console over a real database, with Alice and Bob in it."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from cloud import accounts
+from cloud.casebook import Casebook
+from cloud.episodes import Rules
+from cloud.live import Bell
+from cloud.store.database import Database
+from cloud.store.tables import Account
+from cloud.web.app import create_app
+from tests.cloud.web import seed
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+ORIGIN = "http://console.test"
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(scope="session")
+def hashed_accounts() -> dict[str, str]:
+    """Hashing takes its time on purpose; once is enough."""
+    return {name: accounts._HASHER.hash(PASSWORD) for name in ("alice", "bob")}
+
+
+@pytest.fixture
+async def staffed(database: Database, hashed_accounts: dict[str, str]) -> Database:
+    async with database.begin() as session:
+        for name, password_hash in hashed_accounts.items():
+            session.add(Account(name=name, password_hash=password_hash, created_at=NOW))
+    return database
+
+
+@pytest.fixture
+def casebook() -> Casebook:
+    return Casebook(Rules())
+
+
+@pytest.fixture
+async def numbers(staffed: Database, casebook: Casebook) -> dict[str, int]:
+    """A day of cases; the number of each device's case."""
+    return await seed.a_day(staffed, casebook, NOW)
+
+
+@pytest.fixture
+def bell() -> Bell:
+    return Bell()
+
+
+@pytest.fixture
+def app(staffed: Database, casebook: Casebook, bell: Bell) -> FastAPI:
+    return create_app(staffed, casebook, bell, now=lambda: NOW)
+
+
+@pytest.fixture
+async def served(staffed: Database, casebook: Casebook, bell: Bell) -> AsyncIterator[str]:
+    """The address of the console on a real socket, with the real time."""
+    app = create_app(staffed, casebook, bell, now=lambda: datetime.now(UTC))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110  uvicorn tells it in no other way
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    bell.close()  # open pages let go
+    server.should_exit = True
+    await serving
+
+
+def form_token(page: str) -> str:
+    """The token that this page's forms carry."""
+    found = re.search(r'name="form_token" value="([0-9a-f]{64})"', page)
+    assert found
+    return found[1]
+
+
+@pytest.fixture
+async def carol(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """An outsider: a client that is not logged in."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
+        yield client
+
+
+@pytest.fixture
+async def alice(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client in which Alice is logged in."""
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers={"Origin": ORIGIN}) as client:
+        answer = await client.post("/login", data={"name": "alice", "password": PASSWORD})
+        assert answer.status_code == 303
+        yield client

@@ -1,0 +1,189 @@
+"""What only a browser can tell: news without a reload, the keyboard, the drawn chart, undo; and the live stream."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from cloud.casebook import Casebook
+from cloud.live import Bell
+from cloud.store.database import Database
+from cloud.web import words
+from tests.cloud.web import seed
+from tests.cloud.web.browser import ARGUMENTS, CHROMIUM, missing
+from tests.cloud.web.conftest import NOW, PASSWORD
+
+DISK = next(story for story in seed.stories() if story.device == "pump-07")
+
+
+@pytest.fixture
+async def page(served: str) -> AsyncIterator[Page]:
+    """Alice's browser, logged in. Anything that its console complains of fails the test."""
+    if reason := missing():
+        pytest.skip(reason)
+    complaints: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(f"{served}/login")
+        await page.get_by_label("Name").fill("alice")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Log in").click()
+        yield page
+        await browser.close()
+    assert complaints == []
+
+
+async def test_alice_works_on_a_case_from_its_arrival_to_its_label(
+    page: Page, staffed: Database, casebook: Casebook, bell: Bell
+) -> None:
+    await seed.add_fleet(staffed, datetime.now(UTC))
+    await page.reload()
+    await expect(page.get_by_text("Nothing needs you now")).to_be_visible()
+    await expect(page.locator("#live")).to_have_text("Live")
+    await page.evaluate("window.sameDocument = true")
+
+    number = await seed.tell(staffed, casebook, DISK, datetime.now(UTC))
+    bell.ring()
+    await page.get_by_role("button", name="1 new case: show").click()
+    await expect(page.locator(".row")).to_contain_text("File system / of pump-07 is filling up")
+    await expect(page.locator(".c-left")).to_have_text(re.compile(r"impact in 2 h 5[12] min"))
+    assert await page.evaluate("window.sameDocument"), "no reload"
+
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile(rf"/cases/{number}$"))
+    await expect(page.locator("figure.chart[data-drawn] svg.marks .mark-line path").first).to_be_visible()
+    await expect(page.locator("figure.chart svg.marks")).to_contain_text("full: 31.2 GiB")
+
+    await page.keyboard.press("a")
+    await expect(page.locator("#owner")).to_have_text("You are on it")
+    await page.keyboard.press("e")
+    await page.get_by_label("True fault").check()
+    await page.get_by_role("button", name="Close case").click()
+    await expect(page.locator("#toast")).to_contain_text(f"Case {number} is closed as “True fault”.")
+    await expect(page.locator("#summary")).to_contain_text("Closed as true fault")
+    await page.locator("#toast").get_by_role("button", name="Undo").click()
+    await expect(page.locator("#summary")).to_contain_text("Impact in")
+    await expect(page.locator("#timeline")).to_contain_text("undone within ten seconds")
+
+
+async def test_what_is_being_read_does_not_move(page: Page, staffed: Database, casebook: Casebook, bell: Bell) -> None:
+    await seed.add_fleet(staffed, datetime.now(UTC))
+    number = await seed.tell(staffed, casebook, DISK, datetime.now(UTC))
+    await page.reload()
+    await expect(page.locator("#live")).to_have_text("Live")
+    await page.keyboard.press("j")
+    before = await page.locator(f"#case-{number}").bounding_box()
+
+    critical = next(story for story in seed.stories() if story.device == "press-12")
+    await seed.tell(staffed, casebook, critical, datetime.now(UTC))
+    async with staffed.begin() as session:
+        await casebook.take(session, number, "bob", datetime.now(UTC))
+    bell.ring()
+    await expect(page.locator(f"#case-{number}")).to_contain_text("bob")
+    await expect(page.get_by_role("button", name="1 new case: show")).to_be_visible()
+    assert await page.locator(f"#case-{number}").bounding_box() == before
+    await expect(page.locator(f"#case-{number} a")).to_be_focused()
+    await page.get_by_role("button", name="1 new case: show").click()
+    await expect(page.locator(".row").first).to_contain_text("press-12")
+
+
+async def test_nothing_scrolls_sideways_on_a_phone(
+    page: Page, served: str, staffed: Database, casebook: Casebook
+) -> None:
+    numbers = await seed.a_day(staffed, casebook, datetime.now(UTC))
+    await page.set_viewport_size({"width": 390, "height": 844})
+    for address in ("/", "/devices", *(f"/cases/{number}" for number in numbers.values())):
+        await page.goto(served + address)
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390, address
+
+
+async def test_the_script_says_times_in_the_words_of_the_server(page: Page) -> None:
+    seconds = [-5, 0, 59.9, 89, 89.4, 89.6, 91, 3569, 3599, 3600, 5399, 5400, 11_400, 86_399, 172_799, 187_200, 9e6]
+    said = await page.evaluate(
+        """async (seconds) => {
+          const { duration, interval, countdown } = await import(document.querySelector("script[src]").src);
+          const say = (s) => [duration(s), duration(s, true), countdown(s * 1000, 0), interval(s * 1000, s * 2000, 0)];
+          return seconds.map(say);
+        }""",
+        seconds,
+    )
+    now = datetime.fromtimestamp(0, tz=UTC)
+    expected = []
+    for s in seconds:
+        low, high = datetime.fromtimestamp(s, tz=UTC), datetime.fromtimestamp(2 * s, tz=UTC)
+        expected.append(
+            [
+                words.duration(s),
+                words.duration(s, coarse=True),
+                words.countdown(low, now),
+                words.interval(low, high, now),
+            ]
+        )
+    assert said == expected
+
+
+async def test_the_stream_tells_of_changes_after_the_place_it_is_given(
+    served: str, staffed: Database, casebook: Casebook, bell: Bell
+) -> None:
+    await seed.add_fleet(staffed, NOW)
+    async with httpx.AsyncClient(base_url=served, timeout=10) as client:
+        await client.post("/login", data={"name": "alice", "password": PASSWORD})
+        async with client.stream("GET", "/live?after=0") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            events = _events(stream)
+            name, data, _ = await anext(events)
+            assert (name, data["devices"], data["online"]) == ("heard", 7, 6)
+            number = await seed.tell(staffed, casebook, DISK, datetime.now(UTC))
+            bell.ring()
+            name, data, place = await anext(events)
+            assert (name, data) == ("changed", {"cases": [number]})
+        async with client.stream("GET", "/live?after=0", headers={"Last-Event-ID": place}) as stream:
+            name, _, _ = await anext(_events(stream))
+            assert name == "heard", "what was told already is not told again"
+
+
+async def test_the_stream_ends_with_the_login(served: str, bell: Bell) -> None:
+    async with httpx.AsyncClient(base_url=served, timeout=10, headers={"Origin": served}) as client:
+        await client.post("/login", data={"name": "alice", "password": PASSWORD})
+        async with client.stream("GET", "/live") as stream:
+            events = _events(stream)
+            assert (await anext(events))[0] == "heard"
+            page = (await client.get("/")).text
+            token = re.findall(r'name="form_token" value="(\w+)"', page)[0]
+            await client.post("/logout", data={"form_token": token})
+            bell.ring()
+            async with asyncio.timeout(5):
+                assert [event async for event in events] == []
+
+
+async def test_the_stream_ends_when_the_service_stops(served: str, bell: Bell) -> None:
+    async with httpx.AsyncClient(base_url=served, timeout=10) as client:
+        await client.post("/login", data={"name": "alice", "password": PASSWORD})
+        async with client.stream("GET", "/live") as stream:
+            events = _events(stream)
+            assert (await anext(events))[0] == "heard"
+            bell.close()
+            async with asyncio.timeout(5):
+                assert [event async for event in events] == []
+
+
+async def _events(stream: httpx.Response) -> AsyncIterator[tuple[str, Any, str]]:
+    """Name, data and id of each event."""
+    fields: dict[str, str] = {}
+    async for line in stream.aiter_lines():
+        if not line and "event" in fields:
+            yield fields["event"], json.loads(fields["data"]), fields.get("id", "")
+            fields = {}
+        elif line and not line.startswith(":"):
+            key, _, value = line.partition(": ")
+            fields[key] = value
