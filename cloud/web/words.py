@@ -65,9 +65,7 @@ _METRICS = {
     "system.uptime": "Uptime",
     "forewarn.agent.cpu.utilization": "CPU use of the agent",
     "forewarn.agent.memory.usage": "Memory of the agent",
-    "forewarn.agent.sent": "Sent by the agent",
     "forewarn.agent.written": "Written by the agent",
-    "forewarn.agent.dropped": "Given up by the agent",
 }
 
 _UNITS = {
@@ -111,10 +109,11 @@ def countdown(impact: datetime, now: datetime) -> str:
 
 
 def interval(low: datetime, high: datetime, now: datetime) -> str:
-    """Return the range of a time to impact: ``between 2 h 40 min and 3 h 50 min``."""
+    """Return the range of a time to impact, ``between 2 h 40 min and 3 h 50 min``; empty if it is none in words."""
     soonest, latest = (low - now).total_seconds(), (high - now).total_seconds()
     if soonest > 0:
-        return f"between {duration(soonest)} and {duration(latest)}"
+        first, last = duration(soonest), duration(latest)
+        return f"between {first} and {last}" if first != last else ""
     if latest > 0:
         return f"any moment now, in {duration(latest)} at the latest"
     return f"the latest estimate passed {duration(-latest)} ago"

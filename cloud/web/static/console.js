@@ -29,7 +29,10 @@ export function countdown(impact, now) {
 
 export function interval(low, high, now) {
   const soonest = (low - now) / 1000, latest = (high - now) / 1000;
-  if (soonest > 0) return `between ${duration(soonest)} and ${duration(latest)}`;
+  if (soonest > 0) {
+    const first = duration(soonest), last = duration(latest);
+    return first === last ? "" : `between ${first} and ${last}`;
+  }
   if (latest > 0) return `any moment now, in ${duration(latest)} at the latest`;
   return `the latest estimate passed ${duration(-latest)} ago`;
 }
