@@ -121,6 +121,8 @@ def _moved(standing: _Standing, now: Instant) -> bool:
     impact, said = standing.verdict.impact, standing.said_likely_s
     if impact is None or said is None:
         return (impact is None) != (said is None)
+    if impact.likely_s == 0:
+        return said > 0  # it is here
     expected_s = said - (now.uptime_s - standing.said_at_s)
     if expected_s <= 0:
         return impact.likely_s > 60  # it did not come, and is further off than was said

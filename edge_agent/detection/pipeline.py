@@ -46,7 +46,10 @@ class Pipeline:
 
     def resume(self, standing: Iterable[Finding], now: Instant) -> None:
         """Take up the findings that stood when the agent stopped: each goes on, or is cleared."""
-        self._findings.resume(standing, now)
+        findings = list(standing)
+        self._findings.resume(findings, now)
+        for finding in findings:
+            self._trends.resume(finding.fault, finding.component)
 
     def step(self, sample: Sample, now: Instant) -> Outcome:
         """Judge one sample. `now` is when it is judged, on the sample's own clock."""

@@ -20,17 +20,18 @@ from edge_agent.protocol.wording import amount, duration
 WINDOWS = (22, 36, POINTS)
 PATIENCE = 2.0  # a trend must have been watched for half of the time it is extrapolated by
 MAX_SPREAD = 3.0  # an interval whose ends are further apart than this factor helps nobody
+USED_UP = 0.01  # share of the whole: below it the limit counts as reached
+ROOMY = 0.05  # share of the whole that must have been seen once, for the end of it to be a fault
 _Z_95 = 1.96
 
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """A robust straight line: change per second with its 95 % interval, and the value at the last point."""
+    """A robust slope: change per second with its 95 % interval."""
 
     per_s: float
     low_per_s: float
     high_per_s: float
-    now: float
 
 
 def theil_sen(t: Array, v: Array) -> Slope:
@@ -44,8 +45,7 @@ def theil_sen(t: Array, v: Array) -> Slope:
     spread = _Z_95 * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
     low = max(0, int((len(slopes) - spread) / 2))
     high = min(len(slopes) - 1, math.ceil((len(slopes) + spread) / 2))
-    middle = float(np.median(slopes))
-    return Slope(middle, float(slopes[low]), float(slopes[high]), float(np.median(v - middle * (t - t[-1]))))
+    return Slope(float(np.median(slopes)), float(slopes[low]), float(slopes[high]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +131,7 @@ class Trends:
     horizon_s: float
     _ladders: dict[tuple[str, str], Ladder] = field(default_factory=dict)
     _standing: dict[tuple[str, str], dict[tuple[float, int], _Standing]] = field(default_factory=dict)
+    _roomy: set[tuple[str, str]] = field(default_factory=set)
 
     def step(self, values: Mapping[str, float], uptime_s: float) -> list[Verdict]:
         """Return the nearest impact of each watched thing that is on its way to its limit."""
@@ -145,9 +146,23 @@ class Trends:
                         standing[level.spacing_s, points] = _Standing(verdict, uptime_s, level.last(points)[1][0])
             for window in [window for window, held in standing.items() if watch.headroom >= held.given_back]:
                 del standing[window]  # all that was lost in this window is back: it has recovered
-            if standing:
+            if self._is_used_up(key, watch):
+                verdicts.append(_used_up(watch))
+            elif standing:
                 verdicts.append(min((held.at(uptime_s) for held in standing.values()), key=_likely_s))
         return verdicts
+
+    def resume(self, fault: str, component: str) -> None:
+        """Take up a fault that stood when the agent stopped: what is used up now was not always so."""
+        self._roomy.add((fault, component))
+
+    def _is_used_up(self, key: tuple[str, str], watch: Watch) -> bool:
+        """Say whether it has reached its limit. What has always been full (an image, a fixed pool) is meant to be."""
+        if not watch.total:
+            return False
+        if watch.headroom >= ROOMY * watch.total:
+            self._roomy.add(key)
+        return watch.headroom <= USED_UP * watch.total and key in self._roomy
 
 
 def _likely_s(verdict: Verdict) -> float:
@@ -182,6 +197,26 @@ def _steady(t: Array, v: Array, slope: Slope) -> bool:
     return bool(max(rates) < 0 and rates[-1] <= slope.per_s / 3)
 
 
+def _used_up(watch: Watch) -> Verdict:
+    """The limit has been reached: the customer notices now, for as long as it lasts."""
+    unit, value = metric_of(watch.series).unit, (watch.total or 0.0) - watch.headroom
+    return Verdict(
+        fault=watch.fault,
+        component=watch.component,
+        confidence=1.0,
+        reason=f"{amount(watch.headroom, unit)} left of {amount(watch.total or 0.0, unit)}: {watch.meaning}",
+        impact=Impact(low_s=0.0, likely_s=0.0, high_s=0.0),
+        carriers=(Carrier(metric=watch.series, value=value if watch.rising else watch.headroom, unit=unit, share=1.0),),
+        basis=Basis(judged=(watch.series,), threshold=_threshold(watch)),
+    )
+
+
+def _threshold(watch: Watch) -> Threshold:
+    """Where the series itself is when nothing is left."""
+    limit = (watch.total or 0.0) if watch.rising else 0.0
+    return Threshold(metric=watch.series, value=limit, meaning=watch.meaning)
+
+
 def _verdict(watch: Watch, slope: Slope, impact: Impact, window: tuple[Array, Array]) -> Verdict:
     sign, limit = (-1.0, watch.total or 0.0) if watch.rising else (1.0, 0.0)  # series = limit + sign * headroom
     unit = metric_of(watch.series).unit
@@ -202,10 +237,10 @@ def _verdict(watch: Watch, slope: Slope, impact: Impact, window: tuple[Array, Ar
         ),
         basis=Basis(
             judged=(watch.series,),
-            threshold=Threshold(metric=watch.series, value=limit, meaning=watch.meaning),
+            threshold=_threshold(watch),
             line=Line(
                 metric=watch.series,
-                value_at_detection=limit + sign * slope.now,
+                value_at_detection=limit + sign * watch.headroom,
                 slope_per_s=sign * slope.per_s,
             ),
             window=(window[0], limit + sign * window[1]),

@@ -56,6 +56,11 @@ def test_a_countdown_that_runs_as_expected_is_said_again_only_when_half_of_it_is
     assert phases(heard) == [(3, Phase.OPEN), (202, Phase.UPDATE)]
 
 
+def test_the_moment_of_impact_is_said_once() -> None:
+    heard = said(Findings(VERSIONS), 0, [a_verdict(15.0 - second) for second in range(15)] + [a_verdict(0.0)] * 100)
+    assert phases(heard) == [(3, Phase.OPEN), (15, Phase.UPDATE)]
+
+
 def test_an_instant_that_moves_is_news() -> None:
     heard = said(Findings(VERSIONS), 0, [a_verdict(4000.0)] * 10 + [a_verdict(2500.0)] * 10)
     assert phases(heard) == [(3, Phase.OPEN), (10, Phase.UPDATE)]

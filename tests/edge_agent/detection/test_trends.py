@@ -129,3 +129,22 @@ def test_the_robust_slope_ignores_a_quarter_of_wild_points() -> None:
     slope = theil_sen(t, v)
     assert slope.per_s == pytest.approx(-2, rel=0.2)
     assert slope.low_per_s <= slope.per_s <= slope.high_per_s
+
+
+def test_a_disk_that_is_full_stays_a_fault_until_it_has_room_again() -> None:
+    trends, used = Trends(period_s=1.0, horizon_s=3600), FREE.replace("state=free", "state=used")
+    held = []
+    for t in range(400):
+        free = max(0.0, 64 * MIB - t * MIB) if t < 300 else 32 * MIB
+        held.append(trends.step({FREE: free, used: 64 * MIB - free}, float(t)))
+    assert all(held[30:300])
+    assert held[200][0].impact is not None
+    assert held[200][0].impact.likely_s == 0
+    assert not any(held[300:])
+
+
+def test_a_disk_that_has_always_been_full_is_meant_to_be() -> None:
+    trends, used = Trends(period_s=1.0, horizon_s=3600), FREE.replace("state=free", "state=used")
+    assert not any(trends.step({FREE: 0.0, used: 64 * MIB}, float(t)) for t in range(100))
+    trends.resume("disk.filling", "/data")
+    assert trends.step({FREE: 0.0, used: 64 * MIB}, 100.0), "but not one that filled up before a restart"
