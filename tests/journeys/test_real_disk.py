@@ -48,9 +48,8 @@ def test_the_case_opens_before_the_first_write_fails(
     disk, full_at = tmp_path / "disk", tmp_path / "full-at"
     disk.mkdir()
     with running_cloud(tmp_path, *ports) as (console, _):
-        script = (
-            f'mount -t tmpfs -o size=64m tmpfs {disk} && ({sys.executable} -c "$FILLER" {disk} {full_at} & exec "$@")'
-        )
+        mount, fill = f"mount -t tmpfs -o size=64m tmpfs {disk}", f'{sys.executable} -c "$FILLER" {disk} {full_at}'
+        script = f'{mount} || exit; {fill} & exec "$@"'
         agent = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
         monkeypatch.setenv("FILLER", FILLER)
         with running_agent(tmp_path, "pump-07", ports[1], *agent):
