@@ -22,6 +22,9 @@ from edge_agent.uplink import Link, Uplink
 
 log = logging.getLogger(__name__)
 
+LEARNT = "scorer"
+LEARN_EVERY_S = 6 * 3600.0  # a power cut costs the model at most this much of what it has learnt, in 8 kB a write
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -57,6 +60,7 @@ class Agent:
         self._aggregates = Aggregates(settings.aggregate_min) if settings.aggregate_min else None
         self._named_failures: set[str] = set()
         self._metrics = 0
+        self._learnt_at_s = clock.now().uptime_s
         self._uplink = Uplink(
             device=settings.device,
             link=link,
@@ -89,6 +93,8 @@ class Agent:
         self._ring.add(sample.at.uptime_s, outcome.features)
         self._commit(outcome, sample.at)
         self._aggregate(outcome, sample.at)
+        if sample.at.uptime_s - self._learnt_at_s >= LEARN_EVERY_S:
+            self._keep_learnt(sample.at.uptime_s)
         self._uplink.pump()
         return outcome
 
@@ -114,8 +120,17 @@ class Agent:
         if batch is not None:
             self._outbox.hold(telemetry.pack(batch))
 
+    def _keep_learnt(self, uptime_s: float) -> None:
+        self._learnt_at_s = uptime_s
+        self._outbox.learn(LEARNT, json.dumps(self._pipeline.export_state()).encode())
+
     def _resume(self, now: Instant) -> None:
-        """Take up what the last run left: findings that stood, and what it lost."""
+        """Take up what the last run left: what was learnt, findings that stood, and what it lost."""
+        if learnt := self._outbox.learnt(LEARNT):
+            try:
+                self._pipeline.restore_state(json.loads(learnt))
+            except ValueError as error:
+                log.warning("what was learnt of this device can't be used (%s); the model begins anew", error)
         stood = [records.read_record(json.loads(body)) for body in self._outbox.standing()]
         self._pipeline.resume([finding for finding in stood if isinstance(finding, records.Finding)], now)
         if self._outbox.set_aside:
@@ -151,6 +166,7 @@ class Agent:
     def _finish(self) -> None:
         if self._aggregates and (batch := self._aggregates.finish()):
             self._outbox.hold(telemetry.pack(batch))
+        self._keep_learnt(self._clock.now().uptime_s)
         self._uplink.pump()
         self._uplink.stop()
         self._outbox.close()

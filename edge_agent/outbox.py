@@ -31,6 +31,10 @@ CREATE TABLE record (               -- what the cloud has not acknowledged yet
     body BLOB NOT NULL,
     PRIMARY KEY (lane, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE learnt (               -- what the judges know of this device, by name
+    name TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE standing (             -- findings that are open, so that a restart neither forgets nor repeats them
     finding_id TEXT PRIMARY KEY,
     body BLOB NOT NULL
@@ -42,6 +46,7 @@ _PUT = "INSERT INTO record (lane, seq, body) VALUES (?, ?, ?)"
 _NEXT = "SELECT seq, body FROM record WHERE lane = ? AND seq > ? ORDER BY seq LIMIT ?"
 _DROP_ACKED = "DELETE FROM record WHERE lane = ? AND seq <= ?"
 _ACKED = "UPDATE lane SET acked_up_to = ? WHERE lane = ? AND acked_up_to < ?"
+_LEARN = "INSERT OR REPLACE INTO learnt (name, body) VALUES (?, ?)"
 _STAND = "INSERT OR REPLACE INTO standing (finding_id, body) VALUES (?, ?)"
 _FALL = "DELETE FROM standing WHERE finding_id = ?"
 _CLEAN = "UPDATE lane SET clean = ?"
@@ -140,6 +145,16 @@ class Outbox:
     def standing(self) -> list[bytes]:
         """Return the findings that were open when the last run ended."""
         return [body for (body,) in self._db.execute("SELECT body FROM standing")]
+
+    def learn(self, name: str, body: bytes) -> None:
+        """Keep what a judge has learnt of this device, in place of what it knew before."""
+        with _transaction(self._db):
+            self._db.execute(_LEARN, (name, body))
+
+    def learnt(self, name: str) -> bytes | None:
+        """Return what was last kept under a name."""
+        row = self._db.execute("SELECT body FROM learnt WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
 
     def hold(self, record: bytes) -> None:
         """Take a telemetry record into RAM under its own number."""

@@ -10,7 +10,7 @@ from typing import Any
 from edge_agent.protocol.wording import duration
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
-from firmware_stubs.stage import Plan, Stage, on_stage
+from firmware_stubs.stage import Plan, Stage, StageError, is_taken, on_stage
 
 DISK = DiskFilling(start_s=15, lasts_s=120)
 MEMORY = MemoryLeak(start_s=15, lasts_s=360)
@@ -18,6 +18,9 @@ MEMORY = MemoryLeak(start_s=15, lasts_s=360)
 
 def demo(folder: Path, *, web_port: int, mqtt_port: int, speed: float, stop: threading.Event) -> None:
     """Run until `stop` is set. Raises StageError."""
+    for variable, port in (("WEB_PORT", web_port), ("MQTT_PORT", mqtt_port)):
+        if is_taken(port):
+            raise StageError(f"port {port} is taken; choose another: make demo {variable}={port + 10}")
     shutil.rmtree(folder, ignore_errors=True)
     plan = Plan(folder, web_port, mqtt_port, speed, {"kiosk-01": (), "pump-07": (DISK,), "meter-12": (MEMORY,)})
     with on_stage(plan, say) as stage:

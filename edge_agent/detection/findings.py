@@ -14,6 +14,7 @@ from edge_agent.protocol.records import Detector, Finding, Phase
 
 OPEN_AFTER_S = 3.0  # a verdict that does not outlast three seconds is not told to anybody
 CLEAR_AFTER_S = 60.0  # a finding whose verdict is away for a minute is over
+RESUMED_CLEAR_AFTER_S = 900.0  # after a restart the judges need time to see again what they saw
 NEWS_FACTOR = 1.25  # the expected instant moved by a quarter of what is left: worth a word
 NEAR_S = 20.0  # from here on the countdown says it all
 _NAMESPACE = uuid.UUID("6f1d7c1e-6c0c-5b8e-9a3d-1f0e7a5b9c42")
@@ -36,6 +37,7 @@ class _Standing:
     last_held: Instant
     verdict: Verdict
     opened: bool = False
+    clear_after_s: float = CLEAR_AFTER_S
     said_at_s: float = 0.0
     said_likely_s: float | None = None
 
@@ -59,6 +61,7 @@ class Findings:
                 basis=Basis(judged=()),
             )
             standing = _Standing(finding.finding_id, finding.since, now, verdict, opened=True)
+            standing.clear_after_s = RESUMED_CLEAR_AFTER_S
             self._standing[finding.fault, finding.component] = standing
 
     def step(self, verdicts: Iterable[Verdict], now: Instant) -> list[Announcement]:
@@ -66,7 +69,7 @@ class Findings:
         for verdict in verdicts:
             key = (verdict.fault, verdict.component)
             standing = self._standing.setdefault(key, _Standing(_name(verdict, now), now, now, verdict))
-            standing.verdict, standing.last_held = verdict, now
+            standing.verdict, standing.last_held, standing.clear_after_s = verdict, now, CLEAR_AFTER_S
         news = [said for standing in self._standing.values() if (said := self._news(standing, now))]
         self._standing = {key: kept for key, kept in self._standing.items() if not _over(kept, now)}
         return news
@@ -113,7 +116,7 @@ def _name(verdict: Verdict, since: Instant) -> str:
 
 def _over(standing: _Standing, now: Instant) -> bool:
     absent_s = now.uptime_s - standing.last_held.uptime_s
-    return absent_s >= (CLEAR_AFTER_S if standing.opened else OPEN_AFTER_S)
+    return absent_s >= (standing.clear_after_s if standing.opened else OPEN_AFTER_S)
 
 
 def _moved(standing: _Standing, now: Instant) -> bool:

@@ -51,6 +51,15 @@ class Pipeline:
         for finding in findings:
             self._trends.resume(finding.fault, finding.component)
 
+    def export_state(self) -> dict[str, object]:
+        """Return what the model has learnt of this device, fit for JSON; empty without a model."""
+        return self._scorer.export_state() if self._scorer else {}
+
+    def restore_state(self, state: Mapping[str, object]) -> None:
+        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        if self._scorer:
+            self._scorer.restore_state(state)
+
     def step(self, sample: Sample, now: Instant) -> Outcome:
         """Judge one sample. `now` is when it is judged, on the sample's own clock."""
         features = self._features.step(sample)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from firmware_stubs.console import Console
-from firmware_stubs.stage import free_port
+from firmware_stubs.stage import free_port, is_taken
 
 T = TypeVar("T")
 Cases = list[Mapping[str, Any]]
@@ -53,16 +52,11 @@ def mosquitto(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "mosquitto.log").open("ab") as log:
         process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=subprocess.STDOUT)
         try:
-            eventually(lambda: _listens(port), "mosquitto to listen", 10)
+            eventually(lambda: is_taken(port), "mosquitto to listen", 10)
             yield process
         finally:
             process.terminate()
             process.wait(10)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edge_agent.detection.findings import CLEAR_AFTER_S, Announcement, Findings
+from edge_agent.detection.findings import CLEAR_AFTER_S, RESUMED_CLEAR_AFTER_S, Announcement, Findings
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Judge
 from edge_agent.protocol.records import Impact, Phase
@@ -86,6 +86,6 @@ def test_a_finding_that_stood_at_a_restart_goes_on_under_its_id_or_is_cleared() 
         findings.resume([opened[1].finding], an_instant(100))
     heard = said(goes_on, 100, [a_verdict(400.0 - second) for second in range(200)])
     assert [one.finding.phase for _, one in heard] == [Phase.UPDATE]
-    (cleared,) = said(is_over, 100, [None] * (int(CLEAR_AFTER_S) + 10))
+    (cleared,) = said(is_over, 100, [None] * (int(RESUMED_CLEAR_AFTER_S) + 10))
     assert cleared[1].finding.phase is Phase.CLEAR
     assert {one.finding.finding_id for _, one in [*heard, cleared]} == {opened[1].finding.finding_id}

@@ -1,0 +1,79 @@
+"""The agent: what it has learnt of its device and what it has said survive its restarts."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge_agent.agent import LEARNT, Agent, Settings
+from edge_agent.collectors import Collection
+from edge_agent.collectors.host import HostCollector
+from edge_agent.detection.pipeline import Outcome, Pipeline
+from edge_agent.detection.scoring import Scorer
+from edge_agent.model import load_net, shipped
+from edge_agent.outbox import Outbox
+from edge_agent.protocol.topics import Lane
+from edge_agent.uplink import Link
+from firmware_stubs.faults import DiskFilling, Fault
+from firmware_stubs.machine import VirtualMachine
+from firmware_stubs.stage import free_port
+from tests.clocks import HandClock
+
+
+def live(folder: Path, clock: HandClock, until_s: float, *faults: Fault) -> Outbox:
+    """Let an agent live on virtual hardware until an uptime, without a broker; return its outbox, opened again."""
+    settings = Settings(
+        device="pump-07", firmware="", hardware="", model="", period_s=1.0, evidence_before_s=600.0,
+        evidence_after_s=60.0, aggregate_min=15,
+    )  # fmt: skip
+    link = Link(
+        host="127.0.0.1", port=free_port(), tls=False, ca_file=None, cert_file=None, key_file=None,
+        username=None, password=None, keepalive_s=30,
+    )  # fmt: skip
+    agent = Agent(
+        settings,
+        clock=clock,
+        collection=Collection((HostCollector(VirtualMachine(clock, "pump-07", faults)),)),
+        pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer(load_net(shipped()))),
+        outbox=Outbox(folder / "outbox.db"),
+        link=link,
+    )
+    stop = threading.Event()
+
+    def each(_outcome: Outcome) -> None:
+        if clock.uptime_s >= until_s:
+            stop.set()
+
+    agent.run(stop, each)
+    return Outbox(folder / "outbox.db")
+
+
+def kinds(outbox: Outbox) -> list[str]:
+    said = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 100)]
+    return [record.get("phase") or record.get("part") for record in said]
+
+
+def test_a_restart_neither_forgets_nor_repeats_a_finding_and_its_model_goes_on(tmp_path: Path) -> None:
+    clock, fault = HandClock(), DiskFilling(start_s=10, lasts_s=600)
+    first = live(tmp_path, clock, 400, fault)
+    said = kinds(first)
+    assert said[:2] == ["open", "before"]
+    assert said.count("open") == 1
+    learnt = json.loads(first.learnt(LEARNT) or b"{}")
+    assert learnt["judged"] == 6
+    first.close()
+    second = live(tmp_path, clock, 500, fault)
+    assert kinds(second).count("open") == 1, "what stood before the restart goes on under its name"
+    assert json.loads(second.learnt(LEARNT) or b"{}")["judged"] > 6
+    second.close()
+
+
+def test_what_was_learnt_by_another_version_is_left_aside_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Outbox(tmp_path / "outbox.db")
+    store.learn(LEARNT, b'{"version": 99}')
+    store.close()
+    live(tmp_path, HandClock(), 70).close()
+    assert "the model begins anew" in caplog.text
