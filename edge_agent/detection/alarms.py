@@ -1,0 +1,164 @@
+"""When is unusual unusual enough for a case? The device decides, so that false cases stay at the rate that was set.
+
+What flows in: the strength of each row (Score.strength). What flows out: one Decision for each row.
+
+    strength ─> above the bar?  bar = what the fleet needed for this rate (serves from the first row)
+                                    + caution while the device is new, halved each three days
+                                    + as far towards the device's own peaks as its own cases have pushed it
+                                    + the peak of the last case, fading within hours
+
+Each case pushes the bar towards the strength that the device itself exceeds no more often than was set: the n-th
+highest of its six-hour peaks of four weeks. Time lets go of it, at the rate of cases that a device may have. So a
+device with few cases is judged as the fleet is, whatever its past; one with many is judged by its own past; and no
+number of incidents lifts the bar beyond what the device has shown in four weeks.
+
+A device can't tell true cases from false ones, so what it holds is a rate of all cases: twice the rate that was set,
+plus one incident a week (docs/adr/0007).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+STATE_VERSION = 1
+START = 2.8
+"""The bar of the fleet for one false case a week; strengths are root mean squares over channels, 1 is usual."""
+PER_FOLD = 0.25  # how much higher the logarithm of the fleet's bar is where the rate is e times lower
+PUSH = 0.2  # of the way to the own peaks, by each case
+MOST_PUSHED = 1.2  # a little beyond the own peaks, so that each case still counts where the bar has reached them
+CASES_PER_FALSE_ONE = 2.0
+INCIDENTS_PER_WEEK = 1.0
+FADE_S = 24 * 3600.0  # half-life of the memory of a case's peak
+ABOVE_PEAK = 1.1  # another case needs so many times the height of the last one's peak over the bar
+FADED = 0.01  # of the logarithm: less is forgotten
+CAUTION = 0.4  # of the logarithm: how much higher the bar is while nothing is known of the device
+CAUTION_S = 72 * 3600.0  # half-life of that caution
+BLOCK_S = 6 * 3600.0  # peaks of one block are one burst
+BLOCKS = 112  # four weeks
+OWN_BLOCKS = 4  # a day: from here on own peaks count
+CASE_S = 3600.0  # what happens within an hour is one case
+STANDS_FROM = 0.7  # of the bar: a case stands while the strength stays above it
+LEAST = 1e-3  # strengths below are as quiet as can be
+MOST = 1e6
+_WEEK_S = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a row means. `alarm`: a case opens with it. `standing`: a case that opened still holds.
+
+    `bar` is the strength above which this row opened a case, or would have; `reason` is a clause for a person.
+    """
+
+    alarm: bool
+    standing: bool
+    bar: float
+    reason: str
+
+
+class Alarms:
+    """Holds the rate of cases of one device; keeps the peaks of four weeks, nothing that grows with time."""
+
+    def __init__(self, false_per_week: float = 1.0, step_s: float = 60.0) -> None:
+        """`step_s`: seconds of the device's time from one strength to the next."""
+        if not (0 < false_per_week < math.inf and 0 < step_s < math.inf):
+            raise ValueError(f"false_per_week ({false_per_week}) and step_s ({step_s}) must be positive numbers")
+        self._false_per_week, self._step_s = false_per_week, step_s
+        self._fleet = math.log(START) - PER_FOLD * math.log(false_per_week)
+        bearable = CASES_PER_FALSE_ONE * false_per_week + INCIDENTS_PER_WEEK
+        self._let_go = PUSH * bearable * step_s / _WEEK_S
+        self._fade, self._settle = 0.5 ** (step_s / FADE_S), 0.5 ** (step_s / CAUTION_S)
+        self._rows_of_block = max(1, round(BLOCK_S / step_s))
+        self._rows_of_case = max(1, round(CASE_S / step_s))
+        self._peaks: list[float] = []  # logarithms, oldest first
+        self._own = self._fleet  # where the own peaks would have the bar
+        self._rows = 0  # of the block that goes on
+        self._highest = math.log(LEAST)  # in it
+        self._pushed = 0.0  # 0: the fleet's bar; 1: the own one
+        self._caution = CAUTION
+        self._memory = 0.0  # how far above the bar the last case's peak still is
+        self._quiet = self._rows_of_case  # rows since a case opened
+        self._standing = False
+
+    def step(self, strength: float | None) -> Decision:
+        """Judge the next row. None, or what is no number, says nothing was measured: it opens no case."""
+        measured = strength is not None and math.isfinite(strength)
+        loud = math.log(min(MOST, max(LEAST, strength))) if strength is not None and measured else math.log(LEAST)
+        fleet = self._fleet + self._caution
+        bar = fleet + self._pushed * max(0.0, self._own - fleet)
+        needed = bar + self._memory
+        self._quiet += 1
+        alarm = measured and loud > needed and self._quiet >= self._rows_of_case
+        self._standing = alarm or (self._standing and measured and loud > bar + math.log(STANDS_FROM))
+        self._learn(loud, loud - bar, alarm)
+        return Decision(
+            alarm=alarm,
+            standing=self._standing,
+            bar=math.exp(needed),
+            reason=f"{math.exp(loud - bar):.1f} times what opens a case here",
+        )
+
+    def export_state(self) -> dict[str, object]:
+        """Return what must outlive a reboot as a plain dictionary, fit for JSON."""
+        return {
+            "version": STATE_VERSION,
+            "step_s": self._step_s,
+            "peaks": list(self._peaks),
+            "rows": self._rows,
+            "highest": self._highest,
+            "pushed": self._pushed,
+            "caution": self._caution,
+            "memory": self._memory,
+            "quiet": self._quiet,
+        }
+
+    def restore_state(self, state: Mapping[str, object]) -> None:
+        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing.
+
+        The rate may be another than the one under which the state was made: the peaks serve every rate.
+        """
+        if state.get("version") != STATE_VERSION or state.get("step_s") != self._step_s:
+            raise ValueError("alarms: state is of another version or step")
+        peaks = state.get("peaks")
+        if not isinstance(peaks, list) or len(peaks) > BLOCKS:
+            raise ValueError(f"alarms: peaks must be a list of at most {BLOCKS}")
+        bound = math.log(MOST)
+        kept = [_number(peak, "peaks", -bound, bound) for peak in peaks]
+        highest = _number(state.get("highest"), "highest", -bound, bound)
+        pushed = _number(state.get("pushed"), "pushed", 0.0, MOST_PUSHED)
+        caution = _number(state.get("caution"), "caution", 0.0, CAUTION)
+        memory = _number(state.get("memory"), "memory", 0.0, 3 * bound)
+        rows, quiet = (_number(state.get(name), name, 0.0, 2.0**53) for name in ("rows", "quiet"))
+        self._highest, self._pushed, self._caution, self._memory = highest, pushed, caution, memory
+        self._rows, self._quiet, self._standing = int(rows), int(quiet), False
+        self._take_up(kept)
+
+    def _learn(self, loud: float, above: float, alarm: bool) -> None:
+        """Move on by a row that lay `above` the bar, all in logarithms."""
+        if alarm:
+            self._quiet, self._pushed = 0, min(MOST_PUSHED, self._pushed + PUSH)
+        if alarm or self._memory > 0:
+            self._memory = max(self._memory, ABOVE_PEAK * above)
+        self._memory = self._memory * self._fade if self._memory > FADED else 0.0
+        self._pushed = max(0.0, self._pushed - self._let_go)
+        self._caution *= self._settle
+        self._highest = max(self._highest, loud)
+        self._rows += 1
+        if self._rows >= self._rows_of_block:
+            self._take_up([*self._peaks, self._highest])
+            self._rows, self._highest = 0, math.log(LEAST)
+
+    def _take_up(self, peaks: list[float]) -> None:
+        """Place the own bar: the n-th highest of the peaks, where n of them are what was set for their time."""
+        self._peaks = peaks[-BLOCKS:]
+        known = len(self._peaks)
+        self._own = self._fleet
+        if known >= OWN_BLOCKS:
+            allowed = max(1, round(self._false_per_week * known * BLOCK_S / _WEEK_S))
+            self._own = max(self._fleet, sorted(self._peaks, reverse=True)[min(allowed, known) - 1])
+
+
+def _number(value: object, name: str, least: float, most: float) -> float:
+    if not isinstance(value, int | float) or not least <= value <= most:
+        raise ValueError(f"alarms: {name} must be from {least:g} to {most:g}")
+    return float(value)
