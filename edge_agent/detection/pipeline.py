@@ -1,12 +1,13 @@
 """The pipeline: one `step(sample, now)` from readings to findings. The same samples give the same findings."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from edge_agent.detection.alarms import Alarms, Decision
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.scoring import UNUSUAL, Score, Scorer
+from edge_agent.detection.scoring import Score, Scorer
 from edge_agent.detection.trends import Trends
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Judge
@@ -32,14 +33,14 @@ class Pipeline:
     """Judges samples of one device, in the order of its uptime."""
 
     def __init__(
-        self, *, period_s: float, horizon_s: float, scorer: Scorer | None, unusual_from: float = UNUSUAL
+        self, *, period_s: float, horizon_s: float, scorer: Scorer | None, false_per_week: float = 1.0
     ) -> None:
-        """`horizon_s`: how far ahead a trend may speak. `unusual_from`: score from which the model speaks, 0..1."""
+        """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the model may raise."""
         self._features = Features()
         self._rules = Rules()
         self._trends = Trends(period_s, horizon_s)
         self._scorer = scorer
-        self._unusual_from = unusual_from
+        self._alarms = Alarms(false_per_week=false_per_week, step_s=scorer.step_s if scorer else 60.0)
         self._unusual: Verdict | None = None
         model = scorer.net.name if scorer else "none"
         self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: model})
@@ -53,12 +54,24 @@ class Pipeline:
 
     def export_state(self) -> dict[str, object]:
         """Return what the model has learnt of this device, fit for JSON; empty without a model."""
-        return self._scorer.export_state() if self._scorer else {}
+        if not self._scorer:
+            return {}
+        return {"scorer": self._scorer.export_state(), "alarms": self._alarms.export_state()}
 
     def restore_state(self, state: Mapping[str, object]) -> None:
         """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
-        if self._scorer:
-            self._scorer.restore_state(state)
+        if not self._scorer:
+            return
+        scorer, alarms = state.get("scorer"), state.get("alarms")
+        if not isinstance(scorer, dict) or not isinstance(alarms, dict):
+            raise ValueError("pipeline: scorer and alarms must be mappings")
+        before = self._alarms.export_state()
+        self._alarms.restore_state(alarms)
+        try:
+            self._scorer.restore_state(scorer)
+        except ValueError:
+            self._alarms.restore_state(before)
+            raise
 
     def step(self, sample: Sample, now: Instant) -> Outcome:
         """Judge one sample. `now` is when it is judged, on the sample's own clock."""
@@ -67,7 +80,12 @@ class Pipeline:
         score = self._scorer.step(_judged(features), now.uptime_s) if self._scorer else None
         if score is not None:
             explained = {series for verdict in verdicts for series in verdict.basis.judged}
-            self._unusual = _unusual(score, self._unusual_from, explained)
+            decision = self._alarms.step(score.strength if score.ready else None)
+            verdict = _unusual(score, decision, explained)
+            if verdict and self._unusual and not decision.alarm:
+                # whoever carries most may change from row to row; it stays one finding
+                verdict = replace(verdict, component=self._unusual.component)
+            self._unusual = verdict
         if self._unusual is not None:
             verdicts.append(self._unusual)
         return Outcome(announcements=self._findings.step(verdicts, now), features=features, score=score)
@@ -81,10 +99,10 @@ def _judged(features: Mapping[str, float]) -> Mapping[str, float]:
 _NOT_JUDGED = frozenset(name for name in METRICS if name.endswith(".limit")) | {"system.uptime"}
 
 
-def _unusual(score: Score, bar: float, explained: set[str]) -> Verdict | None:
-    """Turn a high score into a verdict, unless what carries it has been said by a rule or a trend already."""
+def _unusual(score: Score, decision: Decision, explained: set[str]) -> Verdict | None:
+    """Turn an alarm into a verdict, unless what carries it has been said by a rule or a trend already."""
     carrying = [series for series in score.shares if series not in explained]
-    if not score.ready or score.value < bar or not carrying or sum(map(score.shares.__getitem__, carrying)) < 0.5:
+    if not decision.standing or not carrying or sum(map(score.shares.__getitem__, carrying)) < 0.5:
         return None
     carriers = tuple(
         Carrier(
@@ -101,7 +119,7 @@ def _unusual(score: Score, bar: float, explained: set[str]) -> Verdict | None:
         fault="anomaly.unknown",
         component=carrying[0],
         confidence=score.value,
-        reason=f"unusual for this device: {', '.join(carrying[:3])}",
+        reason=f"unusual for this device: {', '.join(carrying[:3])}; {decision.reason}",
         carriers=carriers,
         basis=Basis(judged=tuple(carrying[:4])),
     )

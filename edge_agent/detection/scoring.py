@@ -4,16 +4,17 @@ What flows in: samples (`{series: value}` with their uptime). What flows out: on
 
     samples ─> rows (means of step_s) ─> away from baseline ─┬─> level, jump ─────┐
                                                              └─> windows ─> net ──┴─> energy of each channel
-    energies ─> the loudest channels ─> raw score ─> against the device's own busy hours ─> value 0..1
+    energies ─> the loudest channels, jumps fading ─> against the device's own busy hours ─> value 0..1, for ranking
+    energies of level and jump ─> all channels ─> strength, for the decision (alarms.py)
 
 Three statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel.
 
 - level: mean of the last 5 rows minus the channel's mean. Finds what stays away.
-- jump: the row minus the mean of the 3 rows before. Finds what changes at once.
+- jump: the row minus the row before. Finds what changes at once.
 - net: what the network says of the channel's last rows, whose shape the other two don't see.
 
 Level and jump together, each on its own scale, serve a fleet of servers and a fleet of applications with one
-setting, where each of them alone serves one fleet (models/artifacts/*/card.md has the figures).
+setting, where each of them alone serves one fleet. What ranks best does not decide best: docs/adr/0007.
 """
 
 import math
@@ -32,10 +33,9 @@ FEATURES = ("deviation",)
 FEATURE_VERSION = 1
 """Changes whenever the meaning of FEATURES does; a net made for another version is refused."""
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 CAP = 20.0  # deviations; beyond this, more says nothing more
 LEVEL_ROWS = 5
-JUMP_ROWS = 3
 MEAN_HALF_LIFE_S = 86_400.0
 SPREAD_HALF_LIFE_S = 7 * 86_400.0
 NET_FLOOR = 0.1  # least deviation of the net's answer: a channel it hardly ever speaks of isn't touchy
@@ -43,7 +43,9 @@ NET_WEIGHT = 0.5  # of the net's answer beside level and jump, which weigh 1 eac
 SETTLED_ROWS = 60  # a channel is judged once it has been seen this often
 LOUDEST = 8  # channels that make the score, and are named: it doesn't fade as a device has more of them
 SMOOTH_ROWS = 2
-UNUSUAL = 0.855  # value with at most one false case a device-week on the development machines (card.md)
+RANK_WEIGHTS = np.array([[0.5], [2.0], [0.5]])
+"""Of level, jump and net in the value: an incident is often a burst of jumps around a level that soon is usual."""
+JUMPS_FADE_ROWS = 7.0  # half-life of jumps in the value: the rows after one are still part of what happened
 EXPECTED_DEVIATIONS = 3.0
 LARGEST = 1e150  # readings beyond it have squares that no float holds; nothing measures that
 _STATISTICS = ("row", "level", "jump", "net")
@@ -70,9 +72,11 @@ class Score:
     0.9 at three times that. `ready` is False until the device's own baseline is long enough to be believed.
     `shares`, `expected` and `values` name up to 8 channels that carry most of it: their part of it, the range
     that would have been normal, and what the row held, both in the metric's own unit.
+    `strength` is the root mean square of all channels' levels and jumps: 1 is usual, whatever the device.
     """
 
     value: float
+    strength: float
     ready: bool
     shares: dict[str, float]
     expected: dict[str, tuple[float, float]]
@@ -97,6 +101,8 @@ class Scorer:
         self._step_s = step_s
         self._ready_rows = ready_rows
         self._weights = np.array([[1.0], [1.0], [net_weight]]) / (2.0 + net_weight)
+        self._rank_weights = RANK_WEIGHTS * [[1.0], [1.0], [net_weight / NET_WEIGHT]]
+        self._jumps = 0.0
         self._rows = _Rows(step_s)
         self._baseline = Baseline(
             _STATISTICS,
@@ -114,6 +120,11 @@ class Scorer:
         self._judged = 0
         self.dropped_values = 0
         """Readings that were no finite number, or whose channel found no room."""
+
+    @property
+    def step_s(self) -> float:
+        """Seconds of one row."""
+        return self._step_s
 
     @property
     def ignored_samples(self) -> int:
@@ -147,7 +158,7 @@ class Scorer:
         self._baseline.restore_state(baseline)
         self._busy.restore(maxima)
         self._judged = judged
-        self._raw = []
+        self._raw, self._jumps = [], 0.0
         self._recent = np.zeros((0, LEVEL_ROWS))
         self._windows = np.zeros((0, self.net.window), np.float32)
         self._seen = np.zeros(0, np.int64)
@@ -158,8 +169,7 @@ class Scorer:
         self.dropped_values += self._rows.take_dropped() + len(values) - len(usable) + refused
         self._make_room()
         measured = self._measure(row)
-        energies = self._energies(measured)
-        score = self._score(row, energies)
+        score = self._score(row, self._squares(measured))
         self._baseline.learn(row, measured)
         self._judged += 1
         return score
@@ -180,14 +190,14 @@ class Scorer:
         """
         here, known = np.isfinite(row), self._baseline.counts > 0
         away = np.where(known, row - self._baseline.means, np.nan)
-        jump = row - self._recent[:, -JUMP_ROWS:].mean(axis=1)
+        jump = row - self._recent[:, -1]
         self._push(row, away, here)
         level = self._recent.mean(axis=1) - self._baseline.means
         net = np.clip(np.nan_to_num(self.net.judge(self._windows).astype(np.float64), nan=0.0), 0.0, 1.0)
         return {
             "row": away,
             "level": np.where(here & (self._seen >= LEVEL_ROWS), level, np.nan),
-            "jump": np.where(here & (self._seen > JUMP_ROWS), jump, np.nan),
+            "jump": np.where(here & (self._seen > 1), jump, np.nan),
             "net": np.where(here & (self._seen >= self.net.window), net, np.nan),
         }
 
@@ -203,26 +213,41 @@ class Scorer:
         self._windows[here] = np.column_stack([self._windows[here, 1:], newest])
         self._seen[here] += 1
 
-    def _energies(self, measured: Mapping[str, Array]) -> Array:
-        """Weighted mean square of each channel's statistics, in deviations; NaN where it isn't judged."""
+    def _squares(self, measured: Mapping[str, Array]) -> Array:
+        """Squares of each channel's level, jump and net, in deviations: (3, channels); NaN where it isn't judged."""
         deviations = np.stack([self._baseline.deviation(name) for name in ("level", "jump", "net")])
         statistics = np.stack([measured[name] for name in ("level", "jump", "net")])
         capped = np.clip(np.nan_to_num(statistics / deviations, nan=0.0), -CAP, CAP)
-        energies = (self._weights * capped**2).sum(axis=0)
         judged = np.isfinite(measured["row"]) & (self._baseline.counts >= SETTLED_ROWS)
-        return np.where(judged, energies, np.nan)
+        return np.where(judged, capped**2, np.nan)
 
-    def _score(self, row: Array, energies: Array) -> Score:
+    def _rank(self, squares: Array) -> float:
+        """How unusual the row is by the loudest channels of each statistic, jumps fading; 0 to CAP."""
+        if not squares.size:
+            return 0.0
+        count = min(LOUDEST, squares.shape[1])
+        loudest = np.partition(squares, -count, axis=1)[:, -count:]
+        levels, jumps, nets = (self._rank_weights * loudest).mean(axis=1).tolist()
+        self._jumps += (jumps - self._jumps) * (1 - 0.5 ** (1 / JUMPS_FADE_ROWS))
+        return math.sqrt((levels + self._jumps + nets) / float(self._rank_weights.sum()))
+
+    def _strength(self, squares: Array) -> float:
+        """Root mean square of level and jump over all channels, as a mean of the last rows; 0 to CAP."""
+        raw = math.sqrt(float(squares[:2].mean())) if squares.size else 0.0
+        self._raw = [*self._raw[1 - SMOOTH_ROWS :], raw]
+        return sum(self._raw) / len(self._raw)
+
+    def _score(self, row: Array, squares: Array) -> Score:
+        energies = (self._weights * squares).sum(axis=0)
         judged = np.flatnonzero(np.isfinite(energies))
         loudest = judged[np.argsort(-energies[judged], kind="stable")[:LOUDEST]]
-        raw = min(CAP, math.sqrt(float(energies[loudest].mean()))) if len(loudest) else 0.0
-        self._raw = [*self._raw[1 - SMOOTH_ROWS :], raw]
-        smooth = sum(self._raw) / len(self._raw)
+        rank, strength = self._rank(squares[:, judged]), self._strength(squares[:, judged])
         total = float(energies[judged].sum())
         reach = EXPECTED_DEVIATIONS * self._baseline.deviation("row")
         names, lows, highs = self._baseline.names, self._baseline.means - reach, self._baseline.means + reach
         return Score(
-            value=self._busy.calibrate(smooth) if len(judged) else 0.0,
+            value=self._busy.calibrate(rank) if len(judged) else 0.0,
+            strength=strength,
             ready=self._judged >= self._ready_rows and len(judged) > 0,
             shares={names[i]: float(energies[i]) / total for i in loudest} if total > 0 else {},
             expected={names[i]: (float(lows[i]), float(highs[i])) for i in loudest},

@@ -61,11 +61,11 @@ def test_a_restart_neither_forgets_nor_repeats_a_finding_and_its_model_goes_on(t
     assert said[:2] == ["open", "before"]
     assert said.count("open") == 1
     learnt = json.loads(first.learnt(LEARNT) or b"{}")
-    assert learnt["judged"] == 6
+    assert learnt["scorer"]["judged"] == 6
     first.close()
     second = live(tmp_path, clock, 500, fault)
     assert kinds(second).count("open") == 1, "what stood before the restart goes on under its name"
-    assert json.loads(second.learnt(LEARNT) or b"{}")["judged"] > 6
+    assert json.loads(second.learnt(LEARNT) or b"{}")["scorer"]["judged"] > 6
     second.close()
 
 

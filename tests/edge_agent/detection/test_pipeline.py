@@ -1,8 +1,12 @@
 """The pipeline: readings in, findings out; the same for every speed of replay, whatever nonsense is among them."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+import numpy.typing as npt
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +15,7 @@ from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.features import Features
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.rules import Rules
+from edge_agent.detection.scoring import Scorer
 from edge_agent.protocol.metrics import series
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.sample import Sample
@@ -94,3 +99,54 @@ def test_a_file_system_that_refuses_writes_is_critical_at_once() -> None:
     stream = [Sample(at=an_instant(t), values={refuses: float(t >= 5)}) for t in range(20)]
     (finding,) = findings(stream)
     assert (finding.fault, finding.component, finding.severity) == ("storage.read_only", "/", "critical")
+
+
+class Indifferent:
+    """A network to which nothing is unusual."""
+
+    window = 8
+    name = "indifferent-1"
+
+    def judge(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.zeros(len(windows), np.float32)
+
+
+LOADS = tuple(f"system.cpu.load_average.{minutes}m" for minutes in (1, 5, 15))
+
+
+def with_model(**settings: float) -> Pipeline:
+    return Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(Indifferent()), **settings)
+
+
+def loads(rows: int, burst_at: int) -> Iterator[Sample]:
+    """One row a minute of three loads that scatter, with a burst of all of them for ten minutes."""
+    rng = np.random.default_rng(1)
+    for row in range(rows):
+        height = 100.0 if burst_at <= row < burst_at + 10 else 5.0
+        values = {name: height + float(rng.normal()) for name in LOADS}
+        yield Sample(at=an_instant(60.0 * row), values=values)
+
+
+def unusual(pipeline: Pipeline, stream: Iterator[Sample]) -> list[Finding]:
+    said = [one.finding for sample in stream for one in pipeline.step(sample, sample.at).announcements]
+    return [finding for finding in said if finding.fault == "anomaly.unknown"]
+
+
+def test_the_model_says_once_what_is_unusual_and_how_far_it_is_beyond_the_bar() -> None:
+    found = unusual(with_model(), loads(700, burst_at=600))
+    assert [one.phase for one in found if one.phase is not Phase.UPDATE][:1] == [Phase.OPEN]
+    assert sum(one.phase is Phase.OPEN for one in found) == 1
+    assert 600 * 60 <= found[0].at.uptime_s - 3600 <= 605 * 60
+    assert "times what opens a case here" in found[0].reason
+
+
+def test_what_the_model_and_its_alarms_have_learnt_is_kept_together_or_not_at_all() -> None:
+    one, other = with_model(), with_model(false_per_week=0.2)
+    unusual(one, loads(400, burst_at=300))
+    state = json.loads(json.dumps(one.export_state()))
+    other.restore_state(state)
+    assert other.export_state() == state
+    for broken in ({"scorer": {}}, {"alarms": {}}, {"scorer": None}, {"alarms": None}):
+        with pytest.raises(ValueError, match="scorer|alarms"):
+            other.restore_state(state | broken)
+    assert other.export_state() == state

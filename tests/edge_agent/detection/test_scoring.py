@@ -76,7 +76,7 @@ def test_a_fault_raises_the_score_and_names_its_channel() -> None:
     rows = quiet_rows(2000)
     rows[1980:, 2] += 8.0
     found = scores(a_scorer(), rows)
-    assert values(found)[300:1980].max() < 0.7 < values(found)[1981:1985].min()
+    assert values(found)[300:1980].max() < 0.7 < values(found)[1982:1985].min()
     assert max(found[1982].shares, key=lambda name: found[1982].shares[name]) == "c2"
     assert found[1982].shares["c2"] > 0.7
 
