@@ -106,7 +106,10 @@ def make_agent(config: AgentConfig) -> Agent:
         clock=SystemClock(),
         collection=Collection((HostCollector(LinuxMachine(config.sampling.exclude_mounts)), own_cost)),
         pipeline=Pipeline(
-            period_s=config.sampling.period_s, horizon_s=config.detection.horizon_h * 3600, scorer=scorer
+            period_s=config.sampling.period_s,
+            horizon_s=config.detection.horizon_h * 3600,
+            scorer=scorer,
+            false_per_week=config.detection.false_cases_per_week,
         ),
         outbox=outbox,
         link=link,

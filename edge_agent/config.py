@@ -79,6 +79,9 @@ class Detection(_Table):
     horizon_h: Annotated[float, Field(gt=0, le=24 * 60)] = Field(
         default=72.0, description="hours ahead that a trend may speak of"
     )
+    false_cases_per_week: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=1.0, description="false cases a week that the model may raise on this device; 0.23 is one a month"
+    )
     model: bool = Field(default=True, description="judge with the trained network too")
     model_dir: str = Field(
         default="", description="folder with model.tflite and manifest.json. Empty: the one that is shipped"

@@ -20,6 +20,10 @@ def write(tmp_path: Path, text: str) -> Path:
         ("[sampling]\nperiods_s = 1\n", "sampling.periods_s = 1: unknown key; did you mean 'period_s'?"),
         ("[sampling]\nperiod_s = 'fast'\n", "sampling.period_s = 'fast': Input should be a valid number"),
         ("[sampling]\nperiod_s = 0\n", "sampling.period_s = 0: Input should be greater than or equal to 0.1"),
+        (
+            "[detection]\nfalse_cases_per_week = 0\n",
+            "detection.false_cases_per_week = 0: Input should be greater than 0",
+        ),
         ("[device]\nid = 'pump 07'\n", "device.id = 'pump 07': device id 'pump 07' must be 1 to 64 of"),
         ("[mqtt]\nurl = 'http://x'\n", "mqtt.url = 'http://x': must be mqtt://HOST"),
         ("[mqtt]\nurl = 'mqtts://x'\nca_file = '/nowhere/ca.pem'\n", "mqtt.ca_file = '/nowhere/ca.pem': no such file"),
