@@ -25,13 +25,14 @@ START = 2.8
 """The bar of the fleet for one false case a week; strengths are root mean squares over channels, 1 is usual."""
 PER_FOLD = 0.25  # how much higher the logarithm of the fleet's bar is where the rate is e times lower
 PUSH = 0.2  # of the way to the own peaks, by each case
+PUSHED_AT_FIRST = 0.4  # a device that hasn't shown yet that the fleet's bar serves it
 MOST_PUSHED = 1.2  # a little beyond the own peaks, so that each case still counts where the bar has reached them
 CASES_PER_FALSE_ONE = 2.0
 INCIDENTS_PER_WEEK = 1.0
 FADE_S = 24 * 3600.0  # half-life of the memory of a case's peak
 ABOVE_PEAK = 1.1  # another case needs so many times the height of the last one's peak over the bar
 FADED = 0.01  # of the logarithm: less is forgotten
-CAUTION = 0.4  # of the logarithm: how much higher the bar is while nothing is known of the device
+CAUTION = 0.5  # of the logarithm: how much higher the bar is while nothing is known of the device
 CAUTION_S = 72 * 3600.0  # half-life of that caution
 BLOCK_S = 6 * 3600.0  # peaks of one block are one burst
 BLOCKS = 112  # four weeks
@@ -74,7 +75,7 @@ class Alarms:
         self._own = self._fleet  # where the own peaks would have the bar
         self._rows = 0  # of the block that goes on
         self._highest = math.log(LEAST)  # in it
-        self._pushed = 0.0  # 0: the fleet's bar; 1: the own one
+        self._pushed = PUSHED_AT_FIRST  # 0: the fleet's bar; 1: the own one
         self._caution = CAUTION
         self._memory = 0.0  # how far above the bar the last case's peak still is
         self._quiet = self._rows_of_case  # rows since a case opened

@@ -4,7 +4,7 @@ What flows in: samples (`{series: value}` with their uptime). What flows out: on
 
     samples ─> rows (means of step_s) ─> away from baseline ─┬─> level, jump ─────┐
                                                              └─> windows ─> net ──┴─> energy of each channel
-    energies ─> the loudest channels, jumps fading ─> against the device's own busy hours ─> value 0..1, for ranking
+    energies ─> the loudest channels, jumps fading ─> value 0..1, for ranking
     energies of level and jump ─> all channels ─> strength, for the decision (alarms.py)
 
 Three statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel.
@@ -45,6 +45,7 @@ LOUDEST = 8  # channels that make the score, and are named: it doesn't fade as a
 SMOOTH_ROWS = 2
 RANK_WEIGHTS = np.array([[0.5], [2.0], [0.5]])
 """Of level, jump and net in the value: an incident is often a burst of jumps around a level that soon is usual."""
+HALF = 1.5  # the value is a half at so many deviations; usual is 1, and what alarms is 3 and more
 JUMPS_FADE_ROWS = 7.0  # half-life of jumps in the value: the rows after one are still part of what happened
 EXPECTED_DEVIATIONS = 3.0
 LARGEST = 1e150  # readings beyond it have squares that no float holds; nothing measures that
@@ -68,8 +69,8 @@ class Net(Protocol):
 class Score:
     """How unusual one row is.
 
-    `value` is 0.5 where the row is as unusual as a busy hour of this device (see BusyHours), 0.8 at twice and
-    0.9 at three times that. `ready` is False until the device's own baseline is long enough to be believed.
+    `value` ranks rows: 0.5 at HALF, 0.8 at twice and 0.9 at three times that, in the device's own deviations.
+    `ready` is False until the device's own baseline is long enough to be believed.
     `shares`, `expected` and `values` name up to 8 channels that carry most of it: their part of it, the range
     that would have been normal, and what the row held, both in the metric's own unit.
     `strength` is the root mean square of all channels' levels and jumps: 1 is usual, whatever the device.
@@ -84,7 +85,7 @@ class Score:
 
 
 class Scorer:
-    """Turns samples into scores; holds the device's baseline and busy hours, nothing that grows with time."""
+    """Turns samples into scores; holds the device's baseline, nothing that grows with time."""
 
     def __init__(
         self,
@@ -116,7 +117,6 @@ class Scorer:
         self._windows: npt.NDArray[np.float32] = np.zeros((0, net.window), np.float32)
         self._seen: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._raw: list[float] = []
-        self._busy = BusyHours(rows_per_hour=max(1, round(3600 / step_s)))
         self._judged = 0
         self.dropped_values = 0
         """Readings that were no finite number, or whose channel found no room."""
@@ -143,20 +143,16 @@ class Scorer:
             "step_s": self._step_s,
             "judged": self._judged,
             "baseline": self._baseline.export_state(),
-            "busy_hours": self._busy.maxima,
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
         """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
-        judged, baseline, maxima = state.get("judged"), state.get("baseline"), state.get("busy_hours")
+        judged, baseline = state.get("judged"), state.get("baseline")
         if state.get("version") != STATE_VERSION or state.get("step_s") != self._step_s:
             raise ValueError("scorer: state is of another version or step")
         if not isinstance(judged, int) or judged < 0 or not isinstance(baseline, dict):
             raise ValueError("scorer: judged must be a count, and baseline a mapping")
-        if not isinstance(maxima, list) or not all(isinstance(m, int | float) and 0 <= m <= CAP for m in maxima):
-            raise ValueError(f"scorer: busy_hours must be a list of numbers from 0 to {CAP:g}")
         self._baseline.restore_state(baseline)
-        self._busy.restore(maxima)
         self._judged = judged
         self._raw, self._jumps = [], 0.0
         self._recent = np.zeros((0, LEVEL_ROWS))
@@ -246,53 +242,13 @@ class Scorer:
         reach = EXPECTED_DEVIATIONS * self._baseline.deviation("row")
         names, lows, highs = self._baseline.names, self._baseline.means - reach, self._baseline.means + reach
         return Score(
-            value=self._busy.calibrate(rank) if len(judged) else 0.0,
+            value=rank * rank / (rank * rank + HALF * HALF),
             strength=strength,
             ready=self._judged >= self._ready_rows and len(judged) > 0,
             shares={names[i]: float(energies[i]) / total for i in loudest} if total > 0 else {},
             expected={names[i]: (float(lows[i]), float(highs[i])) for i in loudest},
             values={names[i]: float(row[i]) for i in loudest},
         )
-
-
-class BusyHours:
-    """Makes scores of different devices comparable: each is measured against the device's own busy hours.
-
-    The reference is the 80 % quantile of the hourly maxima of the last 7 days: what the device reaches in
-    about five hours of a day. `value = r² / (r² + 1)` with r = score / reference rises with the score, is 0.5
-    at the reference and never reaches 1. Until the device has a day of its own, the reference of the
-    development machines stands in for the missing hours.
-    """
-
-    HOURS = 168
-    QUANTILE = 0.8
-    PRIOR = 3.0  # about the middle of the development machines, which lie between 2 and 7
-    PRIOR_HOURS = 24
-    LOWEST = 0.5  # a device that never moves isn't alarmed by its first small change
-
-    def __init__(self, rows_per_hour: int) -> None:
-        self._rows_per_hour = rows_per_hour
-        self._rows = 0
-        self._highest = 0.0
-        self.maxima: list[float] = []
-        self._reference = self.PRIOR
-
-    def calibrate(self, score: float) -> float:
-        """Return the value of a score, and remember the score for the hours to come."""
-        ratio = score / self._reference
-        self._highest = max(self._highest, score)
-        self._rows += 1
-        if self._rows >= self._rows_per_hour:
-            self.restore([*self.maxima, self._highest])
-            self._rows, self._highest = 0, 0.0
-        return ratio * ratio / (ratio * ratio + 1)
-
-    def restore(self, maxima: list[float]) -> None:
-        """Take up the maxima of the last hours, oldest first."""
-        self.maxima = maxima[-self.HOURS :]
-        own = float(np.quantile(self.maxima, self.QUANTILE)) if self.maxima else self.PRIOR
-        missing = max(0, self.PRIOR_HOURS - len(self.maxima)) / self.PRIOR_HOURS
-        self._reference = max(self.LOWEST, missing * self.PRIOR + (1 - missing) * own)
 
 
 class _Rows:

@@ -1,5 +1,6 @@
 """The pipeline: readings in, findings out; the same for every speed of replay, whatever nonsense is among them."""
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -146,7 +147,8 @@ def test_what_the_model_and_its_alarms_have_learnt_is_kept_together_or_not_at_al
     state = json.loads(json.dumps(one.export_state()))
     other.restore_state(state)
     assert other.export_state() == state
-    for broken in ({"scorer": {}}, {"alarms": {}}, {"scorer": None}, {"alarms": None}):
-        with pytest.raises(ValueError, match="scorer|alarms"):
-            other.restore_state(state | broken)
+    broken: object
+    for part, broken in itertools.product(("scorer", "alarms"), ({}, None)):
+        with pytest.raises(ValueError, match=r"scorer|alarms"):
+            other.restore_state(state | {part: broken})
     assert other.export_state() == state

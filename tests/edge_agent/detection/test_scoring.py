@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.detection.scoring import BusyHours, Score, Scorer
+from edge_agent.detection.scoring import Score, Scorer
 
 STEP_S = 60.0
 
@@ -158,9 +158,7 @@ def test_what_was_learned_outlives_a_reboot() -> None:
     assert values(found).max() < 0.8
 
 
-@pytest.mark.parametrize(
-    "change", [{"version": 0}, {"step_s": 1.0}, {"judged": -1}, {"busy_hours": [-1.0]}, {"baseline": 1}]
-)
+@pytest.mark.parametrize("change", [{"version": 0}, {"step_s": 1.0}, {"judged": -1}, {"baseline": 1}])
 def test_a_broken_state_is_refused_and_changes_nothing(change: dict[str, object]) -> None:
     scorer = a_scorer()
     scores(scorer, quiet_rows(5))
@@ -168,26 +166,6 @@ def test_a_broken_state_is_refused_and_changes_nothing(change: dict[str, object]
     with pytest.raises(ValueError, match="scorer: "):
         scorer.restore_state(before | change)
     assert scorer.export_state() == before
-
-
-def test_the_value_is_a_half_at_a_busy_hour_of_the_device_itself_however_noisy_it_is() -> None:
-    for usual in (1.0, 6.0):
-        busy = BusyHours(rows_per_hour=1)
-        for _ in range(48):
-            busy.calibrate(usual)
-        assert busy.calibrate(usual) == pytest.approx(0.5)
-        assert busy.calibrate(3 * usual) == pytest.approx(0.9)
-
-
-def test_a_device_without_a_past_is_measured_by_the_development_machines() -> None:
-    assert BusyHours(rows_per_hour=60).calibrate(BusyHours.PRIOR) == pytest.approx(0.5)
-
-
-def test_busy_hours_keep_a_week() -> None:
-    busy = BusyHours(rows_per_hour=2)
-    for number in range(1000):
-        busy.calibrate(float(number % 7))
-    assert len(busy.maxima) == 168
 
 
 anything = st.one_of(st.floats(), st.floats(-1e6, 1e6), st.just(0.0))
