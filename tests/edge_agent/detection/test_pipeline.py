@@ -152,3 +152,17 @@ def test_what_the_model_and_its_alarms_have_learnt_is_kept_together_or_not_at_al
         with pytest.raises(ValueError, match=r"scorer|alarms"):
             other.restore_state(state | {part: broken})
     assert other.export_state() == state
+
+
+def test_how_often_a_row_is_sampled_and_how_fast_it_is_replayed_changes_no_alarm() -> None:
+    rows = list(loads(400, burst_at=300))
+    often = [
+        Sample(at=an_instant(row.at.uptime_s - 3600 + second), values=row.values)
+        for row in rows
+        for second in (0, 20, 40)
+    ]
+    opened = [
+        [one.component for one in unusual(with_model(), iter(stream)) if one.phase is Phase.OPEN]
+        for stream in (rows, often)
+    ]
+    assert opened[0] == opened[1] != []
