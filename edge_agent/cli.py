@@ -7,6 +7,7 @@ import argparse
 import json
 import logging
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -96,9 +97,9 @@ def make_agent(config: AgentConfig) -> Agent:
     link = _link(config)
     try:
         outbox = Outbox(config.state_dir / "outbox.db")
-    except OSError as error:
+    except (OSError, sqlite3.OperationalError) as error:
         raise ConfigError(
-            f"state.dir = {str(config.state_dir)!r}: {error.strerror}; name a folder we may write to"
+            f"state.dir = {str(config.state_dir)!r}: {error}; name a folder that we may write to"
         ) from None
     own_cost = OwnCostCollector()
     return Agent(

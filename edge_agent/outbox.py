@@ -73,13 +73,18 @@ class Outbox:
     """One SQLite file. Not shared between processes; used by one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the store. A damaged one is set aside under a dated name, and `set_aside` says where."""
+        """Open or create the store. A damaged one is set aside under a dated name, and `set_aside` says where.
+
+        Raises OSError or sqlite3.OperationalError when it can't be opened now: disk full, locked, no permission.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self.set_aside: Path | None = None
         self.gap: Gap | None = None
         try:
             self._db = self._open()
+        except sqlite3.OperationalError:
+            raise  # a full disk or a lock says nothing against the store
         except sqlite3.DatabaseError:
             self.set_aside = _set_aside(path)
             self._db = self._open()
@@ -160,11 +165,12 @@ class Outbox:
         """Take a telemetry record into RAM under its own number."""
         lane = self._lanes[Lane.TELEMETRY]
         if lane.last_seq >= lane.reserved_up_to:
-            lane.reserved_up_to = lane.last_seq + RESERVE
+            reserved = lane.last_seq + RESERVE
             with _transaction(self._db):
-                self._db.execute(_NUMBER, (lane.reserved_up_to, Lane.TELEMETRY))
+                self._db.execute(_NUMBER, (reserved, Lane.TELEMETRY))
                 self._db.execute(_ACKED, (lane.acked_up_to, Lane.TELEMETRY, lane.acked_up_to))
                 self._db.execute(_DROP_ACKED, (Lane.TELEMETRY, lane.acked_up_to))
+            lane.reserved_up_to = reserved
         lane.last_seq += 1
         self._ram[lane.last_seq] = record
 
@@ -213,10 +219,11 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # a full disk has rolled back by itself
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 def _create(db: sqlite3.Connection) -> None:

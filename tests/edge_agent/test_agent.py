@@ -21,8 +21,8 @@ from firmware_stubs.stage import free_port
 from tests.clocks import HandClock
 
 
-def live(folder: Path, clock: HandClock, until_s: float, *faults: Fault) -> Outbox:
-    """Let an agent live on virtual hardware until an uptime, without a broker; return its outbox, opened again."""
+def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault) -> Agent:
+    """An agent on virtual hardware, without a broker."""
     settings = Settings(
         device="pump-07", firmware="", hardware="", model="", period_s=1.0, evidence_before_s=600.0,
         evidence_after_s=60.0, aggregate_min=15,
@@ -31,15 +31,19 @@ def live(folder: Path, clock: HandClock, until_s: float, *faults: Fault) -> Outb
         host="127.0.0.1", port=free_port(), tls=False, ca_file=None, cert_file=None, key_file=None,
         username=None, password=None, keepalive_s=30,
     )  # fmt: skip
-    agent = Agent(
+    return Agent(
         settings,
         clock=clock,
         collection=Collection((HostCollector(VirtualMachine(clock, "pump-07", faults)),)),
         pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer(load_net(shipped()))),
-        outbox=Outbox(folder / "outbox.db"),
+        outbox=outbox,
         link=link,
     )
-    stop = threading.Event()
+
+
+def live(folder: Path, clock: HandClock, until_s: float, *faults: Fault) -> Outbox:
+    """Let an agent live until an uptime, and stop it; return its outbox, opened again."""
+    agent, stop = an_agent(Outbox(folder / "outbox.db"), clock, *faults), threading.Event()
 
     def each(_outcome: Outcome) -> None:
         if clock.uptime_s >= until_s:
@@ -77,3 +81,23 @@ def test_what_was_learnt_by_another_version_is_left_aside_with_a_word(
     store.close()
     live(tmp_path, HandClock(), 70).close()
     assert "the model begins anew" in caplog.text
+
+
+def test_a_full_disk_under_the_outbox_stops_nothing_and_what_was_to_be_said_is_said_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
+    agent = an_agent(outbox, clock, DiskFilling(start_s=10, lasts_s=600))
+    pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
+    outbox._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says "database or disk is full"
+    for second in range(350):
+        clock.uptime_s = float(second)
+        agent.step()
+    assert kinds(outbox) == []
+    assert caplog.text.count("disk is full") == 1, "said once, not each second"
+    outbox._db.execute("PRAGMA max_page_count = 100000")
+    clock.uptime_s += 1
+    agent.step()
+    assert kinds(outbox)[:2] == ["open", "before"]
+    assert "can be written again" in caplog.text
+    outbox.close()
