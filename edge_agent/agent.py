@@ -5,7 +5,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edge_agent import __version__
@@ -16,7 +16,7 @@ from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.evidence import EvidenceRoom, Ring
 from edge_agent.outbox import Outbox
 from edge_agent.protocol import records, telemetry
-from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.topics import Lane
 from edge_agent.uplink import Link, Uplink
@@ -127,10 +127,19 @@ class Agent:
             level = logging.DEBUG if self._store_down else logging.ERROR
             waiting = len(self._unsaid)
             log.log(level, "the outbox can't be written (%s); keeping %d records in memory", failure, waiting)
-            del self._unsaid[:-MAX_UNSAID], self._unheld[:-MAX_UNSAID]
+            self._make_room()
         elif self._store_down:
             log.warning("the outbox can be written again")
         self._store_down = failure is not None
+
+    def _make_room(self) -> None:
+        """Bound what waits in memory: evidence goes first, findings last, and what goes is named."""
+        del self._unheld[:-MAX_UNSAID]
+        for spare in [one for one in self._unsaid if isinstance(one, records.Evidence)] + self._unsaid[:]:
+            if len(self._unsaid) <= MAX_UNSAID:
+                return
+            self._unsaid.remove(spare)
+            log.error("given up, since the outbox can't be written: %s of %s", spare.kind, spare.at.wall)
 
     def _commit(self) -> None:
         """Put findings and their evidence on disk, in one transaction: only then do they count as said."""
@@ -161,8 +170,7 @@ class Agent:
                 self._pipeline.restore_state(json.loads(learnt))
             except ValueError as error:
                 log.warning("what was learnt of this device can't be used (%s); the model begins anew", error)
-        stood = [records.read_record(json.loads(body)) for body in self._outbox.standing()]
-        self._pipeline.resume([finding for finding in stood if isinstance(finding, records.Finding)], now)
+        self._pipeline.resume(self._stood(), now)
         if self._outbox.set_aside:
             log.error("the outbox was damaged and is now %s; a new stream begins", self._outbox.set_aside)
         if gap := self._outbox.gap:
@@ -172,6 +180,23 @@ class Agent:
             )  # fmt: skip
             log.warning("telemetry %d to %d may be lost: %s", gap.first_seq, gap.last_seq, loss.reason)
             self._unsaid.append(loss)
+
+    def _stood(self) -> Iterator[records.Finding]:
+        """Yield what stood; a finding of another version that this one can't judge is cleared and named."""
+        for finding_id, body in self._outbox.standing().items():
+            try:
+                finding = records.read_record(json.loads(body))
+            except ValueError:
+                finding = None
+            if isinstance(finding, records.Finding) and finding.fault in FAULTS:
+                yield finding
+                continue
+            log.warning("finding %s of another version can't be taken up; it is cleared", finding_id)
+            cleared = []
+            if isinstance(finding, records.Finding):
+                over = {"phase": records.Phase.CLEAR, "impact": None, "reason": "this version does not judge it"}
+                cleared = [records.encode(finding.model_copy(update=over))]
+            self._outbox.put(cleared, {finding_id: None})
 
     def _name_failures(self) -> None:
         """Log a collector once on the way down and once on the way back up."""

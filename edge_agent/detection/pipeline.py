@@ -70,7 +70,7 @@ class Pipeline:
             self._unusual = _unusual(score, self._unusual_from, explained)
         if self._unusual is not None:
             verdicts.append(self._unusual)
-        return Outcome(announcements=self._findings.step(verdicts, now), features=features, score=score)
+        return Outcome(announcements=self._findings.step(verdicts, features, now), features=features, score=score)
 
 
 def _judged(features: Mapping[str, float]) -> Mapping[str, float]:

@@ -13,11 +13,13 @@ from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.scoring import Scorer
 from edge_agent.model import load_net, shipped
 from edge_agent.outbox import Outbox
+from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
 from edge_agent.uplink import Link
 from firmware_stubs.faults import DiskFilling, Fault
 from firmware_stubs.machine import VirtualMachine
 from firmware_stubs.stage import free_port
+from tests.builders import a_finding
 from tests.clocks import HandClock
 
 
@@ -28,7 +30,7 @@ def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault) -> Agent:
         evidence_after_s=60.0, aggregate_min=15,
     )  # fmt: skip
     link = Link(
-        host="127.0.0.1", port=free_port(), tls=False, ca_file=None, cert_file=None, key_file=None,
+        host="127.0.0.1", port=free_port(), tls=None,
         username=None, password=None, keepalive_s=30,
     )  # fmt: skip
     return Agent(
@@ -101,3 +103,14 @@ def test_a_full_disk_under_the_outbox_stops_nothing_and_what_was_to_be_said_is_s
     assert kinds(outbox)[:2] == ["open", "before"]
     assert "can be written again" in caplog.text
     outbox.close()
+
+
+@pytest.mark.parametrize("body", [b"not json", None])
+def test_a_finding_of_another_version_is_cleared_and_not_fatal(tmp_path: Path, body: bytes | None) -> None:
+    store = Outbox(tmp_path / "outbox.db")
+    store.put([], {"old": body or records.encode(a_finding(fault="tea.cold"))})
+    store.close()
+    after = live(tmp_path, HandClock(), 5)
+    assert after.standing() == {}
+    assert kinds(after) == ([] if body else ["clear"])
+    after.close()

@@ -1,5 +1,6 @@
 """The outbox: what it has accepted stays until the cloud has it, and no number is ever used twice."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.outbox import RESERVE, Outbox
+from edge_agent.outbox import RESERVE, InUse, Outbox
 from edge_agent.protocol.topics import Lane
 
 
@@ -17,8 +18,10 @@ def path(tmp_path: Path) -> Path:
 
 
 def crash(outbox: Outbox) -> None:
-    """End it as SIGKILL does: nothing is flushed, the file's locks are gone."""
+    """End it as SIGKILL does: nothing is flushed, the locks are gone."""
     outbox._db.close()
+    if outbox._lock is not None:
+        os.close(outbox._lock)
 
 
 def test_findings_survive_a_crash_in_order(path: Path) -> None:
@@ -45,7 +48,7 @@ def test_what_stands_is_kept_with_what_was_said(path: Path) -> None:
     outbox.put([b"opened", b"opened too"], {"a": b"finding a", "b": b"finding b"})
     outbox.put([b"cleared"], {"a": None})
     crash(outbox)
-    assert Outbox(path).standing() == [b"finding b"]
+    assert Outbox(path).standing() == {"b": b"finding b"}
 
 
 def test_telemetry_survives_a_clean_stop(path: Path) -> None:
@@ -134,3 +137,21 @@ def test_whatever_happens_every_number_is_used_once_and_every_finding_is_kept(
                 assert bodies.setdefault((lane, seq), body) == body, "a number was used for two records"
     assert len(outbox.after(Lane.FINDINGS, 0, 1000)) == written - acked
     crash(outbox)
+
+
+def test_a_store_that_another_agent_has_is_left_alone(path: Path) -> None:
+    first = Outbox(path)
+    with pytest.raises(InUse):
+        Outbox(path)
+    first.put([b"one"])
+    first.close()
+    Outbox(path).close()
+
+
+def test_without_a_disk_it_works_in_memory() -> None:
+    outbox = Outbox(None)
+    outbox.put([b"one"], {"a": b"finding"})
+    outbox.hold(b"batch")
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"one")]
+    assert outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), 1) == 1
+    outbox.close()
