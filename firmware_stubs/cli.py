@@ -50,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--web-port", type=int, default=8080, help="port of the console (default: 8080)")
     show.add_argument("--mqtt-port", type=int, default=1883, help="port of the broker (default: 1883)")
     show.add_argument("--speed", type=float, default=1.0, help="how much faster the virtual devices live (default: 1)")
-    show.add_argument("--folder", type=Path, default=Path("build/demo"), help="where state and logs go; emptied first")
+    show.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("build/demo"),
+        help="where state and logs go; an earlier demo there is deleted",
+    )
     show.set_defaults(command=_demo)
     test = commands.add_parser("smoke", help="the same without a person; the last line is JSON")
     test.set_defaults(command=lambda _arguments, stop: smoke(stop))

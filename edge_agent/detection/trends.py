@@ -22,6 +22,7 @@ PATIENCE = 2.0  # a trend must have been watched for half of the time it is extr
 MAX_SPREAD = 3.0  # an interval whose ends are further apart than this factor helps nobody
 USED_UP = 0.01  # share of the whole: below it the limit counts as reached
 ROOMY = 0.05  # share of the whole that must have been seen once, for the end of it to be a fault
+FORGET_AFTER_S = 4 * 3600.0
 _Z_95 = 1.96
 
 
@@ -132,12 +133,15 @@ class Trends:
     _ladders: dict[tuple[str, str], Ladder] = field(default_factory=dict)
     _standing: dict[tuple[str, str], dict[tuple[float, int], _Standing]] = field(default_factory=dict)
     _roomy: set[tuple[str, str]] = field(default_factory=set)
+    _seen_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    _tidy_at_s: float = 0.0
 
     def step(self, values: Mapping[str, float], uptime_s: float) -> list[Verdict]:
         """Return the nearest impact of each watched thing that is on its way to its limit."""
         verdicts = []
         for watch in watches(values):
             key = (watch.fault, watch.component)
+            self._seen_s[key] = uptime_s
             standing = self._standing.setdefault(key, {})
             for level in self._ladders.setdefault(key, Ladder(self.period_s)).add(uptime_s, watch.headroom):
                 for points in WINDOWS:
@@ -150,7 +154,16 @@ class Trends:
                 verdicts.append(_used_up(watch))
             elif standing:
                 verdicts.append(min((held.at(uptime_s) for held in standing.values()), key=_likely_s))
+        if uptime_s >= self._tidy_at_s:
+            self._tidy(uptime_s)
         return verdicts
+
+    def _tidy(self, uptime_s: float) -> None:
+        """Forget what has not been there for hours: containers come and go with file systems of their own."""
+        self._tidy_at_s = uptime_s + FORGET_AFTER_S
+        for key in [key for key, seen_s in self._seen_s.items() if uptime_s - seen_s > FORGET_AFTER_S]:
+            del self._seen_s[key], self._ladders[key], self._standing[key]
+            self._roomy.discard(key)
 
     def resume(self, fault: str, component: str) -> None:
         """Take up a fault that stood when the agent stopped: what is used up now was not always so."""

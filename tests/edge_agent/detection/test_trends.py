@@ -148,3 +148,10 @@ def test_a_disk_that_has_always_been_full_is_meant_to_be() -> None:
     assert not any(trends.step({FREE: 0.0, used: 64 * MIB}, float(t)) for t in range(100))
     trends.resume("disk.filling", "/data")
     assert trends.step({FREE: 0.0, used: 64 * MIB}, 100.0), "but not one that filled up before a restart"
+
+
+def test_file_systems_that_went_away_are_forgotten() -> None:
+    trends = Trends(period_s=60.0, horizon_s=3600)
+    for minute in range(600):
+        trends.step({FREE.replace("/data", f"/run/{minute}"): MIB}, minute * 60.0)
+    assert len(trends._ladders) < 500
