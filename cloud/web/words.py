@@ -103,9 +103,9 @@ def ago(then: datetime, now: datetime) -> str:
 
 
 def countdown(impact: datetime, now: datetime) -> str:
-    """Return how long until the customer would notice, or how long ago that was expected."""
+    """Return how long until the customer would notice, or how long ago that was due."""
     left = (impact - now).total_seconds()
-    return f"in {duration(left)}" if left > 0 else f"expected {duration(-left)} ago"
+    return f"in {duration(left)}" if left > 0 else f"due {duration(-left)} ago"
 
 
 def interval(low: datetime, high: datetime, now: datetime) -> str:
