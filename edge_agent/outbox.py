@@ -223,6 +223,7 @@ class Outbox:
         self._db.close()
         if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
 
 @contextmanager

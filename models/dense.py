@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ class DenseNet:
 
 def save_weights(path: Path, weights: Weights) -> None:
     """Write the weights; the same weights give the same bytes (numpy dates the entries of a zip 1980)."""
-    arrays = {
+    arrays: dict[str, Any] = {  # numpy 2's stubs take any other type for the flag allow_pickle
         f"{part}{index}": array for index, pair in enumerate(weights) for part, array in zip("wb", pair, strict=True)
     }
     np.savez(path, **arrays)

@@ -67,7 +67,7 @@ def count_cases(label: Labels, alarm: Labels, period_s: float) -> Cases:
         found += bool(alarm[max(0, start - near) : end].any())
         close[max(0, start - near) : end + near] = True
     false, open_until = 0, -1
-    for row in np.flatnonzero(alarm):
+    for row in np.flatnonzero(alarm).tolist():
         if row >= open_until:
             false += not close[row]
             open_until = row + length
