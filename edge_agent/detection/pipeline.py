@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from edge_agent.detection.alarms import Alarms
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.scoring import UNUSUAL, Score, Scorer
+from edge_agent.detection.scoring import Score, Scorer
 from edge_agent.detection.trends import Trends
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Judge
@@ -31,15 +32,13 @@ class Outcome:
 class Pipeline:
     """Judges samples of one device, in the order of its uptime."""
 
-    def __init__(
-        self, *, period_s: float, horizon_s: float, scorer: Scorer | None, unusual_from: float = UNUSUAL
-    ) -> None:
-        """`horizon_s`: how far ahead a trend may speak. `unusual_from`: score from which the model speaks, 0..1."""
+    def __init__(self, *, period_s: float, horizon_s: float, scorer: Scorer | None) -> None:
+        """`horizon_s`: how far ahead a trend may speak."""
         self._features = Features()
         self._rules = Rules()
         self._trends = Trends(period_s, horizon_s)
         self._scorer = scorer
-        self._unusual_from = unusual_from
+        self._alarms = Alarms(scorer.step_s) if scorer else None
         self._unusual: Verdict | None = None
         model = scorer.net.name if scorer else "none"
         self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: model})
@@ -65,9 +64,9 @@ class Pipeline:
         features = self._features.step(sample)
         verdicts = self._rules.step(features, now.uptime_s) + self._trends.step(features, now.uptime_s)
         score = self._scorer.step(_judged(features), now.uptime_s) if self._scorer else None
-        if score is not None:
+        if score is not None and self._alarms is not None:
             explained = {series for verdict in verdicts for series in verdict.basis.judged}
-            self._unusual = _unusual(score, self._unusual_from, explained)
+            self._unusual = _unusual(score, explained) if self._alarms.step(score) else None
         if self._unusual is not None:
             verdicts.append(self._unusual)
         return Outcome(announcements=self._findings.step(verdicts, features, now), features=features, score=score)
@@ -81,10 +80,10 @@ def _judged(features: Mapping[str, float]) -> Mapping[str, float]:
 _NOT_JUDGED = frozenset(name for name in METRICS if name.endswith(".limit")) | {"system.uptime"}
 
 
-def _unusual(score: Score, bar: float, explained: set[str]) -> Verdict | None:
-    """Turn a high score into a verdict, unless what carries it has been said by a rule or a trend already."""
+def _unusual(score: Score, explained: set[str]) -> Verdict | None:
+    """Turn an alarm into a verdict, unless what carries it has been said by a rule or a trend already."""
     carrying = [series for series in score.shares if series not in explained]
-    if not score.ready or score.value < bar or not carrying or sum(map(score.shares.__getitem__, carrying)) < 0.5:
+    if not carrying or sum(map(score.shares.__getitem__, carrying)) < 0.5:
         return None
     carriers = tuple(
         Carrier(

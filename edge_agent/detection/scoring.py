@@ -13,7 +13,7 @@ Three statistics of a channel, each divided by its own deviation of a week: 1 is
 - net: what the network says of the channel's last rows, whose shape the other two don't see.
 
 Level and jump together, each on its own scale, serve a fleet of servers and a fleet of applications with one
-setting, where each of them alone serves one fleet (models/artifacts/*/card.md has the figures).
+setting, where each of them alone serves one fleet (docs/detection.md has the figures).
 """
 
 import math
@@ -43,7 +43,6 @@ NET_WEIGHT = 0.5  # of the net's answer beside level and jump, which weigh 1 eac
 SETTLED_ROWS = 60  # a channel is judged once it has been seen this often
 LOUDEST = 8  # channels that make the score, and are named: it doesn't fade as a device has more of them
 SMOOTH_ROWS = 2
-UNUSUAL = 0.855  # value with at most one false case a device-week on the development machines (card.md)
 EXPECTED_DEVIATIONS = 3.0
 LARGEST = 1e150  # readings beyond it have squares that no float holds; nothing measures that
 _STATISTICS = ("row", "level", "jump", "net")
@@ -114,6 +113,11 @@ class Scorer:
         self._judged = 0
         self.dropped_values = 0
         """Readings that were no finite number, or whose channel found no room."""
+
+    @property
+    def step_s(self) -> float:
+        """Seconds between two Scores."""
+        return self._step_s
 
     @property
     def ignored_samples(self) -> int:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from edge_agent import model
-from edge_agent.detection.scoring import UNUSUAL, Scorer
+from edge_agent.detection.alarms import UNUSUAL
+from edge_agent.detection.scoring import Scorer
 from edge_agent.model import ModelError, load_net, shipped
 
 
