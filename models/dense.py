@@ -11,6 +11,8 @@ import numpy.typing as npt
 Weights = Sequence[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 """Kernel (inputs, outputs) and bias (outputs,) of each layer, first to last."""
 
+WEIGHTS_FILE = "float32.npz"
+
 
 class DenseNet:
     """Dense layers with ReLU6 between them and a logistic at the end."""
