@@ -14,7 +14,7 @@ from models.thresholds import Candidate, Outcome, held_out, in_sample
 
 BEGIN, END = "<!-- evaluation -->", "<!-- end of evaluation -->"
 
-_COLUMNS = {
+COLUMNS = {
     "event_f1": "event_f1",
     "precision": "precision",
     "recall": "recall",
@@ -56,8 +56,8 @@ def _fleets(figures: Mapping[str, Figures]) -> str:
     lines = []
     for way, judged in figures.items():
         for fleet, got in judged.fleets.items():
-            lines.append([way, fleet, _found(got), *(_number(getattr(got, field)) for field in _COLUMNS.values())])
-    return _markdown(["way", "fleet", "machines", *_COLUMNS], lines)
+            lines.append([way, fleet, _found(got), *(_number(getattr(got, field)) for field in COLUMNS.values())])
+    return _markdown(["way", "fleet", "machines", *COLUMNS], lines)
 
 
 def _found(got: FleetFigures) -> str:

@@ -10,7 +10,7 @@ from models.__main__ import main
 from models.datasets import DataError, Machine
 from models.events import Truth
 from models.judge import Judged, fleet_figures, judge
-from models.report import BEGIN, END, insert
+from models.report import BEGIN, COLUMNS, END, insert
 from models.thresholds import candidates, held_out, in_sample
 from tests.models.recordings import write_fleet, write_stream
 
@@ -115,6 +115,14 @@ def test_a_recording_that_cant_be_scored_ends_the_evaluation(
     np.savez(data / "smd" / "m1.npz", train=np.zeros(3), test=np.zeros((3, 1)), label=np.zeros(3))
     assert main(["evaluate", "--data", str(data), "--out", str(tmp_path / "out"), "--jobs", "1"]) == 1
     assert capsys.readouterr().err.endswith("models: 1 of 2 recordings could not be scored; each is named above\n")
+
+
+def test_every_figure_of_the_table_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "detection.md").read_text()
+    explained = page.partition("## How to read")[2].partition("\n## ")[0]
+    assert [
+        name for name in [*COLUMNS, "best_standard", "standard from own alarms"] if f"| {name}" not in explained
+    ] == []
 
 
 def test_a_document_without_a_place_for_the_table_is_refused(tmp_path: Path) -> None:
