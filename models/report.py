@@ -56,8 +56,13 @@ def _fleets(figures: Mapping[str, Figures]) -> str:
     lines = []
     for way, judged in figures.items():
         for fleet, got in judged.fleets.items():
-            lines.append([way, fleet, _found(got), *(_number(getattr(got, field)) for field in COLUMNS.values())])
+            cells = [_cell(field, getattr(got, field)) for field in COLUMNS.values()]
+            lines.append([way, fleet, _found(got), *cells])
     return _markdown(["way", "fleet", "machines", *COLUMNS], lines)
+
+
+def _cell(field: str, value: float | None) -> str:
+    return f"{value:.1f}" if value is not None and field.endswith("_min") else _number(value)
 
 
 def _found(got: FleetFigures) -> str:
