@@ -24,7 +24,7 @@ from edge_agent.detection.baseline import Array
 
 PERIODS_S = {"smd": 60.0, "asd": 300.0}
 """Of the public fleets, whose files don't say."""
-DEFAULT_PERIOD_S = 60.0
+DEFAULT_PERIOD_S = 300.0
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 

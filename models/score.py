@@ -51,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--model", type=Path, default=shipped(), metavar="DIR", help="artifact (default: the shipped one)"
     )
     parser.add_argument(
-        "--period-s", type=seconds, metavar="S", help="step of npz files that don't say theirs (default 60; asd 300)"
+        "--period-s", type=seconds, metavar="S", help="step of npz files that don't say theirs (default 300; smd 60)"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
 

@@ -128,15 +128,15 @@ def test_timestamps_that_stand_still_or_go_back_are_borne_and_counted(tmp_path: 
         ({"period_s": np.array(10)}, 20.0, "mine", 10.0),
         ({}, 20.0, "asd", 20.0),
         ({}, None, "asd", 300.0),
-        ({}, None, "mine", 60.0),
+        ({}, None, "mine", 300.0),
     ],
 )
-def test_the_period_is_the_files_then_the_users_then_the_fleets_then_a_minute(
+def test_the_period_is_the_files_then_the_users_then_the_fleets_then_five_minutes(
     tmp_path: Path, changes: dict[str, Any], told: float | None, fleet: str, expected: float
 ) -> None:
     recording = load_recording(write_npz(tmp_path / fleet / "a.npz", **changes), told)
     assert recording.period_s == expected
-    assert (recording.remarks == ()) is (expected != 60.0)
+    assert (recording.remarks == ()) is (fleet != "mine" or bool(changes) or told is not None)
 
 
 @pytest.mark.parametrize(
