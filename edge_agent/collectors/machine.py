@@ -14,6 +14,7 @@ import psutil
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"})
 _IMAGE_FILE_SYSTEMS = frozenset({"squashfs", "iso9660", "erofs", "cramfs", "udf"})
 _KERNEL_FOLDERS = ("/proc", "/sys", "/dev/")
+_PAGING = ("pgmajfault", "pswpin", "pswpout", "oom_kill")
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
 
@@ -100,7 +101,7 @@ class Machine(Protocol):
         ...
 
     def paging(self) -> Mapping[str, float]:
-        """Totals since boot: pgmajfault, pswpin, pswpout."""
+        """Totals since boot: pgmajfault, pswpin, pswpout, oom_kill."""
         ...
 
     def mounts(self) -> tuple[Mount, ...]:
@@ -181,7 +182,7 @@ class LinuxMachine:
     def paging(self) -> Mapping[str, float]:
         """Totals since boot, from /proc/vmstat."""
         counters = _pairs(self._proc / "vmstat")
-        return {name: counters[name] for name in ("pgmajfault", "pswpin", "pswpout") if name in counters}
+        return {name: counters[name] for name in _PAGING if name in counters}
 
     def mounts(self) -> tuple[Mount, ...]:
         """Read mountinfo (proc(5)): image, kernel and network file systems are left out."""
