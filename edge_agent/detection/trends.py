@@ -1,27 +1,44 @@
 """Trends: how long until something that has a limit reaches it, with an interval; silent unless that is useful.
 
-What flows in: the headroom of each watched thing (what is left until its limit) at each sample. What flows out: a
-verdict for each thing that is steadily on its way to zero.
+What flows in: samples of features, with their instant. What flows out: a verdict for each watched thing that is
+steadily on its way to its limit.
+
+    sample ─> watches (headroom of each thing) ─> ladder of windows ─> robust line ─> steady, near, narrow? ─> verdict
+                                                └> habit: a low it has come back from by itself ─> no word
+
+Fine windows live on the uptime and start anew at boot and after a suspend; coarse ones live on the device's life.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from edge_agent.detection.habits import CLOSE_CALL, Habit
+from edge_agent.detection.life import Life
 from edge_agent.detection.verdicts import Basis, Verdict
-from edge_agent.detection.windows import POINTS, Array, Ladder, Level
-from edge_agent.protocol.metrics import metric_of, series_attributes, series_name
+from edge_agent.detection.watches import Watch, watches
+from edge_agent.detection.windows import Array, Ladder, Level
+from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
 from edge_agent.protocol.wording import amount, duration
 
+STATE_VERSION = 1
 # Points looked at in each level: the spans of all windows grow by less than threefold from one to the next.
-WINDOWS = (22, 36, POINTS)
+WINDOWS = (22, 36, 64)
+COARSE_WINDOWS = (6, 12, 22, 32, 64)  # six days tell a slow drift; six hours are watched by the finer level already
+LEAST_COARSE_S = 10 * 3600.0
+SETTLE_S = 180.0  # after boot and resume programs start, caches fill and clocks step: nothing of that is a trend
+JUMP_S = 120.0  # between two samples: a suspend, or as good as one
 PATIENCE = 2.0  # a trend must have been watched for half of the time it is extrapolated by
 MAX_SPREAD = 3.0  # an interval whose ends are further apart than this factor helps nobody
+FURTHEST_S = 30 * 86_400.0  # what is further away than the horizon is noted for information, up to here
+GIVEN_BACK = 0.5  # of what a window lost: when it is back, the trend is over
 USED_UP = 0.01  # share of the whole: below it the limit counts as reached
-ROOMY = 0.05  # share of the whole that must have been seen once, for the end of it to be a fault
+ROOMY = CLOSE_CALL  # share of the whole that must have been seen once, for the end of it to be a fault
 _Z_95 = 1.96
 
 
@@ -48,67 +65,9 @@ def theil_sen(t: Array, v: Array) -> Slope:
     return Slope(float(np.median(slopes)), float(slopes[low]), float(slopes[high]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """Something with a limit. `headroom` in the metric's unit falls to 0 where the customer notices."""
-
-    fault: str
-    component: str
-    series: str
-    headroom: float
-    total: float | None
-    rising: bool  # the series itself rises towards its limit (open files), instead of falling (free bytes)
-    min_span_s: float
-    meaning: str
-
-
-def watches(values: Mapping[str, float]) -> Iterator[Watch]:
-    """Find everything in a sample that has a limit."""
-    for series, value in values.items():
-        name = series_name(series)
-        if name in _FREE and series.endswith("state=free}"):
-            fault, min_span_s, meaning = _FREE[name]
-            used = values.get(series.replace("state=free}", "state=used}"))
-            mountpoint = series_attributes(series)["system.filesystem.mountpoint"]
-            total = None if used is None else value + used
-            yield Watch(
-                fault=fault, component=mountpoint, series=series, headroom=value, total=total, rising=False,
-                min_span_s=min_span_s, meaning=meaning,
-            )  # fmt: skip
-    if (available := values.get("system.linux.memory.available")) is not None:
-        yield Watch(
-            fault="memory.leak", component="memory", series="system.linux.memory.available", headroom=available,
-            total=values.get("system.memory.limit"), rising=False, min_span_s=160.0, meaning="no memory left",
-        )  # fmt: skip
-    yield from _file_watches(values)
-
-
-# Free bytes are watched from 20 s on, since a full disk can be a minute away. Memory rises with every program that
-# starts: three minutes tell a leak from that. Inodes are in between.
-_FREE = {
-    "system.filesystem.usage": ("disk.filling", 20.0, "full"),
-    "system.filesystem.inodes.usage": ("inodes.filling", 60.0, "no inodes left"),
-}
-
-
-def _file_watches(values: Mapping[str, float]) -> Iterator[Watch]:
-    used, limit = (values.get(f"forewarn.file_descriptor.{what}") for what in ("usage", "limit"))
-    if used is not None and limit is not None:
-        yield Watch(
-            fault="fd.leak", component="system", series="forewarn.file_descriptor.usage", headroom=limit - used,
-            total=limit, rising=True, min_span_s=60.0, meaning="no more open files",
-        )  # fmt: skip
-    share = values.get("forewarn.process.file_descriptor.utilization")
-    if share is not None:
-        yield Watch(
-            fault="fd.leak", component="process", series="forewarn.process.file_descriptor.utilization",
-            headroom=1 - share, total=1.0, rising=True, min_span_s=160.0, meaning="the process's own limit",
-        )  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A window's verdict, when it was judged, and the headroom that refutes it: what there was when it began."""
+    """A window's verdict, when it was judged, and the headroom that refutes it."""
 
     verdict: Verdict
     judged_at_s: float
@@ -123,56 +82,172 @@ class _Standing:
         return replace(self.verdict, impact=Impact(low_s=low_s, likely_s=likely_s, high_s=high_s))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Times:
+    """The instant of a sample on both clocks, whether the device has settled, and how far ahead to look."""
+
+    uptime_s: float
+    life_s: float
+    settled: bool
+    furthest_s: float
+
+
 @dataclass(slots=True)
-class Trends:
-    """Keeps a ladder of windows for each watched thing, and the latest verdict of each of its windows."""
+class _Course:
+    """One watched thing: its windows, what each of them says, its habit, and whether it ever had room."""
 
-    period_s: float
-    horizon_s: float
-    _ladders: dict[tuple[str, str], Ladder] = field(default_factory=dict)
-    _standing: dict[tuple[str, str], dict[tuple[float, int], _Standing]] = field(default_factory=dict)
-    _roomy: set[tuple[str, str]] = field(default_factory=set)
+    ladder: Ladder
+    habit: Habit = field(default_factory=Habit)
+    roomy: bool = False
+    most: float = 0.0
+    restored: bool = False
+    standing: dict[tuple[float, int], _Standing] = field(default_factory=dict)
 
-    def step(self, values: Mapping[str, float], uptime_s: float) -> list[Verdict]:
-        """Return the nearest impact of each watched thing that is on its way to its limit."""
-        verdicts = []
-        for watch in watches(values):
-            key = (watch.fault, watch.component)
-            standing = self._standing.setdefault(key, {})
-            for level in self._ladders.setdefault(key, Ladder(self.period_s)).add(uptime_s, watch.headroom):
-                for points in WINDOWS:
-                    standing.pop((level.spacing_s, points), None)
-                    if verdict := _judge(watch, level, points, self.horizon_s):
-                        standing[level.spacing_s, points] = _Standing(verdict, uptime_s, level.last(points)[1][0])
-            for window in [window for window, held in standing.items() if watch.headroom >= held.given_back]:
-                del standing[window]  # all that was lost in this window is back: it has recovered
-            if self._is_used_up(key, watch):
-                verdicts.append(_used_up(watch))
-            elif standing:
-                verdicts.append(min((held.at(uptime_s) for held in standing.values()), key=_likely_s))
-        return verdicts
+    def step(self, watch: Watch, times: _Times) -> Verdict | None:
+        """Take a reading; return the nearest impact that any window sees."""
+        self.most = max(self.most, watch.total or watch.headroom)
+        self.habit.add(watch.headroom, self.most, times.life_s)
+        known = not self.standing and self.habit.knows(watch.headroom)
+        for level in self._moved(watch, times):
+            coarse = level in self.ladder.coarse
+            for points in COARSE_WINDOWS if coarse else WINDOWS:
+                if not known and points <= len(level):  # a window that is filling again keeps its last word
+                    self._judge(watch, level, points, times, times.life_s if coarse else times.uptime_s)
+        for window in [window for window, held in self.standing.items() if watch.headroom >= held.given_back]:
+            del self.standing[window]
+        if self._is_used_up(watch):
+            return _used_up(watch)
+        return min((held.at(times.uptime_s) for held in self.standing.values()), key=_likely_s, default=None)
 
-    def resume(self, fault: str, component: str) -> None:
-        """Take up a fault that stood when the agent stopped: what is used up now was not always so."""
-        self._roomy.add((fault, component))
+    def _moved(self, watch: Watch, times: _Times) -> list[Level]:
+        """Feed the windows; return the levels with a new point, and all coarse ones right after a restart."""
+        moved = list(self.ladder.add_fine(times.uptime_s, watch.headroom)) if times.settled else []
+        coarse = list(self.ladder.add_coarse(times.life_s, watch.headroom))
+        if self.restored:
+            self.restored, coarse = False, list(self.ladder.coarse)
+        return moved + coarse
 
-    def _is_used_up(self, key: tuple[str, str], watch: Watch) -> bool:
+    def _judge(self, watch: Watch, level: Level, points: int, times: _Times, now_s: float) -> None:
+        """Judge one window; `now_s` is this instant on the level's own clock."""
+        window = (level.spacing_s, points)
+        self.standing.pop(window, None)
+        if level in self.ladder.coarse and points * level.spacing_s < LEAST_COARSE_S:
+            return
+        if verdict := _judge(watch, level, points, times.furthest_s, times.uptime_s - now_s):
+            (_, fall), (_, newest) = level.falls_by(points), level.last(1)
+            self.standing[window] = _Standing(verdict, times.uptime_s, float(newest[0]) + GIVEN_BACK * fall)
+
+    def start_anew(self, stood_still_s: float) -> None:
+        """Forget the fine windows, not what they said: it goes on from where it stood still."""
+        self.ladder.start_anew()
+        for window, held in self.standing.items():
+            self.standing[window] = replace(held, judged_at_s=held.judged_at_s + stood_still_s)
+
+    def _is_used_up(self, watch: Watch) -> bool:
         """Say whether it has reached its limit. What has always been full (an image, a fixed pool) is meant to be."""
         if not watch.total:
             return False
-        if watch.headroom >= ROOMY * watch.total:
-            self._roomy.add(key)
-        return watch.headroom <= USED_UP * watch.total and key in self._roomy
+        self.roomy = self.roomy or watch.headroom >= ROOMY * watch.total
+        return self.roomy and watch.headroom <= USED_UP * watch.total
+
+    def export_state(self) -> dict[str, object]:
+        """Return what outlives a reboot."""
+        return {"levels": self.ladder.export_state(), "habit": self.habit.export_state(), "roomy": self.roomy}
+
+
+class Trends:
+    """Keeps the course of each watched thing, on both clocks."""
+
+    def __init__(self, period_s: float, horizon_s: float) -> None:
+        """`horizon_s`: how far ahead a trend may warn; what is further away is for information."""
+        self._period_s, self._horizon_s = period_s, horizon_s
+        self._jump_s = max(JUMP_S, 3 * period_s)
+        self._courses: dict[tuple[str, str], _Course] = {}
+        self._life = Life()
+        self._last: Instant | None = None
+        self._settled_at_s = SETTLE_S
+
+    def step(self, values: Mapping[str, float], now: Instant) -> list[Verdict]:
+        """Return the nearest impact of each watched thing that is on its way to its limit."""
+        if self._goes_back(now):
+            return []
+        self._notice_jump(now)
+        times = _Times(
+            uptime_s=now.uptime_s,
+            life_s=self._life.at(now),
+            settled=now.uptime_s >= self._settled_at_s,
+            furthest_s=max(FURTHEST_S, self._horizon_s),
+        )
+        verdicts = (self._course(watch.fault, watch.component).step(watch, times) for watch in watches(values))
+        return [self._graded(verdict) for verdict in verdicts if verdict]
+
+    def resume(self, fault: str, component: str) -> None:
+        """Take up a fault that stood when the agent stopped: what is used up now was not always so."""
+        self._course(fault, component).roomy = True
+
+    def export_state(self) -> dict[str, object]:
+        """Return what outlives a reboot, some hundred bytes for each watched thing, fit for JSON."""
+        courses = [[*key, course.export_state()] for key, course in self._courses.items()]
+        return {"version": STATE_VERSION, "life": self._life.export_state(), "courses": courses}
+
+    def restore_state(self, state: Mapping[str, object]) -> None:
+        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        if state.get("version") != STATE_VERSION:
+            raise ValueError("trends: state is of another version")
+        life, courses = state.get("life"), state.get("courses")
+        if not isinstance(life, dict) or not isinstance(courses, list):
+            raise ValueError("trends: life must be a mapping, and courses a list")
+        try:
+            restored = {(str(fault), str(thing)): self._restored(course) for fault, thing, course in courses}
+            self._life = Life.restored(life)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"trends: {error!r}") from None
+        self._courses, self._last = restored, None
+
+    def _restored(self, state: Mapping[str, object]) -> _Course:
+        habit = Habit.restored(state.get("habit"))
+        course = _Course(Ladder(self._period_s), habit, roomy=bool(state.get("roomy")), restored=True)
+        course.ladder.restore_state(state.get("levels"))
+        return course
+
+    def _course(self, fault: str, component: str) -> _Course:
+        key = (fault, component)
+        if key not in self._courses:
+            self._courses[key] = _Course(Ladder(self._period_s))
+        return self._courses[key]
+
+    def _goes_back(self, now: Instant) -> bool:
+        return self._last is not None and now.boot_id == self._last.boot_id and now.uptime_s <= self._last.uptime_s
+
+    def _notice_jump(self, now: Instant) -> None:
+        """Let the fine windows start anew after another boot or a suspend."""
+        last, self._last = self._last, now
+        if last is None:
+            return
+        if now.boot_id != last.boot_id:
+            self._settled_at_s = SETTLE_S
+            for course in self._courses.values():
+                course.start_anew(now.uptime_s - last.uptime_s)
+                course.habit.restart()
+        elif now.uptime_s - last.uptime_s > self._jump_s:
+            self._settled_at_s = now.uptime_s + SETTLE_S
+            for course in self._courses.values():
+                course.start_anew(now.uptime_s - last.uptime_s)
+
+    def _graded(self, verdict: Verdict) -> Verdict:
+        """What nobody will notice within the horizon opens no case yet."""
+        return replace(verdict, severity=Severity.INFO) if _likely_s(verdict) > self._horizon_s else verdict
 
 
 def _likely_s(verdict: Verdict) -> float:
     return verdict.impact.likely_s if verdict.impact else math.inf
 
 
-def _judge(watch: Watch, level: Level, points: int, horizon_s: float) -> Verdict | None:
-    """Judge one window of a watched thing; None unless the trend is steady, near enough and narrow enough."""
-    if len(level) < points:
-        return None
+def _judge(watch: Watch, level: Level, points: int, furthest_s: float, to_uptime_s: float) -> Verdict | None:
+    """Judge one window of a watched thing; None unless the trend is steady, near enough and narrow enough.
+
+    `to_uptime_s` is added to the window's times to make them this boot's uptime.
+    """
     span_s, fall = level.falls_by(points)
     if span_s < watch.min_span_s or fall <= 0 or watch.headroom > 2 * PATIENCE * fall:
         return None  # cheap: far from PATIENCE even if the fit came out twice as steep as the end points
@@ -181,20 +256,27 @@ def _judge(watch: Watch, level: Level, points: int, horizon_s: float) -> Verdict
     if not _steady(t, v, slope) or slope.high_per_s >= 0:
         return None
     low_s, likely_s, high_s = (watch.headroom / -rate for rate in (slope.low_per_s, slope.per_s, slope.high_per_s))
-    if likely_s > min(horizon_s, PATIENCE * span_s) or high_s > MAX_SPREAD * low_s:
+    if likely_s > min(furthest_s, PATIENCE * span_s) or high_s > MAX_SPREAD * low_s:
         return None
     impact = Impact(low_s=low_s, likely_s=likely_s, high_s=high_s)
-    return _verdict(watch, slope, impact, (t, v))
+    return _verdict(watch, slope, impact, (t + to_uptime_s, v))
 
 
 def _steady(t: Array, v: Array, slope: Slope) -> bool:
     """Say whether every third of the window falls, and the last one at least a third as fast as the whole.
 
-    One big step, a sawtooth (log rotation, garbage collection) and a rise that has ended all fail here.
+    One big step, a sawtooth (log rotation, garbage collection) and a rise that has ended all fail here. A third falls
+    by the means of its halves, since single points are noisy; the newest point counts for itself.
     """
-    third = len(t) // 3
-    rates = [(v[end] - v[start]) / (t[end] - t[start]) for start, end in ((0, third), (third, 2 * third), (-third, -1))]
-    return bool(max(rates) < 0 and rates[-1] <= slope.per_s / 3)
+    thirds = zip(np.array_split(t, 3), np.array_split(v, 3), strict=True)
+    rates = [_rate(times, values) for times, values in thirds]
+    newest = v[-1] < np.median(v[-max(3, len(v) // 3) :])
+    return bool(newest and max(rates) < 0 and rates[-1] <= slope.per_s / 3)
+
+
+def _rate(t: Array, v: Array) -> float:
+    half = (len(t) + 1) // 2
+    return float((v[half:].mean() - v[:half].mean()) / (t[half:].mean() - t[:half].mean()))
 
 
 def _used_up(watch: Watch) -> Verdict:
@@ -207,7 +289,7 @@ def _used_up(watch: Watch) -> Verdict:
         reason=f"{amount(watch.headroom, unit)} left of {amount(watch.total or 0.0, unit)}: {watch.meaning}",
         impact=Impact(low_s=0.0, likely_s=0.0, high_s=0.0),
         carriers=(Carrier(metric=watch.series, value=value if watch.rising else watch.headroom, unit=unit, share=1.0),),
-        basis=Basis(judged=(watch.series,), threshold=_threshold(watch)),
+        basis=Basis(judged=(watch.series,), threshold=_threshold(watch), explained=watch.mirrors),
     )
 
 
@@ -244,6 +326,7 @@ def _verdict(watch: Watch, slope: Slope, impact: Impact, window: tuple[Array, Ar
                 slope_per_s=sign * slope.per_s,
             ),
             window=(window[0], limit + sign * window[1]),
+            explained=watch.mirrors,
         ),
     )  # fmt: skip
 

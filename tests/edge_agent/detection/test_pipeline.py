@@ -75,7 +75,7 @@ def test_totals_become_rates_and_a_total_that_went_back_gives_none() -> None:
 
 def heat(rules: Rules, celsius: list[float], limits: Mapping[str, float] | None = None) -> list[int]:
     """Return the seconds at which the rule held."""
-    return [t for t, c in enumerate(celsius) if rules.step({HOT: c, **(limits or {})}, float(t))]
+    return [t for t, c in enumerate(celsius) if rules.step({HOT: c, **(limits or {})}, an_instant(t))]
 
 
 def test_only_heat_that_lasts_is_a_fault_and_it_ends_with_hysteresis() -> None:
