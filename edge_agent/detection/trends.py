@@ -28,8 +28,8 @@ from edge_agent.protocol.wording import amount, duration
 
 STATE_VERSION = 1
 # Points looked at in each level: the spans of all windows grow by less than threefold from one to the next.
-WINDOWS = (22, 36, 64)
-COARSE_WINDOWS = (6, 12, 22, 32, 64)  # six days tell a slow drift; six hours are watched by the finer level already
+WINDOWS = (22, 28, 36, 48, 64)
+COARSE_WINDOWS = (6, 12, 17, 22, 32, 64)  # six days tell a slow drift; six hours are watched by the finer level already
 LEAST_COARSE_S = 10 * 3600.0
 SETTLE_S = 180.0  # after boot and resume programs start, caches fill and clocks step: nothing of that is a trend
 JUMP_S = 120.0  # between two samples: a suspend, or as good as one
