@@ -20,12 +20,12 @@ class ClockRule:
     _boot_id: str = ""
     _was_synced: bool = False
 
-    def step(self, now: Instant, lasting: Lasting) -> Iterator[Verdict]:
+    def step(self, now: Instant, at_s: float, lasting: Lasting) -> Iterator[Verdict]:
         """Yield a verdict if the clock was set and is not any more; for information if it never was."""
         if now.boot_id != self._boot_id:
             self._boot_id, self._was_synced = now.boot_id, False
         self._was_synced = self._was_synced or now.synced
-        lost_s = lasting.held_s(("unsynchronised", now.boot_id), not now.synced, now.uptime_s)
+        lost_s = lasting.held_s(("unsynchronised", now.boot_id), not now.synced, at_s)
         if lost_s is not None and self._was_synced and lost_s >= LOST_FOR_S:
             yield _unsynchronised(f"no time server has set the clock for {duration(lost_s)}", None)
         elif lost_s is not None and not self._was_synced and now.uptime_s >= NEVER_FOR_S:

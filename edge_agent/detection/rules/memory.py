@@ -11,10 +11,10 @@ OVER_AFTER_S = 600.0  # ten minutes without another kill
 _MOVED = ("system.linux.memory.available", "system.process.count")
 
 
-def killed(values: Mapping[str, float], uptime_s: float, lasting: Lasting) -> Iterator[Verdict]:
+def killed(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
     """Yield a verdict if the kernel killed a program within the last ten minutes. A rate of kills flows in."""
     rate = values.get(KILLS, 0.0)
-    since_s = lasting.held_s(("killed", ""), rate > 0, uptime_s, linger_s=OVER_AFTER_S)
+    since_s = lasting.held_s(("killed", ""), rate > 0, at_s, linger_s=OVER_AFTER_S)
     if since_s is not None:
         yield Verdict(
             fault="oom.kill",

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Severity
-from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import metric_of, series_attributes, series_name
 from edge_agent.protocol.records import Carrier, Finding
 from edge_agent.protocol.wording import duration
@@ -25,7 +24,6 @@ COMES_BACK = 3.0  # times the longest absence so far
 FORGOTTEN_S = 7 * 86_400.0  # after a week that is how the device is
 SENSOR_STEADY_S = 3600.0
 PLUGGED_STEADY_S = 86_400.0
-_LONGEST_STEP_S = 60.0  # what a suspend or a stalled agent counts as, at most
 _MOST_CARRIERS = 8
 _EVERYTHING = "readings"
 _THING = ("hw.name", "system.device", "network.interface.name", "system.filesystem.mountpoint")
@@ -56,23 +54,21 @@ class Missing:
         self._known: dict[str, _Known] = {}
         self._away: set[str] = set()
         self._last: Mapping[str, float] = {}
-        self._last_s: float | None = None
+        self._last_s = 0.0
 
-    def step(self, values: Mapping[str, float], now: Instant) -> list[Verdict]:
+    def step(self, values: Mapping[str, float], at_s: float) -> list[Verdict]:
         """Return a verdict for each thing of which nothing has been heard for too long."""
-        uptime_s = now.uptime_s
-        passed_s = 0.0 if self._last_s is None else min(max(0.0, uptime_s - self._last_s), _LONGEST_STEP_S)
         present, before = values.keys(), self._last
         for series in self._away & present:
-            self._return(series, uptime_s)
+            self._return(series, at_s)
         for series in present - self._known.keys():
             if _is_watched(series):
-                self._known[series] = _Known(uptime_s, values[series])
+                self._known[series] = _Known(at_s, values[series])
         for series in (before.keys() & self._known.keys()) - present - self._away:
             known = self._known[series]
-            known.value, known.steady_s, known.away_s = before[series], uptime_s - known.since_s, 0.0
+            known.value, known.steady_s, known.away_s = before[series], self._last_s - known.since_s, 0.0
             self._away.add(series)
-        self._last, self._last_s = values, uptime_s
+        passed_s, self._last, self._last_s = at_s - self._last_s, values, at_s
         self._let_pass(passed_s)
         return list(self._verdicts()) if self._away else []
 
@@ -84,11 +80,11 @@ class Missing:
                 self._known[carrier.metric] = known
                 self._away.add(carrier.metric)
 
-    def _return(self, series: str, uptime_s: float) -> None:
+    def _return(self, series: str, at_s: float) -> None:
         known = self._known[series]
         if known.away_s >= MISSING_S:
             known.patience_s = max(known.patience_s, COMES_BACK * known.away_s)
-            known.since_s = uptime_s
+            known.since_s = at_s
         self._away.discard(series)
 
     def _let_pass(self, passed_s: float) -> None:

@@ -11,7 +11,7 @@ from edge_agent.protocol.wording import duration
 STEADY_FOR_S = 600.0  # dips come with load; ten minutes without one and the supply holds again
 
 
-def undervoltage(values: Mapping[str, float], uptime_s: float, lasting: Lasting) -> Iterator[Verdict]:
+def undervoltage(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
     """Yield a verdict for each supply with a dip within the last ten minutes."""
     for key, alarm in values.items():
         if series_name(key) != "hw.status":
@@ -19,7 +19,7 @@ def undervoltage(values: Mapping[str, float], uptime_s: float, lasting: Lasting)
         attributes = series_attributes(key)
         if attributes.get("hw.type") != "voltage" or attributes.get("hw.state") != "degraded":
             continue
-        since_s = lasting.held_s(("undervoltage", key), alarm > 0, uptime_s, linger_s=STEADY_FOR_S)
+        since_s = lasting.held_s(("undervoltage", key), alarm > 0, at_s, linger_s=STEADY_FOR_S)
         if since_s is not None:
             yield Verdict(
                 fault="power.undervoltage",

@@ -35,14 +35,14 @@ class Sensors:
     def __init__(self) -> None:
         self._sensors: dict[str, _Sensor] = {}
 
-    def step(self, values: Mapping[str, float], uptime_s: float, lasting: Lasting) -> Iterator[Verdict]:
+    def step(self, values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
         """Yield a verdict for each sensor that stands still or says what can't be."""
         for key, value in values.items():
             name = series_name(key)
             if name not in POSSIBLE:
                 continue
-            sensor = self._sensors.setdefault(key, _Sensor(value, uptime_s))
-            if name == MOVES and (stuck_s := _stands_still_s(sensor, value, uptime_s)):
+            sensor = self._sensors.setdefault(key, _Sensor(value, at_s))
+            if name == MOVES and (stuck_s := _stands_still_s(sensor, value, at_s)):
                 reason = f"exactly {amount(value, metric_of(key).unit)} for {duration(stuck_s)}"
                 usual = f"before, it changed every {duration(sensor.usual_s)} or so"
                 yield _verdict("sensor.stuck", key, value, f"{reason}; {usual}")
@@ -50,21 +50,21 @@ class Sensors:
             sensible = low <= value <= high
             sensor.sensible += sensible
             wrong = not sensible and sensor.sensible >= SENSIBLE_FOR
-            nonsense_s = lasting.held_s(("nonsense", key), wrong, uptime_s)
+            nonsense_s = lasting.held_s(("nonsense", key), wrong, at_s)
             if nonsense_s is not None and nonsense_s >= NONSENSE_FOR_S:
                 what = amount(value, metric_of(key).unit)
                 yield _verdict("sensor.out_of_range", key, value, f"it reads {what}, which can't be")
 
 
-def _stands_still_s(sensor: _Sensor, value: float, uptime_s: float) -> float | None:
+def _stands_still_s(sensor: _Sensor, value: float, at_s: float) -> float | None:
     """Take a reading; return for how long the sensor has been stuck, if it is."""
-    still_s = uptime_s - sensor.changed_at_s
+    still_s = at_s - sensor.changed_at_s
     if value == sensor.value:
         stuck = sensor.changes >= MOVED_FOR and still_s >= max(STUCK_FOR_S, STUCK_FACTOR * sensor.usual_s)
         return still_s if stuck else None
     sensor.changes += 1
     sensor.usual_s += (still_s - sensor.usual_s) / min(sensor.changes, MOVED_FOR)
-    sensor.value, sensor.changed_at_s = value, uptime_s
+    sensor.value, sensor.changed_at_s = value, at_s
     return None
 
 

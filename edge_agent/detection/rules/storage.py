@@ -18,27 +18,27 @@ class StorageRules:
         self._errors: dict[str, float] = {}
         self._rose_at_s: dict[str, float] = {}
 
-    def step(self, values: Mapping[str, float], uptime_s: float) -> Iterator[Verdict]:
+    def step(self, values: Mapping[str, float], at_s: float) -> Iterator[Verdict]:
         """Yield a verdict for each rule that holds."""
         for key, value in values.items():
             name = series_name(key)
             if name == "system.filesystem.read_only" and value:
                 yield _read_only(key, value)
             elif name == "hw.errors":
-                yield from self._io_errors(key, value, uptime_s)
+                yield from self._io_errors(key, value, at_s)
             elif name == "hw.physical_disk.endurance_utilization" and value <= WORN_BELOW:
                 yield _worn(key, value, f"{value:.0%} of its endurance is left")
             elif name == "hw.status" and value and _predicts_failure(key):
                 yield _worn(key, value, "it says itself that its spare blocks are nearly used up")
 
-    def _io_errors(self, key: str, errors: float, uptime_s: float) -> Iterator[Verdict]:
+    def _io_errors(self, key: str, errors: float, at_s: float) -> Iterator[Verdict]:
         """A file system keeps its count until it is checked; it is a fault until then."""
         if errors > self._errors.setdefault(key, errors):
-            self._rose_at_s[key] = uptime_s
+            self._rose_at_s[key] = at_s
         self._errors[key] = errors
         if errors <= 0:
             return
-        fresh = uptime_s - self._rose_at_s.get(key, float("-inf")) < FRESH_FOR_S
+        fresh = at_s - self._rose_at_s.get(key, float("-inf")) < FRESH_FOR_S
         yield Verdict(
             fault="storage.io_errors",
             component=series_attributes(key)["hw.name"],

@@ -14,14 +14,14 @@ BELIEVABLE_LIMIT_CEL = (50.0, 110.0)  # drivers report 0, 65261.8 and the like w
 BELIEVABLE_CEL = (-45.0, 150.0)  # beyond it is no heat, but a broken sensor
 
 
-def throttling(values: Mapping[str, float], uptime_s: float, lasting: Lasting) -> Iterator[Verdict]:
+def throttling(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
     """Yield a verdict for each sensor that has been hot for a minute."""
     for key, celsius in values.items():
         if series_name(key) != "hw.temperature":
             continue
         limit = _limit_cel(values, series_attributes(key)["hw.name"])
         until = limit - (COOLED_BY_CEL if lasting.holds(("hot", key)) else 0.0)
-        hot_s = lasting.held_s(("hot", key), until <= celsius <= BELIEVABLE_CEL[1], uptime_s)
+        hot_s = lasting.held_s(("hot", key), until <= celsius <= BELIEVABLE_CEL[1], at_s)
         if hot_s is not None and hot_s >= HOT_FOR_S:
             yield _too_hot(key, celsius, limit, hot_s)
 
