@@ -27,9 +27,10 @@ from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
 from edge_agent.protocol.wording import amount, duration
 
 STATE_VERSION = 1
-# Points looked at in each level: the spans of all windows grow by less than threefold from one to the next.
-WINDOWS = (22, 28, 36, 48, 64)
-COARSE_WINDOWS = (6, 12, 17, 22, 32, 64)  # six days tell a slow drift; six hours are watched by the finer level already
+# Points looked at in each level. A trend is said by the first window that has watched it for half of what is left, so
+# the closer they lie, the earlier: from 22 and 36 points alone, a fill of 15 min is said half a minute later.
+WINDOWS = (22, 25, 29, 33, 38, 43, 49, 56, 64)
+COARSE_WINDOWS = (6, 8, 10, 12, 14, 17, 22, 27, 32, 45, 64)  # six days tell a slow drift; six hours are watched by the finer level already
 LEAST_COARSE_S = 10 * 3600.0
 SETTLE_S = 180.0  # after boot and resume programs start, caches fill and clocks step: nothing of that is a trend
 JUMP_S = 120.0  # between two samples: a suspend, or as good as one
