@@ -145,6 +145,8 @@ def scale_for(values: Sequence[float | None], unit: str) -> Scale:
     if plain == "By":
         divisor, name = next((d, n) for d, n in _BINARY if largest >= d or d == 1)
         return Scale(1 / divisor, name + tail)
+    if plain == "Hz":
+        return Scale(1e-6, "MHz" + tail)
     if plain == "1" and largest <= 1.5 and not per:
         return Scale(100.0, "%")
     if plain.startswith("{") and plain not in _UNITS:

@@ -6,6 +6,8 @@ with. Above a known low a fall is no news; below it, it is.
 
 from dataclasses import dataclass
 
+from edge_agent.detection.windows import number
+
 # A trend speaks of what has lost at least a third of what was there, so only what rises by half can have misled it.
 COMES_BACK = 1.25
 SAME = 0.8  # lows vary: four fifths of a known one are still the same
@@ -50,6 +52,6 @@ class Habit:
         """Read an exported state. Raises ValueError."""
         if state is None:
             return cls()
-        if not isinstance(state, list) or len(state) != 2 or not all(isinstance(n, int | float) for n in state):
+        if not isinstance(state, list) or len(state) != 2:
             raise ValueError("a habit must be a low and until when it counts")
-        return cls(low=float(state[0]), until_s=float(state[1]))
+        return cls(low=number(state[0]), until_s=number(state[1]))

@@ -8,10 +8,10 @@ life is then the time that was watched. So a disk that grows by day on a device 
 rather than in days; what was watched stays right, and a wall clock that lies moves nothing.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edge_agent.detection.windows import number
 from edge_agent.protocol.instant import Instant
 
 LONGEST_OFF_S = 60 * 86_400.0  # whoever was off for longer is another device, or its wall clock lies
@@ -51,9 +51,6 @@ class Life:
         boot_id, ahead_s, last_s, wall_s = (state[key] for key in ("boot_id", "ahead_s", "last_s", "wall_s"))
         if not isinstance(boot_id, str):
             raise ValueError("boot_id must be a word")
-        for number in (ahead_s, last_s, wall_s or 0.0):
-            if not isinstance(number, int | float) or not math.isfinite(number) or number < 0:
-                raise ValueError(f"{number!r} is no time")
-        life = cls(boot_id=boot_id)
-        life.ahead_s, life.last_s, life.last_wall_s = ahead_s, last_s, wall_s  # type: ignore[assignment]
+        life = cls(boot_id=boot_id, ahead_s=number(ahead_s), last_s=number(last_s))
+        life.last_wall_s = None if wall_s is None else number(wall_s)
         return life

@@ -49,8 +49,10 @@ class Pipeline:
         findings = list(standing)
         self._findings.resume(findings, now)
         for finding in findings:
-            self._trends.resume(finding.fault, finding.component)
-            self._rules.resume(finding)
+            if finding.detector.judge is Judge.TREND:
+                self._trends.resume(finding.fault, finding.component)
+            else:
+                self._rules.resume(finding)
 
     def export_state(self) -> dict[str, object]:
         """Return what the judges have learnt of this device, a part for each, fit for JSON."""

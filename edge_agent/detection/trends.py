@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edge_agent.detection.habits import CLOSE_CALL, Habit
+from edge_agent.detection.habits import CLOSE_CALL, KEPT_S, Habit
 from edge_agent.detection.life import Life
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.detection.watches import Watch, watches
-from edge_agent.detection.windows import Array, Ladder, Level
+from edge_agent.detection.windows import Array, Ladder, Level, number
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import metric_of
@@ -30,7 +30,19 @@ STATE_VERSION = 1
 # Points looked at in each level. A trend is said by the first window that has watched it for half of what is left, so
 # the closer they lie, the earlier: from 22 and 36 points alone, a fill of 15 min is said half a minute later.
 WINDOWS = (22, 25, 29, 33, 38, 43, 49, 56, 64)
-COARSE_WINDOWS = (6, 8, 10, 12, 14, 17, 22, 27, 32, 45, 64)  # six days tell a slow drift; six hours are watched by the finer level already
+COARSE_WINDOWS = (
+    6,
+    8,
+    10,
+    12,
+    14,
+    17,
+    22,
+    27,
+    32,
+    45,
+    64,
+)  # six days tell a slow drift; six hours are watched by the finer level already
 LEAST_COARSE_S = 10 * 3600.0
 SETTLE_S = 180.0  # after boot and resume programs start, caches fill and clocks step: nothing of that is a trend
 JUMP_S = 120.0  # between two samples: a suspend, or as good as one
@@ -102,10 +114,12 @@ class _Course:
     roomy: bool = False
     most: float = 0.0
     restored: bool = False
+    seen_s: float = 0.0
     standing: dict[tuple[float, int], _Standing] = field(default_factory=dict)
 
     def step(self, watch: Watch, times: _Times) -> Verdict | None:
         """Take a reading; return the nearest impact that any window sees."""
+        self.seen_s = times.life_s
         self.most = max(self.most, watch.total or watch.headroom)
         self.habit.add(watch.headroom, self.most, times.life_s)
         known = not self.standing and self.habit.knows(watch.headroom)
@@ -153,7 +167,12 @@ class _Course:
 
     def export_state(self) -> dict[str, object]:
         """Return what outlives a reboot."""
-        return {"levels": self.ladder.export_state(), "habit": self.habit.export_state(), "roomy": self.roomy}
+        return {
+            "levels": self.ladder.export_state(),
+            "habit": self.habit.export_state(),
+            "roomy": self.roomy,
+            "seen_s": round(self.seen_s),
+        }
 
 
 class Trends:
@@ -188,7 +207,8 @@ class Trends:
 
     def export_state(self) -> dict[str, object]:
         """Return what outlives a reboot, some hundred bytes for each watched thing, fit for JSON."""
-        courses = [[*key, course.export_state()] for key, course in self._courses.items()]
+        kept = {key: course for key, course in self._courses.items() if self._life.last_s - course.seen_s < KEPT_S}
+        courses = [[*key, course.export_state()] for key, course in kept.items()]
         return {"version": STATE_VERSION, "life": self._life.export_state(), "courses": courses}
 
     def restore_state(self, state: Mapping[str, object]) -> None:
@@ -207,7 +227,8 @@ class Trends:
 
     def _restored(self, state: Mapping[str, object]) -> _Course:
         habit = Habit.restored(state.get("habit"))
-        course = _Course(Ladder(self._period_s), habit, roomy=bool(state.get("roomy")), restored=True)
+        seen_s = number(state.get("seen_s"))
+        course = _Course(Ladder(self._period_s), habit, roomy=bool(state.get("roomy")), restored=True, seen_s=seen_s)
         course.ladder.restore_state(state.get("levels"))
         return course
 

@@ -90,7 +90,7 @@ class Level:
         last, low, high, opened = state["last"], state["low"], state["high"], state["open"]
         if not (isinstance(last, int) and isinstance(opened, list) and len(opened) == 3):
             raise ValueError("last must be a slot, and open a time, a value and a count")
-        numbers = [_number(value) for value in (low, high, *opened)]
+        numbers = [number(value) for value in (low, high, *opened)]
         steps = np.frombuffer(packed, "u1", count).astype(np.int64)
         values = numbers[0] + np.frombuffer(packed, "<u2", count, count) / _SCALE * (numbers[1] - numbers[0])
         if (steps == 0).any():
@@ -143,7 +143,8 @@ def _short(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
+    """Return a number out of a state that somebody may have damaged. Raises ValueError."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no number")
     return float(value)

@@ -148,6 +148,15 @@ def test_a_recovery_ends_a_slow_trend_at_once() -> None:
     assert max(t for t, _ in said) < 10 * DAY_S
 
 
+def test_what_has_not_been_seen_for_long_is_not_carried_on() -> None:
+    trends = Trends(600.0, HORIZON_S)
+    for day in range(50):
+        trends.step({FREE: 1e9} if day < 2 else {}, an_instant(DAY_S * day))
+        courses = trends.export_state()["courses"]
+        assert isinstance(courses, list)
+        assert len(courses) == (day < 46)
+
+
 def test_samples_that_go_back_are_left_out() -> None:
     trends = Trends(1.0, HORIZON_S)
     for t in (10, 10, 9, 11):
