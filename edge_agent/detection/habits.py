@@ -6,7 +6,7 @@ with. Above a known low a fall is no news; below it, it is.
 
 from dataclasses import dataclass
 
-from edge_agent.detection.windows import number
+from edge_agent.detection.windows import number, short
 
 # A trend speaks of what has lost at least a third of what was there, so only what rises by half can have misled it.
 COMES_BACK = 1.25
@@ -40,18 +40,17 @@ class Habit:
         return self.low is not None and headroom >= SAME * self.low
 
     def restart(self) -> None:
-        """Forget the way down: what a reboot gave back did not come back by itself."""
+        """Forget the way down: memory that a reboot gave back did not come back by itself."""
         self._trough = None
 
-    def export_state(self) -> list[float] | None:
-        """Return the known low, fit for JSON."""
-        return None if self.low is None else [float(f"{self.low:.7g}"), round(self.until_s)]
+    def export_state(self) -> list[float | None]:
+        """Return the known low, until when it counts, and the way down so far, fit for JSON."""
+        return [short(self.low), round(self.until_s), short(self._trough)]
 
     @classmethod
     def restored(cls, state: object) -> "Habit":
         """Read an exported state. Raises ValueError."""
-        if state is None:
-            return cls()
-        if not isinstance(state, list) or len(state) != 2:
-            raise ValueError("a habit must be a low and until when it counts")
-        return cls(low=number(state[0]), until_s=number(state[1]))
+        if not isinstance(state, list) or len(state) != 3:
+            raise ValueError("a habit must be a low, until when it counts, and the way down")
+        low, until_s, trough = (None if value is None else number(value) for value in state)
+        return cls(low=low, until_s=until_s or 0.0, _trough=trough)

@@ -114,6 +114,7 @@ class _Course:
     roomy: bool = False
     most: float = 0.0
     restored: bool = False
+    rebooted: bool = False
     seen_s: float = 0.0
     standing: dict[tuple[float, int], _Standing] = field(default_factory=dict)
 
@@ -121,6 +122,9 @@ class _Course:
         """Take a reading; return the nearest impact that any window sees."""
         self.seen_s = times.life_s
         self.most = max(self.most, watch.total or watch.headroom)
+        if self.rebooted and not watch.outlives_boot:
+            self.habit.restart()
+        self.rebooted = False
         self.habit.add(watch.headroom, self.most, times.life_s)
         known = not self.standing and self.habit.knows(watch.headroom)
         for level in self._moved(watch, times):
@@ -244,17 +248,16 @@ class Trends:
     def _notice_jump(self, now: Instant) -> None:
         """Let the fine windows start anew after another boot or a suspend."""
         last, self._last = self._last, now
-        if last is None:
-            return
-        if now.boot_id != last.boot_id:
+        rebooted = now.boot_id != self._life.boot_id
+        if rebooted:
             self._settled_at_s = SETTLE_S
-            for course in self._courses.values():
-                course.start_anew(now.uptime_s - last.uptime_s)
-                course.habit.restart()
-        elif now.uptime_s - last.uptime_s > self._jump_s:
+        elif last is not None and now.uptime_s - last.uptime_s > self._jump_s:
             self._settled_at_s = now.uptime_s + SETTLE_S
-            for course in self._courses.values():
-                course.start_anew(now.uptime_s - last.uptime_s)
+        else:
+            return
+        for course in self._courses.values():
+            course.start_anew(now.uptime_s - last.uptime_s if last else 0.0)
+            course.rebooted = course.rebooted or rebooted
 
     def _graded(self, verdict: Verdict) -> Verdict:
         """What nobody will notice within the horizon opens no case yet."""

@@ -21,6 +21,7 @@ class Watch:
     rising: bool  # the series itself rises towards its limit (open files), instead of falling (free bytes)
     min_span_s: float
     meaning: str
+    outlives_boot: bool = False  # a reboot gives nothing of it back
     mirrors: tuple[str, ...] = ()  # series that say the same from the other side
 
 
@@ -36,7 +37,7 @@ def watches(values: Mapping[str, float]) -> Iterator[Watch]:
             total = None if used is None else value + used
             yield Watch(
                 fault=fault, component=mountpoint, series=series, headroom=value, total=total, rising=False,
-                min_span_s=min_span_s, meaning=meaning, mirrors=(mirror,),
+                min_span_s=min_span_s, meaning=meaning, outlives_boot=True, mirrors=(mirror,),
             )  # fmt: skip
     if (available := values.get("system.linux.memory.available")) is not None:
         yield Watch(

@@ -75,10 +75,10 @@ class Level:
         packed = bytes([1, *steps[begin + 1 :]][: len(values)]) + scaled.tobytes()
         return {
             "last": slots[-1] if slots else 0,
-            "low": _short(low),
-            "high": _short(high),
+            "low": short(low),
+            "high": short(high),
             "points": base64.b64encode(packed).decode(),
-            "open": [round(self._mean_t, 1), _short(self._mean_v), self._count],
+            "open": [round(self._mean_t, 1), short(self._mean_v), self._count],
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
@@ -138,9 +138,9 @@ class Ladder:
             level.restore_state(part)
 
 
-def _short(value: float) -> float:
-    """Seven digits are more than any trend needs."""
-    return float(f"{value:.7g}")
+def short(value: float | None) -> float | None:
+    """Return seven digits of a number for a state: more than any trend needs."""
+    return None if value is None else float(f"{value:.7g}")
 
 
 def number(value: object) -> float:

@@ -3,11 +3,11 @@
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.detection.trends import Trends
@@ -82,6 +82,7 @@ def test_a_disk_that_fills_over_days_is_said_early_whatever_the_reboots(
     boot_h=st.floats(20, 200),
     seed=st.integers(0, 2**16),
 )
+@example(period_d=4.96875, amplitude=0.5, noise=0.0, boot_h=20.0, seed=0)  # it is emptied during a restart
 def test_a_sawtooth_is_told_at_most_in_its_first_cycle_and_a_flat_one_never(
     period_d: float, amplitude: float, noise: float, boot_h: float, seed: int
 ) -> None:
@@ -107,6 +108,16 @@ def test_a_disk_that_was_full_and_emptied_by_somebody_is_told_again() -> None:
     said = [t for t, _ in Days(until_s=4 * DAY_S, period_s=60.0).watch(lambda t: 1 - (t % (2 * DAY_S)) / (2 * DAY_S))]
     assert [t for t in said if t < 1.2 * DAY_S]
     assert [t for t in said if 2 * DAY_S < t < 3.2 * DAY_S], "coming back from nothing is no habit"
+
+
+def test_a_leak_that_only_a_restart_ends_is_told_each_time() -> None:
+    trends, memory, told = Trends(60.0, HORIZON_S), "system.linux.memory.available", set()
+    for minute in range(3 * 300):
+        boot, uptime = divmod(minute, 300)
+        now = replace(an_instant(60.0 * minute), boot_id=str(boot), uptime_s=60.0 * uptime)
+        if trends.step({memory: 1e9 - 2.4e6 * uptime, "system.memory.limit": 1e9}, now):
+            told.add(boot)
+    assert told == {0, 1, 2}
 
 
 def test_what_is_further_away_than_the_horizon_is_for_information_only() -> None:
