@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detection.trends import Trends, theil_sen
+from edge_agent.detection.slopes import theil_sen
+from edge_agent.detection.trends import Trends
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.metrics import series
 from tests.builders import an_instant
