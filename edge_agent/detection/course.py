@@ -18,20 +18,8 @@ from edge_agent.protocol.wording import amount, duration
 # Points looked at in each level. A trend is said by the first window that has watched it for half of what is left, so
 # the closer they lie, the earlier: from 22 and 36 points alone, a fill of 15 min is said half a minute later.
 WINDOWS = (22, 25, 29, 33, 38, 43, 49, 56, 64)
-COARSE_WINDOWS = (
-    6,
-    8,
-    10,
-    12,
-    14,
-    17,
-    22,
-    27,
-    32,
-    45,
-    64,
-)  # six days tell a slow drift; six hours are watched by the finer level already
-LEAST_COARSE_S = 10 * 3600.0
+COARSE_WINDOWS = (6, 8, 10, 12, 14, 17, 22, 27, 32, 45, 64)
+LEAST_COARSE_S = 10 * 3600.0  # of hours; what is shorter the finer levels see
 PATIENCE = 2.0  # a trend must have been watched for half of the time it is extrapolated by
 MAX_SPREAD = 3.0  # an interval whose ends are further apart than this factor helps nobody
 GIVEN_BACK = 0.5  # of what a window lost: when it is back, the trend is over
