@@ -24,8 +24,8 @@ from edge_agent.uplink import Link, Uplink
 log = logging.getLogger(__name__)
 
 MAX_UNSAID = 256  # records kept in memory while the outbox can't be written; then the oldest go
-LEARNT = "scorer"
-LEARN_EVERY_S = 6 * 3600.0  # a power cut costs the model at most this much of what it has learnt, in 8 kB a write
+LEARNT = "judges"
+LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 12 kB a write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,11 +165,8 @@ class Agent:
 
     def _resume(self, now: Instant) -> None:
         """Take up what the last run left: what was learnt, findings that stood, and what it lost."""
-        if learnt := self._outbox.learnt(LEARNT):
-            try:
-                self._pipeline.restore_state(json.loads(learnt))
-            except ValueError as error:
-                log.warning("what was learnt of this device can't be used (%s); the model begins anew", error)
+        if (learnt := self._outbox.learnt(LEARNT)) and (dropped := self._restore(learnt)):
+            log.warning("of what was learnt of this device this can't be used, and begins anew: %s", dropped)
         self._pipeline.resume(self._stood(), now)
         if self._outbox.set_aside:
             log.error("the outbox was damaged and is now %s; a new stream begins", self._outbox.set_aside)
@@ -197,6 +194,14 @@ class Agent:
                 over = {"phase": records.Phase.CLEAR, "impact": None, "reason": "this version does not judge it"}
                 cleared = [records.encode(finding.model_copy(update=over))]
             self._outbox.put(cleared, {finding_id: None})
+
+    def _restore(self, learnt: bytes) -> str:
+        """Give the judges what they had learnt; return what they could not use, and why."""
+        try:
+            state = json.loads(learnt)
+        except ValueError as error:
+            return str(error)
+        return "; ".join(self._pipeline.restore_state(state)) if isinstance(state, dict) else "no mapping"
 
     def _name_failures(self) -> None:
         """Log a collector once on the way down and once on the way back up."""

@@ -23,6 +23,8 @@ from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
 from edge_agent.collectors.own_cost import OwnCostCollector
+from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
+from edge_agent.collectors.storage import StorageCollector
 from edge_agent.config import AgentConfig, ConfigError, load, read_secret, tls_context
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.scoring import Scorer
@@ -100,17 +102,21 @@ def make_agent(config: AgentConfig) -> Agent:
     )
     link = _link(config)
     outbox = _outbox(config.state_dir)
-    own_cost = OwnCostCollector()
     return Agent(
         settings,
         clock=SystemClock(),
-        collection=Collection((HostCollector(LinuxMachine(config.sampling.exclude_mounts)), own_cost)),
+        collection=_collection(config),
         pipeline=Pipeline(
             period_s=config.sampling.period_s, horizon_s=config.detection.horizon_h * 3600, scorer=scorer
         ),
         outbox=outbox,
         link=link,
     )
+
+
+def _collection(config: AgentConfig) -> Collection:
+    host = HostCollector(LinuxMachine(config.sampling.exclude_mounts))
+    return Collection((host, RaspberryPiCollector(), StorageCollector(), OwnCostCollector()))
 
 
 def _outbox(folder: Path) -> Outbox:
@@ -159,7 +165,7 @@ def _hardware() -> str:
 def _sample(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     clock = SystemClock()
-    collection = Collection((HostCollector(LinuxMachine(config.sampling.exclude_mounts)), OwnCostCollector()))
+    collection = _collection(config)
     collection.sample(clock.now())
     time.sleep(min(1.0, config.sampling.period_s))  # shares of CPU time need two readings
     sample = collection.sample(clock.now())

@@ -78,7 +78,8 @@ class Detection(_Table):
     """How the device judges."""
 
     horizon_h: Annotated[float, Field(gt=0, le=24 * 60)] = Field(
-        default=72.0, description="hours ahead that a trend may speak of"
+        default=72.0,
+        description="hours ahead that a trend may warn of; up to 30 days ahead it is noted for information",
     )
     model: bool = Field(default=True, description="judge with the trained network too")
     model_dir: str = Field(

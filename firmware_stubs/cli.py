@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
-from firmware_stubs.clock import VirtualClock
+from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.demo import demo
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
@@ -113,4 +113,4 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 def _faults(kind: str, start_s: float, lasts_s: float) -> tuple[Fault, ...]:
     make = KINDS[kind]
-    return () if make is None else (make(start_s=start_s, lasts_s=lasts_s),)
+    return () if make is None else (make(start_s=UP_S + start_s, lasts_s=lasts_s),)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.protocol.wording import duration
+from firmware_stubs.clock import UP_S
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
 from firmware_stubs.stage import Plan, Stage, StageError, is_taken, on_stage
@@ -16,8 +17,8 @@ from firmware_stubs.stage import Plan, Stage, StageError, is_taken, on_stage
 log = logging.getLogger(__name__)
 
 MARKER = ".forewarn-demo"
-DISK = DiskFilling(start_s=15, lasts_s=120)
-MEMORY = MemoryLeak(start_s=15, lasts_s=360)
+DISK = DiskFilling(start_s=UP_S + 15, lasts_s=120)
+MEMORY = MemoryLeak(start_s=UP_S + 15, lasts_s=360)
 
 
 def demo(folder: Path, *, web_port: int, mqtt_port: int, speed: float, stop: threading.Event) -> None:

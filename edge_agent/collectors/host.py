@@ -126,6 +126,7 @@ _KERNEL = {
     "pgmajfault": series("system.paging.faults", system__paging__fault__type="major"),
     "pswpin": series("system.paging.operations", system__paging__direction="in"),
     "pswpout": series("system.paging.operations", system__paging__direction="out"),
+    "oom_kill": "forewarn.memory.oom_kills",
 }
 
 

@@ -17,7 +17,7 @@ _IMAGE_FILE_SYSTEMS = frozenset({"squashfs", "iso9660", "erofs", "cramfs", "udf"
 _KERNEL_FOLDERS = ("/proc", "/sys", "/dev/")
 _OCTAL = re.compile(r"\\([0-7]{3})")  # how the kernel writes blanks and backslashes in a mount point
 _PASSING_NICS = ("lo", "veth", "docker", "br-", "ifb")  # loopback, and what comes and goes with containers
-_KERNEL_COUNTERS = ("pgmajfault", "pswpin", "pswpout", "processes")
+_KERNEL_COUNTERS = ("pgmajfault", "pswpin", "pswpout", "oom_kill", "processes")
 _Labelled: TypeAlias = Any  # psutil's sensors: named tuples with a label
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
@@ -105,7 +105,7 @@ class Machine(Protocol):
         ...
 
     def kernel_counters(self) -> Mapping[str, float]:
-        """Totals since boot: pgmajfault, pswpin, pswpout, and processes (started)."""
+        """Totals since boot: pgmajfault, pswpin, pswpout, oom_kill, and processes (started)."""
         ...
 
     def mounts(self) -> tuple[Mount, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from edge_agent.detection.verdicts import Basis, Verdict
-from edge_agent.protocol.faults import FAULTS
+from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Detector, Finding, Phase
 from edge_agent.protocol.wording import duration
@@ -45,6 +45,7 @@ class _Standing:
     clear_after_s: float = CLEAR_AFTER_S
     said_at_s: float = 0.0
     said_likely_s: float | None = None
+    said_severity: Severity | None = None
 
 
 @dataclass(slots=True)
@@ -63,10 +64,12 @@ class Findings:
                 component=finding.component,
                 confidence=finding.confidence,
                 reason=finding.reason,
+                severity=finding.severity,
                 carriers=finding.carriers,
                 basis=Basis(judged=tuple(carrier.metric for carrier in finding.carriers)),
             )
             standing = _Standing(finding.finding_id, finding.since, now, verdict, opened=True)
+            standing.said_severity = finding.severity
             standing.clear_after_s = RESUMED_CLEAR_AFTER_S
             self._standing[finding.fault, finding.component] = standing
 
@@ -103,6 +106,7 @@ class Findings:
         verdict = standing.verdict
         standing.opened, standing.said_at_s = True, now.uptime_s
         standing.said_likely_s = verdict.impact.likely_s if verdict.impact else None
+        standing.said_severity = _severity(verdict)
         fault = FAULTS[verdict.fault]
         over = phase is Phase.CLEAR
         finding = Finding(
@@ -112,7 +116,7 @@ class Findings:
             phase=phase,
             at=now,
             since=standing.since,
-            severity=fault.severity,
+            severity=standing.said_severity,
             confidence=verdict.confidence,
             impact=None if over else verdict.impact,
             reason=_why_over(standing) if over else verdict.reason,
@@ -153,8 +157,14 @@ def _why_over(standing: _Standing) -> str:
     return f"over since {duration(standing.absent_s)}"
 
 
+def _severity(verdict: Verdict) -> Severity:
+    return verdict.severity or FAULTS[verdict.fault].severity
+
+
 def _moved(standing: _Standing, now: Instant) -> bool:
-    """Say whether the expected instant of impact moved enough to be worth a word, or half of the time is gone."""
+    """Say whether it is more urgent, the instant of impact moved by what is worth a word, or half the time is gone."""
+    if standing.said_severity is not None and _severity(standing.verdict).rank < standing.said_severity.rank:
+        return True
     impact, said = standing.verdict.impact, standing.said_likely_s
     if impact is None or said is None:
         return (impact is None) != (said is None)

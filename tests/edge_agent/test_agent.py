@@ -67,11 +67,12 @@ def test_a_restart_neither_forgets_nor_repeats_a_finding_and_its_model_goes_on(t
     assert said[:2] == ["open", "before"]
     assert said.count("open") == 1
     learnt = json.loads(first.learnt(LEARNT) or b"{}")
-    assert learnt["judged"] == 6
+    assert learnt["scorer"]["judged"] == 6
+    assert [course[:2] for course in learnt["trends"]["courses"]].count(["disk.filling", "/var/data"]) == 1
     first.close()
     second = live(tmp_path, clock, 500, fault)
     assert kinds(second).count("open") == 1, "what stood before the restart goes on under its name"
-    assert json.loads(second.learnt(LEARNT) or b"{}")["judged"] > 6
+    assert json.loads(second.learnt(LEARNT) or b"{}")["scorer"]["judged"] > 6
     second.close()
 
 
@@ -79,20 +80,22 @@ def test_what_was_learnt_by_another_version_is_left_aside_with_a_word(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Outbox(tmp_path / "outbox.db")
-    store.learn(LEARNT, b'{"version": 99}')
+    store.learn(LEARNT, b'{"scorer": {"version": 99}, "trends": {"version": 98}}')
     store.close()
     live(tmp_path, HandClock(), 70).close()
-    assert "the model begins anew" in caplog.text
+    (warning,) = [record.message for record in caplog.records if "begins anew" in record.message]
+    assert "scorer: " in warning
+    assert "trends: " in warning
 
 
 def test_a_full_disk_under_the_outbox_stops_nothing_and_what_was_to_be_said_is_said_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
-    agent = an_agent(outbox, clock, DiskFilling(start_s=10, lasts_s=600))
+    agent = an_agent(outbox, clock, DiskFilling(start_s=1010, lasts_s=600))
     pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
     outbox._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says "database or disk is full"
-    for second in range(350):
+    for second in range(1000, 1350):
         clock.uptime_s = float(second)
         agent.step()
     assert kinds(outbox) == []

@@ -1,6 +1,7 @@
 """Findings: one opening for a fault that lasts, news only when there is news, one clearing."""
 
 from collections.abc import Container, Sequence
+from dataclasses import replace
 
 from edge_agent.detection.findings import (
     BLIND_CLEAR_AFTER_S,
@@ -10,7 +11,7 @@ from edge_agent.detection.findings import (
     Findings,
 )
 from edge_agent.detection.verdicts import Basis, Verdict
-from edge_agent.protocol.faults import Judge
+from edge_agent.protocol.faults import Judge, Severity
 from edge_agent.protocol.records import Carrier, Impact, Phase
 from tests.builders import an_instant
 
@@ -73,6 +74,13 @@ def test_the_moment_of_impact_is_said_once() -> None:
 def test_an_instant_that_moves_is_news() -> None:
     heard = said(Findings(VERSIONS), 0, [a_verdict(4000.0)] * 10 + [a_verdict(2500.0)] * 10)
     assert phases(heard) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
+
+
+def test_what_becomes_more_urgent_is_news_and_what_becomes_less_so_is_not() -> None:
+    info, usual = replace(a_verdict(), severity=Severity.INFO), a_verdict()
+    heard = said(Findings(VERSIONS), 0, [info] * 10 + [usual] * 10 + [info] * 10)
+    assert phases(heard) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
+    assert [one.finding.severity for _, one in heard] == [Severity.INFO, Severity.WARNING]
 
 
 def test_the_same_samples_give_the_same_findings_with_the_same_ids() -> None:
