@@ -7,7 +7,7 @@ MQTT_PORT ?= 1883
 SPEED ?= 1
 DATA ?= ../shared/data
 
-.PHONY: help demo smoke test check format docs bench train system clean
+.PHONY: help demo smoke test check format docs bench train eval system clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -42,6 +42,9 @@ bench: $(VENV)/.dev  ## cost of the parts, as ratios to a peer in the same run
 train: $(VENV)/.train  ## train the network anew from DATA
 	$(BIN)/python -m models train --data $(DATA) --out models/artifacts
 
+eval: $(VENV)/.eval  ## judge the detection on the labelled telemetry in DATA
+	$(BIN)/python -m models evaluate --data $(DATA)
+
 system: $(VENV)/.dev  ## Debian packages the tests use (broker, browser), where we may install them
 	@deploy/install-test-packages
 
@@ -51,10 +54,14 @@ $(VENV)/.demo: pyproject.toml
 
 $(VENV)/.dev: pyproject.toml
 	@deploy/make-venv "$(PYTHON)" $(VENV) dev
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.eval
 
 $(VENV)/.train: pyproject.toml
 	@deploy/make-venv "$(PYTHON)" $(VENV) train
+	@touch $@
+
+$(VENV)/.eval: pyproject.toml
+	@deploy/make-venv "$(PYTHON)" $(VENV) eval
 	@touch $@
 
 clean:  ## remove what was built, the environment too

@@ -30,8 +30,14 @@ _HASHING = ThreadPoolExecutor(max_workers=2, thread_name_prefix="password")
 
 
 async def first_account(session: AsyncSession, now: datetime, password: str | None = None) -> str | None:
-    """Create the account `admin` if there is none at all; return its password, else None."""
+    """Create the account `admin` if there is none at all; return its password, else None.
+
+    A given password becomes admin's at every start: whoever lost it puts another into the file.
+    """
     if await session.scalar(select(func.count()).select_from(Account)):
+        admin = await session.get(Account, FIRST_ACCOUNT)
+        if admin and password and not await fits(admin, password):
+            admin.password_hash = await _hash(password)
         return None
     password = password or secrets.token_urlsafe(15)
     await add_account(session, FIRST_ACCOUNT, password, now)
@@ -40,17 +46,21 @@ async def first_account(session: AsyncSession, now: datetime, password: str | No
 
 async def add_account(session: AsyncSession, name: str, password: str, now: datetime) -> None:
     """Create an account; the password is hashed off the event loop."""
-    hashed = await asyncio.get_running_loop().run_in_executor(_HASHING, _HASHER.hash, password)
-    session.add(Account(name=name, password_hash=hashed, created_at=now))
+    session.add(Account(name=name, password_hash=await _hash(password), created_at=now))
     await session.flush()
 
 
-async def verify(session: AsyncSession, name: str, password: str) -> Account | None:
-    """Return the account if the password is its own. An unknown name costs the time of a wrong password."""
-    account = await session.get(Account, name)
+async def _hash(password: str) -> str:
+    return await asyncio.get_running_loop().run_in_executor(_HASHING, _HASHER.hash, password)
+
+
+async def fits(account: Account | None, password: str) -> bool:
+    """Say whether this is the account's password. No account costs the time of a wrong password.
+
+    Call it outside of any database session: a flood of logins waits here, and must not hold connections meanwhile.
+    """
     hashed = account.password_hash if account else _NOBODY
-    right = await asyncio.get_running_loop().run_in_executor(_HASHING, _matches, hashed, password)
-    return account if right else None
+    return await asyncio.get_running_loop().run_in_executor(_HASHING, _matches, hashed, password)
 
 
 def _matches(hashed: str, password: str) -> bool:

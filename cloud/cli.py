@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed while starting or running, 2 wrong command line or 
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -30,6 +31,7 @@ _SAID = {  # what the command line can say, and the key that it sets
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     arguments = _parser().parse_args(argv)
+    os.umask(0o077)  # customers' evidence and password hashes are nobody else's business
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:

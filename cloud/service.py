@@ -39,18 +39,18 @@ async def run(config: Config) -> None:
     database = Database(config.database_url)
     try:
         await database.migrate()
-        welcome = await _welcome(database, config)
         async with _broker(config) as broker:
-            await _serve(config, database, broker, welcome)
+            await _serve(config, database, broker)
     finally:
         await database.close()
 
 
-async def _serve(config: Config, database: Database, broker: BrokerAddress, welcome: str) -> None:
+async def _serve(config: Config, database: Database, broker: BrokerAddress) -> None:
     casebook, bell = Casebook(config.rules), Bell()
     intake = Intake(database, casebook, parked_max=config.data.parked_max)
     listening = _listen(config.web.listen)
-    welcome = f"Console: http://{_name(listening)}/\n{welcome}"
+    # Only now: a password that is shown once must not be made by a start that then finds a port taken.
+    welcome = f"Console: http://{_name(listening)}/\n{await _welcome(database, config)}"
     console = _Console(create_app(database, casebook, bell, now=_now), bell, welcome)
 
     async def prune(session: AsyncSession, now: datetime) -> bool:
@@ -83,6 +83,7 @@ class _Console(uvicorn.Server):
             server_header=False,
             ws="none",
             lifespan="off",
+            proxy_headers=False,  # anybody could name an address in them and slip past the login's brake
             timeout_graceful_shutdown=LAST_WORDS_S,
         )
         super().__init__(config)

@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuratio
 import argparse
 import json
 import logging
+import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -21,19 +23,24 @@ from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
 from edge_agent.collectors.own_cost import OwnCostCollector
-from edge_agent.config import AgentConfig, ConfigError, load, read_secret
+from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
+from edge_agent.collectors.storage import StorageCollector
+from edge_agent.config import AgentConfig, ConfigError, load, read_secret, tls_context
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.scoring import Scorer
 from edge_agent.model import ModelError, load_net, shipped
-from edge_agent.outbox import Outbox
+from edge_agent.outbox import InUse, Outbox
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import amount
 from edge_agent.uplink import Link
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     arguments = _parser().parse_args(argv)
+    os.umask(0o077)  # what we keep is nobody else's business
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         code: int = arguments.command(arguments)
@@ -71,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        logging.getLogger(__name__).info("%s: stopping", signal.Signals(number).name)
+        log.info("%s: stopping", signal.Signals(number).name)
         stop.set()
 
     signal.signal(signal.SIGTERM, on_signal)
@@ -94,17 +101,11 @@ def make_agent(config: AgentConfig) -> Agent:
         aggregate_min=config.telemetry.publish_every_min if config.telemetry.profile == "frugal" else None,
     )
     link = _link(config)
-    try:
-        outbox = Outbox(config.state_dir / "outbox.db")
-    except OSError as error:
-        raise ConfigError(
-            f"state.dir = {str(config.state_dir)!r}: {error.strerror}; name a folder we may write to"
-        ) from None
-    own_cost = OwnCostCollector()
+    outbox = _outbox(config.state_dir)
     return Agent(
         settings,
         clock=SystemClock(),
-        collection=Collection((HostCollector(LinuxMachine(config.sampling.exclude_mounts)), own_cost)),
+        collection=_collection(config),
         pipeline=Pipeline(
             period_s=config.sampling.period_s,
             horizon_s=config.detection.horizon_h * 3600,
@@ -114,6 +115,28 @@ def make_agent(config: AgentConfig) -> Agent:
         outbox=outbox,
         link=link,
     )
+
+
+def _collection(config: AgentConfig) -> Collection:
+    host = HostCollector(LinuxMachine(config.sampling.exclude_mounts))
+    return Collection((host, RaspberryPiCollector(), StorageCollector(), OwnCostCollector()))
+
+
+def _outbox(folder: Path) -> Outbox:
+    """Open the outbox; where it can't be written (a full disk), one in memory: to be blind would be worse."""
+    try:
+        return Outbox(folder / "outbox.db")
+    except InUse as error:
+        raise ConfigError(
+            f"state.dir = {str(folder)!r}: {error}; stop the other agent, or name another folder"
+        ) from None
+    except sqlite3.OperationalError as error:
+        log.error(
+            "the outbox in %s can't be opened (%s); until the next start all is kept in memory only", folder, error
+        )
+        return Outbox(None)
+    except OSError as error:
+        raise ConfigError(f"state.dir = {str(folder)!r}: {error}; name a folder that we may write to") from None
 
 
 def _scorer(config: AgentConfig) -> Scorer | None:
@@ -127,10 +150,7 @@ def _link(config: AgentConfig) -> Link:
     return Link(
         host=parts.hostname or "",
         port=parts.port or 0,
-        tls=parts.scheme == "mqtts",
-        ca_file=mqtt.ca_file or None,
-        cert_file=mqtt.cert_file or None,
-        key_file=mqtt.key_file or None,
+        tls=tls_context(mqtt),
         username=mqtt.username or None,
         password=read_secret(mqtt.password_file) if mqtt.password_file else None,
         keepalive_s=mqtt.keepalive_s,
@@ -148,7 +168,7 @@ def _hardware() -> str:
 def _sample(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     clock = SystemClock()
-    collection = Collection((HostCollector(LinuxMachine(config.sampling.exclude_mounts)), OwnCostCollector()))
+    collection = _collection(config)
     collection.sample(clock.now())
     time.sleep(min(1.0, config.sampling.period_s))  # shares of CPU time need two readings
     sample = collection.sample(clock.now())

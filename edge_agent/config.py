@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import os
+import ssl
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -77,7 +78,8 @@ class Detection(_Table):
     """How the device judges."""
 
     horizon_h: Annotated[float, Field(gt=0, le=24 * 60)] = Field(
-        default=72.0, description="hours ahead that a trend may speak of"
+        default=72.0,
+        description="hours ahead that a trend may warn of; up to 30 days ahead it is noted for information",
     )
     false_cases_per_week: Annotated[float, Field(gt=0, le=100)] = Field(
         default=1.0, description="false cases a week that the model may raise on this device; 0.23 is one a month"
@@ -150,7 +152,7 @@ def load(path: Path | None) -> AgentConfig:
         config = AgentConfig.model_validate(tomllib.loads(path.read_text()))
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name another with --config") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
         raise ConfigError(f"{path}: {_explain(error)}") from None
@@ -200,13 +202,43 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     return sorted(table.model_fields)
 
 
+def tls_context(mqtt: Mqtt) -> ssl.SSLContext | None:
+    """Return how to speak TLS: always verified, with the device's certificate if there is one. None for mqtt://.
+
+    Raises ConfigError when a file can't be read or is not what it should be.
+    """
+    if mqtt.url.startswith("mqtt://"):
+        return None
+    context = ssl.create_default_context()
+    try:
+        if mqtt.ca_file:
+            context.load_verify_locations(mqtt.ca_file)
+        if mqtt.cert_file:
+            context.load_cert_chain(mqtt.cert_file, mqtt.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(name for name in (mqtt.ca_file, mqtt.cert_file, mqtt.key_file) if name)
+        raise ConfigError(f"mqtt.ca_file, cert_file, key_file = {files}: {error}; they must be PEM, and fit") from None
+    return context
+
+
 def _check_files(path: Path, mqtt: Mqtt) -> None:
     for key in ("ca_file", "cert_file", "key_file", "password_file"):
         name = getattr(mqtt, key)
-        if name and not Path(name).is_file():
-            raise ConfigError(f"{path}: mqtt.{key} = {name!r}: no such file; put it there or correct the path")
+        if name and not os.access(name, os.R_OK):
+            raise ConfigError(f"{path}: mqtt.{key} = {name!r}: no such file, or not readable for us; correct the path")
     if bool(mqtt.cert_file) != bool(mqtt.key_file):
         missing = "key_file" if mqtt.cert_file else "cert_file"
         raise ConfigError(f"{path}: mqtt.{missing} = '': a certificate and its key go together; set both or none")
-    if mqtt.cert_file and mqtt.url.startswith("mqtt://"):
+    if mqtt.key_file and Path(mqtt.key_file).stat().st_mode & 0o077:
+        raise ConfigError(
+            f"{path}: mqtt.key_file = {mqtt.key_file!r}: others can read it; do: chmod 600 {mqtt.key_file}"
+        )
+    if mqtt.url.startswith("mqtt://"):
+        _check_clear_text(path, mqtt)
+
+
+def _check_clear_text(path: Path, mqtt: Mqtt) -> None:
+    if mqtt.cert_file:
         raise ConfigError(f"{path}: mqtt.url = {mqtt.url!r}: certificates need mqtts://")
+    if mqtt.password_file and urlsplit(mqtt.url).hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ConfigError(f"{path}: mqtt.url = {mqtt.url!r}: a password is not sent in clear text; use mqtts://")

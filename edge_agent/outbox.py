@@ -5,6 +5,8 @@ Findings are on disk before `put` returns. Telemetry waits in RAM and reaches th
 takes of it is declared as a loss at the next start. Numbers are reserved ahead: none is ever used for two records.
 """
 
+import fcntl
+import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -69,18 +71,30 @@ class _Lane:
     acked_up_to: int
 
 
+class InUse(Exception):  # noqa: N818  reads as what it says
+    """Another process has this store open."""
+
+
 class Outbox:
     """One SQLite file. Not shared between processes; used by one thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the store. A damaged one is set aside under a dated name, and `set_aside` says where."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path | None) -> None:
+        """Open or create the store. A damaged one is set aside under a dated name, and `set_aside` says where.
+
+        None keeps everything in memory. Raises InUse when another process has it, OSError or sqlite3.OperationalError
+        when it can't be opened now: no permission, disk full.
+        """
         self._path = path
+        self._lock = _lock(path) if path else None
         self.set_aside: Path | None = None
         self.gap: Gap | None = None
         try:
             self._db = self._open()
+        except sqlite3.OperationalError:
+            raise  # a full disk or a lock says nothing against the store
         except sqlite3.DatabaseError:
+            if path is None:
+                raise
             self.set_aside = _set_aside(path)
             self._db = self._open()
         self._ram: dict[int, bytes] = {}  # telemetry by number
@@ -88,7 +102,7 @@ class Outbox:
         self._claim()
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(self._path or ":memory:", isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
@@ -142,9 +156,9 @@ class Outbox:
             self._db.execute(_NUMBER, (lane.last_seq + len(numbered), Lane.FINDINGS))
         lane.last_seq = lane.reserved_up_to = lane.last_seq + len(numbered)
 
-    def standing(self) -> list[bytes]:
-        """Return the findings that were open when the last run ended."""
-        return [body for (body,) in self._db.execute("SELECT body FROM standing")]
+    def standing(self) -> dict[str, bytes]:
+        """Return the findings that were open when the last run ended, by id."""
+        return dict(self._db.execute("SELECT finding_id, body FROM standing").fetchall())
 
     def learn(self, name: str, body: bytes) -> None:
         """Keep what a judge has learnt of this device, in place of what it knew before."""
@@ -160,11 +174,12 @@ class Outbox:
         """Take a telemetry record into RAM under its own number."""
         lane = self._lanes[Lane.TELEMETRY]
         if lane.last_seq >= lane.reserved_up_to:
-            lane.reserved_up_to = lane.last_seq + RESERVE
+            reserved = lane.last_seq + RESERVE
             with _transaction(self._db):
-                self._db.execute(_NUMBER, (lane.reserved_up_to, Lane.TELEMETRY))
+                self._db.execute(_NUMBER, (reserved, Lane.TELEMETRY))
                 self._db.execute(_ACKED, (lane.acked_up_to, Lane.TELEMETRY, lane.acked_up_to))
                 self._db.execute(_DROP_ACKED, (Lane.TELEMETRY, lane.acked_up_to))
+            lane.reserved_up_to = reserved
         lane.last_seq += 1
         self._ram[lane.last_seq] = record
 
@@ -206,6 +221,9 @@ class Outbox:
             self._db.execute(_CLEAN, (1,))
         self._ram.clear()
         self._db.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 @contextmanager
@@ -213,10 +231,11 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # a full disk has rolled back by itself
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 def _create(db: sqlite3.Connection) -> None:
@@ -227,6 +246,18 @@ def _create(db: sqlite3.Connection) -> None:
         for lane in Lane:
             db.execute("INSERT INTO lane VALUES (?, ?, 0, 0, 1)", (lane, str(uuid.uuid4())))
         db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def _lock(path: Path) -> int:
+    """Hold a file beside the store for as long as we live: two agents would use one number for two records."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise InUse(f"{path} is in use by another process") from None
+    return lock
 
 
 def _set_aside(path: Path) -> Path:

@@ -28,6 +28,7 @@ STABLE_AFTER_S = 300.0  # a link counts as good, and the backoff starts anew, af
 ACK_TIMEOUT_S = 15.0  # the first; it doubles to BACKOFF_MAX_S while nothing is acknowledged
 MESSAGE_RECORDS = 32
 MESSAGE_BYTES = 200_000  # of findings in one message: below the 256 KiB that common brokers allow
+QUEUED = 64  # messages paho may hold; a refused one is sent later
 IN_FLIGHT = 128  # records of a lane that may be under way without an acknowledgement
 
 
@@ -37,10 +38,7 @@ class Link:
 
     host: str
     port: int
-    tls: bool
-    ca_file: str | None
-    cert_file: str | None
-    key_file: str | None
+    tls: ssl.SSLContext | None
     username: str | None
     password: str | None
     keepalive_s: int
@@ -118,14 +116,9 @@ class Uplink:
             1,
             True,
         )
+        client.max_queued_messages_set(QUEUED)
         if self._link.tls:
-            client.tls_set(
-                ca_certs=self._link.ca_file,
-                certfile=self._link.cert_file,
-                keyfile=self._link.key_file,
-                cert_reqs=ssl.CERT_REQUIRED,
-                tls_version=ssl.PROTOCOL_TLS_CLIENT,
-            )
+            client.tls_set_context(self._link.tls)
         if self._link.username:
             client.username_pw_set(self._link.username, self._link.password)
         return client
@@ -223,6 +216,7 @@ class Uplink:
             return
         log.info("connected to %s:%d as %s", self._link.host, self._link.port, self._device)
         self._up_since_s, self._down_said = self._monotonic(), False
+        client.drop_out_messages()  # the outbox sends again what counts; paho's own copies would pile up
         client.subscribe(topic(self._device, Channel.ACK), 1)
         online = self._presence_bytes(records.PresenceState.ONLINE)
         client.publish(topic(self._device, Channel.PRESENCE), online, 1, True)

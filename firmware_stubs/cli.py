@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
-from firmware_stubs.clock import VirtualClock
+from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.demo import demo
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
@@ -50,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--web-port", type=int, default=8080, help="port of the console (default: 8080)")
     show.add_argument("--mqtt-port", type=int, default=1883, help="port of the broker (default: 1883)")
     show.add_argument("--speed", type=float, default=1.0, help="how much faster the virtual devices live (default: 1)")
-    show.add_argument("--folder", type=Path, default=Path("build/demo"), help="where state and logs go; emptied first")
+    show.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("build/demo"),
+        help="where state and logs go; an earlier demo there is deleted",
+    )
     show.set_defaults(command=_demo)
     test = commands.add_parser("smoke", help="the same without a person; the last line is JSON")
     test.set_defaults(command=lambda _arguments, stop: smoke(stop))
@@ -108,4 +113,4 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 def _faults(kind: str, start_s: float, lasts_s: float) -> tuple[Fault, ...]:
     make = KINDS[kind]
-    return () if make is None else (make(start_s=start_s, lasts_s=lasts_s),)
+    return () if make is None else (make(start_s=UP_S + start_s, lasts_s=lasts_s),)

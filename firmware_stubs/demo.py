@@ -1,5 +1,6 @@
 """The demo: watch a device warn before it fails, told in the terminal, shown in the console."""
 
+import logging
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
@@ -8,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.protocol.wording import duration
+from firmware_stubs.clock import UP_S
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
 from firmware_stubs.stage import Plan, Stage, StageError, is_taken, on_stage
 
-DISK = DiskFilling(start_s=15, lasts_s=120)
-MEMORY = MemoryLeak(start_s=15, lasts_s=360)
+log = logging.getLogger(__name__)
+
+MARKER = ".forewarn-demo"
+DISK = DiskFilling(start_s=UP_S + 15, lasts_s=120)
+MEMORY = MemoryLeak(start_s=UP_S + 15, lasts_s=360)
 
 
 def demo(folder: Path, *, web_port: int, mqtt_port: int, speed: float, stop: threading.Event) -> None:
@@ -21,7 +26,7 @@ def demo(folder: Path, *, web_port: int, mqtt_port: int, speed: float, stop: thr
     for variable, port in (("WEB_PORT", web_port), ("MQTT_PORT", mqtt_port)):
         if is_taken(port):
             raise StageError(f"port {port} is taken; choose another: make demo {variable}={port + 10}")
-    shutil.rmtree(folder, ignore_errors=True)
+    _empty(folder)
     plan = Plan(folder, web_port, mqtt_port, speed, {"kiosk-01": (), "pump-07": (DISK,), "meter-12": (MEMORY,)})
     with on_stage(plan, say) as stage:
         print(
@@ -36,6 +41,15 @@ def demo(folder: Path, *, web_port: int, mqtt_port: int, speed: float, stop: thr
     say("everything has stopped; nothing was left running")
 
 
+def _empty(folder: Path) -> None:
+    """Begin anew, but delete nothing that an earlier demo has not made."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise StageError(f"{folder} holds something else than a demo; name another with --folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+
+
 def say(text: str) -> None:
     """Print a line with the time of day."""
     print(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {text}", flush=True)
@@ -45,7 +59,12 @@ def _narrate(stage: Stage, stop: threading.Event) -> None:
     told: set[str] = set()
     while not stop.wait(1.0):
         stage.check()
-        for key, text in _news(stage):
+        try:
+            news = list(_news(stage))
+        except OSError as error:  # a busy machine: ask again
+            log.warning("the console did not answer: %s", error)
+            continue
+        for key, text in news:
             if key not in told:
                 told.add(key)
                 say(text)

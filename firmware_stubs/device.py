@@ -67,7 +67,7 @@ class VirtualDevice:
             pipeline=Pipeline(period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer(net)),
             outbox=Outbox(self.state_dir / f"{self.name}.db"),
             link=Link(
-                host=host, port=port, tls=False, ca_file=None, cert_file=None, key_file=None,
+                host=host, port=port, tls=None,
                 username=None, password=None, keepalive_s=30,
             ),
         )  # fmt: skip

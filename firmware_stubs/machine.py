@@ -75,9 +75,9 @@ class VirtualMachine:
         cached = min(200.0 * MIB, available)
         return Memory(_RAM, available, _RAM - available, available - cached, cached, 8.0 * MIB, 0.0, 0.0)
 
-    def paging(self) -> Mapping[str, float]:
-        """A device without swap."""
-        return {"pgmajfault": 0.0}
+    def kernel_counters(self) -> Mapping[str, float]:
+        """A device without swap, that starts a program every five seconds."""
+        return {"pgmajfault": 0.0, "processes": 2_000.0 + self._clock.now().uptime_s / 5}
 
     def mounts(self) -> tuple[Mount, ...]:
         """Root and data, both fine."""
@@ -111,10 +111,9 @@ class VirtualMachine:
         """None: most boards are cooled by air alone."""
         return {}
 
-    def processes(self) -> tuple[float, float | None]:
+    def processes(self) -> float:
         """A steady device."""
-        now_s = self._clock.now().uptime_s
-        return 84.0 + round(self._noise("processes", now_s)), 2_000.0 + now_s / 5
+        return 84.0 + round(self._noise("processes", self._clock.now().uptime_s))
 
     def open_files(self) -> tuple[float, float | None] | None:
         """Some hundred open files of a kernel without a limit, as newer ones are."""

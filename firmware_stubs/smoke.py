@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from firmware_stubs.clock import UP_S
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
 from firmware_stubs.stage import Plan, Stage, free_port, on_stage
@@ -18,8 +19,8 @@ from firmware_stubs.stage import Plan, Stage, free_port, on_stage
 SPEED = 20.0
 FAULTS: dict[str, tuple[Fault, ...]] = {
     "kiosk-01": (),
-    "pump-07": (DiskFilling(start_s=60, lasts_s=840),),
-    "meter-12": (MemoryLeak(start_s=60, lasts_s=1140),),
+    "pump-07": (DiskFilling(start_s=UP_S + 60, lasts_s=840),),
+    "meter-12": (MemoryLeak(start_s=UP_S + 60, lasts_s=1140),),
 }
 _SETTLE_S = 5.0  # real seconds after the last impact, for a false case to show itself
 

@@ -42,12 +42,13 @@ class Stage:
     agent: subprocess.Popen[bytes]
     cloud: subprocess.Popen[bytes]
     devices: tuple[VirtualDevice, ...]
+    folder: Path
 
     def check(self) -> None:
         """Raise StageError if anything has ended by itself."""
         for name, process in (("support-cloud", self.cloud), ("edge-agent", self.agent)):
             if process.poll() is not None:
-                raise StageError(f"{name} ended with exit code {process.returncode}")
+                raise StageError(f"{name} ended with exit code {process.returncode}; see the logs in {self.folder}")
         for device in self.devices:
             if device.error is not None:
                 raise StageError(f"virtual device {device.name} failed: {device.error!r}")
@@ -69,7 +70,7 @@ def on_stage(plan: Plan, say: Callable[[str], None]) -> Iterator[Stage]:
             stack.callback(device.stop)
             devices.append(device)
         say(f"virtual devices are up: {', '.join(plan.faults)}")
-        yield Stage(console, agent, cloud, tuple(devices))
+        yield Stage(console, agent, cloud, tuple(devices), plan.folder)
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""`python -m models train | evaluate`: everything else about them is in their --help."""
+"""`python -m models train | score | judge | evaluate`: everything else about them is in their --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from edge_agent.model import ModelError
-from models import evaluate, train
+from models import evaluate, judge, score, train
 from models.datasets import DataError
 from models.fitting import TrainingError
 
@@ -17,6 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     train.add_command(commands)
+    score.add_command(commands)
+    judge.add_command(commands)
     evaluate.add_command(commands)
     options = parser.parse_args(arguments)
     try:

@@ -1,14 +1,12 @@
 """The card of an artifact: what it is, what it was made from, how good it is, and what it can't do.
 
-What flows in: the manifest, and later the table of an evaluation. What flows out: Markdown.
+What flows in: the manifest. What flows out: Markdown.
 """
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 CARD_FILE = "card.md"
-BEGIN, END = "<!-- evaluation -->", "<!-- end of evaluation -->"
 
 _TEXT = """# {name}-{version}
 
@@ -55,11 +53,8 @@ How often a faulty window is judged more unusual than a usual one (area under RO
 
 {kinds}
 
-These figures say how well it learned its exercise. Whether that helps with real incidents is in the next table.
-
-{begin}
-Not evaluated yet: `python -m models evaluate --data DIR --write-card`.
-{end}
+These figures say how well it learned its exercise. Whether that helps with real incidents, `make eval` measures:
+docs/detection.md has the table.
 
 ## Limits
 
@@ -77,7 +72,7 @@ _REPEATED = {
 
 
 def card(manifest: dict[str, Any]) -> str:
-    """Return the card of an artifact that has not been evaluated yet."""
+    """Return the card of an artifact."""
     layers = manifest["layers"]
     words = {
         "layers": " – ".join(map(str, layers)),
@@ -87,17 +82,5 @@ def card(manifest: dict[str, Any]) -> str:
         "repeated": _REPEATED[bool(manifest["repeatable"])],
         "kinds": "\n".join(f"- {kind}: {area}" for kind, area in manifest["calibration"]["auc_roc_by_kind"].items()),
         "files": len(manifest["data"]),
-        "begin": BEGIN,
-        "end": END,
     }
     return _TEXT.format_map(manifest | manifest["calibration"] | words)
-
-
-def write_evaluation(path: Path, table: str) -> None:
-    """Put the table of an evaluation into a card. Raises ValueError if it has no place for one."""
-    text = path.read_text()
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path}: has no place for an evaluation ({BEGIN} ... {END})")
-    path.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")

@@ -3,12 +3,15 @@
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Weights = Sequence[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 """Kernel (inputs, outputs) and bias (outputs,) of each layer, first to last."""
+
+WEIGHTS_FILE = "float32.npz"
 
 
 class DenseNet:
@@ -32,7 +35,7 @@ class DenseNet:
 
 def save_weights(path: Path, weights: Weights) -> None:
     """Write the weights; the same weights give the same bytes (numpy dates the entries of a zip 1980)."""
-    arrays = {
+    arrays: dict[str, Any] = {  # numpy 2's stubs take any other type for the flag allow_pickle
         f"{part}{index}": array for index, pair in enumerate(weights) for part, array in zip("wb", pair, strict=True)
     }
     np.savez(path, **arrays)

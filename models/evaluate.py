@@ -1,166 +1,77 @@
-"""`python -m models evaluate`: how well the agent's own Scorer finds labelled incidents, with and without the network.
+"""`python -m models evaluate` (`make eval`): scores and judges everything in one go.
 
-What flows in: fleets of machines with labels (models/datasets.py) and an artifact. What flows out: a table.
+What flows in: a folder of labelled telemetry (models/datasets.py) and an artifact. What flows out: a table, and below
+OUT the scores it was made of, one folder for each way of judging.
 
 Each machine is replayed row by row as a device would see it: its `train` rows first, as its history, then its `test`
-rows, which are judged. Labels are only looked at afterwards. Three ways of judging are compared: without the network,
-with its float weights, and with the int8 model that devices run.
+rows, which are judged. Labels are only looked at afterwards. Ways of judging: as shipped, and one thing changed at a
+time: the network before rounding, no network, one day of history.
 """
 
 import argparse
-import multiprocessing
-import os
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+from models.cost import Cost, step_cost
+from models.datasets import DataError, fleet_paths, stream_paths
+from models.judge import Figures, judge
+from models.replay import DAY_S, NetKind, Way
+from models.report import insert, report
+from models.score import Task, add_options, plan, score_all
+from models.thresholds import candidates
 
-from edge_agent.detection.baseline import Array
-from edge_agent.detection.scoring import NET_WEIGHT, Net, Scorer
-from edge_agent.model import load_net, shipped
-from models.card import CARD_FILE, write_evaluation
-from models.datasets import Machine, load_fleets
-from models.dense import load_dense
-from models.quality import Cases, Labels, at_threshold, auc_pr
-from models.train import WEIGHTS_FILE
-
-NETS = ("none", "float32", "int8")
-FALSE_A_WEEK = 1.0  # what a fleet's owner bears, for each device
-THRESHOLDS = np.round(np.arange(0.50, 0.999, 0.005), 3)
-
-
-class Judged(NamedTuple):
-    """One machine's test rows, judged."""
-
-    fleet: str
-    period_s: float
-    label: Labels
-    score: Array
-
-
-class Silence:
-    """A Net that has nothing to say: what level and jump do by themselves."""
-
-    name = "none"
-
-    def __init__(self, window: int) -> None:
-        self.window = window
-
-    def judge(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Nothing is unusual."""
-        return np.zeros(len(windows), np.float32)
-
-
-class Line(NamedTuple):
-    """One line of the table: a fleet judged in one way."""
-
-    fleet: str
-    net: str
-    auc_pr: float
-    threshold: float
-    f1: float
-    found: str
-    false_a_week: float
+OUT = Path("build/eval")
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe `evaluate` and its options."""
     parser = commands.add_parser("evaluate", help="measure an artifact on labelled machines", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of telemetry")
-    parser.add_argument(
-        "--model", type=Path, default=shipped(), metavar="DIR", help="artifact (default: the shipped one)"
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
-    parser.add_argument("--write-card", action="store_true", help="put the table into the artifact's card")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of labelled telemetry")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"where the scores go (default {OUT})")
+    add_options(parser)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Judge every machine in every way, and print the table."""
-    machines = load_fleets(options.data)
-    tasks = [(machine, options.model, net) for net in NETS for machine in machines]
-    with ProcessPoolExecutor(max(1, options.jobs), multiprocessing.get_context("spawn")) as processes:
-        judged: list[tuple[str, Judged]] = []
-        for task, one in zip(tasks, processes.map(_judge, *zip(*tasks, strict=True)), strict=True):
-            print(f"{len(judged) + 1}/{len(tasks)} {task[0].name}, net {task[2]}", file=sys.stderr, flush=True)
-            judged.append((task[2], one))
-    text = table([line for net in NETS for line in lines(net, [one for used, one in judged if used == net])])
+    """Score in every way, judge, measure the cost, print the table."""
+    ways = ways_of(options.model)
+    figures = {name: evaluate(options, name, way) for name, way in ways.items()}
+    shipped = next(iter(figures.values()))
+    text = report(figures, candidates(shipped.judged), costs(ways))
     print(text)
-    if options.write_card:
-        write_evaluation(options.model / CARD_FILE, text)
+    if options.write:
+        insert(options.write, text)
 
 
-def judge(machine: Machine, net: Net, net_weight: float) -> Array:
-    """Replay a machine through the agent's Scorer; return the values of its test rows."""
-    scorer = Scorer(net, step_s=machine.period_s, net_weight=net_weight)
-    names = [f"channel{number}" for number in range(machine.train.shape[1])]
-    replay, values = np.concatenate([machine.train, machine.test]), []
-    for row, readings in enumerate(replay):
-        if score := scorer.step(dict(zip(names, readings.tolist(), strict=True)), row * machine.period_s):
-            values.append(score.value)
-    # the last row is finished by the first sample after it
-    if score := scorer.step({}, len(replay) * machine.period_s):
-        values.append(score.value)
-    return np.array(values[len(machine.train) :])
+def ways_of(artifact: Path) -> dict[str, Way]:
+    """Return the ways that are compared, the one that devices ship with first."""
+    shipped = Way(artifact=artifact)
+    return {
+        "as shipped": shipped,
+        "float32": replace(shipped, net=NetKind.FLOAT32),
+        "no network": replace(shipped, net=NetKind.NONE),
+        "one day of history": replace(shipped, history_s=DAY_S),
+    }
 
 
-def lines(net: str, judged: Sequence[Judged]) -> list[Line]:
-    """One line a fleet: rank quality, and cases at the one threshold that all fleets together bear."""
-    threshold = common_threshold(judged)
-    result = []
-    for fleet in sorted({one.fleet for one in judged}):
-        part = [one for one in judged if one.fleet == fleet]
-        cases, false_a_week = _cases(part, threshold)
-        quality = float(np.nanmean([auc_pr(one.label, one.score) for one in part]))
-        result.append(Line(fleet, net, quality, threshold, cases.f1, f"{cases.found} of {cases.events}", false_a_week))
-    return result
+def evaluate(options: argparse.Namespace, name: str, way: Way) -> Figures:
+    """Score all recordings in one way and judge them. Raises DataError if one can't be scored."""
+    out = options.out / name.replace(" ", "-")
+    # streams have no history to be shortened
+    paths = [*fleet_paths(options.data), *(stream_paths(options.data) if way.history_s is None else [])]
+    tasks = [Task(path, target, way, options.period_s) for path, target in plan(paths, out, options.data).items()]
+    print(f"{name}: {len(tasks)} recordings into {out}", file=sys.stderr, flush=True)
+    if failed := score_all(tasks, options.jobs):
+        raise DataError(f"{failed} of {len(tasks)} recordings could not be scored; each is named above")
+    print(f"{name}: judging", file=sys.stderr, flush=True)
+    return judge(options.data, out, options.period_s)
 
 
-def common_threshold(judged: Sequence[Judged]) -> float:
-    """The threshold with the best F1 over all machines, with at most one false case a device-week in each fleet.
-
-    It is chosen with the labels in hand: the figures at it say what is in the score, not what a new fleet will see.
-    """
-    fleets = {one.fleet for one in judged}
-    best = (-1.0, float(THRESHOLDS[-1]))
-    for threshold in map(float, THRESHOLDS):
-        rates = [_cases([one for one in judged if one.fleet == fleet], threshold)[1] for fleet in fleets]
-        if max(rates) <= FALSE_A_WEEK:
-            best = max(best, (_cases(judged, threshold)[0].f1, threshold))
-    return best[1]
-
-
-def table(found: Sequence[Line]) -> str:
-    """Return the lines as Markdown."""
-    head = (
-        "Real incidents, `test` rows, after the `train` rows as history. AUC-PR is the mean over machines. Cases of\n"
-        "one hour, at one threshold for all fleets, the best with at most one false case a device-week in each.\n"
-        "The threshold was chosen with these labels; so were the Scorer's half-lives, its number of loudest channels\n"
-        "and its calibration, out of some fifty settings; and the network has learned from most of these machines'\n"
-        "`train` rows. Nothing here was held out: expect less elsewhere.\n\n"
-        "| fleet | network | AUC-PR | threshold | F1 | incidents found | false cases a device-week |\n"
-        "|---|---|---|---|---|---|---|\n"
-    )
-    return head + "\n".join(
-        f"| {line.fleet} | {line.net} | {line.auc_pr:.3f} | {line.threshold:.3f} | {line.f1:.2f} | {line.found} | "
-        f"{line.false_a_week:.2f} |"
-        for line in found
-    )
-
-
-def _judge(machine: Machine, model: Path, which: str) -> Judged:
-    loaded = load_net(model)
-    nets: dict[str, Net] = {"none": Silence(loaded.window), "int8": loaded}
-    net = nets.get(which) or load_dense(model / WEIGHTS_FILE, loaded.name)
-    score = judge(machine, net, 0.0 if which == "none" else NET_WEIGHT)
-    return Judged(machine.name.partition("/")[0], machine.period_s, machine.label, score)
-
-
-def _cases(judged: Sequence[Judged], threshold: float) -> tuple[Cases, float]:
-    labels, scores = [one.label for one in judged], [one.score for one in judged]
-    return at_threshold(labels, scores, [one.period_s for one in judged], threshold)
+def costs(ways: Mapping[str, Way]) -> dict[str, Cost]:
+    """Measure a step with and without the network."""
+    print("cost of a step", file=sys.stderr, flush=True)
+    return {name: step_cost(ways[name]) for name in ("as shipped", "no network")}

@@ -21,16 +21,16 @@ from edge_agent.detection.scoring import FEATURE_VERSION, FEATURES
 from edge_agent.model import MANIFEST_FILE, MODEL_FILE, TfliteNet
 from models.card import CARD_FILE, card
 from models.datasets import Machine, Stream, load_fleets, load_streams
-from models.dense import DenseNet, save_weights
+from models.dense import WEIGHTS_FILE, DenseNet, save_weights
+from models.events import Labels
 from models.examples import WINDOW, Examples, examples_of
 from models.faults import KINDS, Mark
 from models.fitting import LAYERS, TrainingError, check_tensorflow, fit
-from models.quality import Labels, auc_pr, auc_roc
+from models.ranking import auc_pr, auc_roc
 
 NAME = "shapes"
 HELD_OUT_EVERY = 5  # of the series, by name; never trained on
 MOST_INT8_LOSS = 0.02  # of AUC-PR on held-out examples, or the network isn't written
-WEIGHTS_FILE = "float32.npz"
 
 
 class Figures(NamedTuple):

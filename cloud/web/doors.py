@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from cloud import accounts
+from cloud.store.tables import Account
 from cloud.web.auth import COOKIE, page_visitor, same_origin, too_many
 from cloud.web.console import Console, console_of
 from cloud.web.render import page
@@ -35,10 +36,10 @@ async def login(
     address = request.client.host if request.client else ""
     if (wait := console.throttle.wait_s(name, address, now)) > 0:
         return page(request, "login.html", 429, next=_local(next), name=name, wrong=too_many(wait))
+    console.throttle.failed(name, address, now)  # until it is proved right: guesses at the same time count too
     async with console.database.read() as session:
-        account = await accounts.verify(session, name, password)
-    if account is None:
-        console.throttle.failed(name, address, now)
+        account = await session.get(Account, name)
+    if not await accounts.fits(account, password) or account is None:
         return page(request, "login.html", 401, next=_local(next), name=name, wrong="Name or password is wrong.")
     console.throttle.succeeded(name, address)
     async with console.database.begin() as session:

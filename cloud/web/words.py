@@ -38,6 +38,7 @@ _METRICS = {
     "system.cpu.load_average.1m": "Load, 1 min",
     "system.cpu.load_average.5m": "Load, 5 min",
     "system.cpu.load_average.15m": "Load, 15 min",
+    "system.cpu.frequency": "CPU clock",
     "system.memory.usage": "Memory",
     "system.memory.limit": "Memory of the machine",
     "system.linux.memory.available": "Memory available",
@@ -57,11 +58,15 @@ _METRICS = {
     "hw.temperature": "Temperature",
     "hw.temperature.limit": "Temperature limit",
     "hw.fan.speed": "Fan speed",
+    "hw.status": "Hardware status",
+    "hw.errors": "File system errors",
+    "hw.physical_disk.endurance_utilization": "Flash endurance left",
     "system.process.count": "Processes",
     "system.process.created": "Processes started",
     "forewarn.file_descriptor.usage": "Open files",
     "forewarn.file_descriptor.limit": "Open files allowed",
     "forewarn.process.file_descriptor.utilization": "Open files of the fullest process",
+    "forewarn.memory.oom_kills": "Programs killed for memory",
     "system.uptime": "Uptime",
     "forewarn.agent.cpu.utilization": "CPU use of the agent",
     "forewarn.agent.memory.usage": "Memory of the agent",
@@ -103,9 +108,9 @@ def ago(then: datetime, now: datetime) -> str:
 
 
 def countdown(impact: datetime, now: datetime) -> str:
-    """Return how long until the customer would notice, or how long ago that was expected."""
+    """Return how long until the customer would notice, or how long ago that was due."""
     left = (impact - now).total_seconds()
-    return f"in {duration(left)}" if left > 0 else f"expected {duration(-left)} ago"
+    return f"in {duration(left)}" if left > 0 else f"due {duration(-left)} ago"
 
 
 def interval(low: datetime, high: datetime, now: datetime) -> str:
@@ -140,6 +145,8 @@ def scale_for(values: Sequence[float | None], unit: str) -> Scale:
     if plain == "By":
         divisor, name = next((d, n) for d, n in _BINARY if largest >= d or d == 1)
         return Scale(1 / divisor, name + tail)
+    if plain == "Hz":
+        return Scale(1e-6, "MHz" + tail)
     if plain == "1" and largest <= 1.5 and not per:
         return Scale(100.0, "%")
     if plain.startswith("{") and plain not in _UNITS:

@@ -1,11 +1,14 @@
 """Collectors: one file a source. Each turns what a machine says into `{series: value}`; a metric it lacks is absent."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge_agent.protocol.instant import Instant
 from edge_agent.sample import Sample
+
+log = logging.getLogger(__name__)
 
 
 class Collector(Protocol):
@@ -14,7 +17,7 @@ class Collector(Protocol):
     name: str
 
     def collect(self, now: Instant) -> Mapping[str, float]:
-        """Read the source once. An OSError means that it can't be read now; other sources go on."""
+        """Read the source once. An error means that it can't be read now; other sources go on."""
         ...
 
 
@@ -31,8 +34,9 @@ class Collection:
         for collector in self.collectors:
             try:
                 values.update(collector.collect(now))
-            except OSError as error:
-                self.failing[collector.name] = str(error)
+            except Exception as error:
+                log.debug("collector %s", collector.name, exc_info=True)
+                self.failing[collector.name] = f"{type(error).__name__}: {error}"
             else:
                 self.failing.pop(collector.name, None)
         return Sample(at=now, values=values)

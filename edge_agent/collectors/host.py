@@ -26,7 +26,7 @@ class HostCollector:
         self._mountpoints: tuple[str, ...] = ()
 
     def collect(self, now: Instant) -> Mapping[str, float]:
-        """Read the machine once. A part that can't be read is absent."""
+        """Read the machine once."""
         if now.uptime_s - self._slow_at >= _SLOW_EVERY_S:
             self._slow, self._slow_at = dict(self._read_slow()), now.uptime_s
         values = dict(self._slow)
@@ -49,10 +49,7 @@ class HostCollector:
                 yield series("hw.temperature.limit", hw__limit_type="high", hw__name=sensor), reading.high
         for fan, rpm in self._machine.fans().items():
             yield series("hw.fan.speed", hw__name=fan), rpm
-        count, started = self._machine.processes()
-        yield "system.process.count", count
-        if started is not None:
-            yield "system.process.created", started
+        yield "system.process.count", self._machine.processes()
         if (fullest := self._machine.fullest_process()) is not None:
             yield "forewarn.process.file_descriptor.utilization", fullest
 
@@ -77,10 +74,10 @@ class HostCollector:
         if memory.swap_used + memory.swap_free:
             yield series("system.paging.usage", system__paging__state="used"), memory.swap_used
             yield series("system.paging.usage", system__paging__state="free"), memory.swap_free
-        paging = self._machine.paging()
-        for counter, name in _PAGING.items():
-            if counter in paging:
-                yield name, paging[counter]
+        counters = self._machine.kernel_counters()
+        for counter, name in _KERNEL.items():
+            if counter in counters:
+                yield name, counters[counter]
         if (files := self._machine.open_files()) is not None:
             yield "forewarn.file_descriptor.usage", files[0]
             if files[1] is not None:
@@ -124,14 +121,17 @@ class HostCollector:
                 yield _interface(metric, name, "transmit"), sent
 
 
-_PAGING = {
+_KERNEL = {
+    "processes": "system.process.created",
     "pgmajfault": series("system.paging.faults", system__paging__fault__type="major"),
     "pswpin": series("system.paging.operations", system__paging__direction="in"),
     "pswpout": series("system.paging.operations", system__paging__direction="out"),
+    "oom_kill": "forewarn.memory.oom_kills",
 }
 
 
 def _mounted(metric: str, mountpoint: str, state: str | None = None) -> str:
+    mountpoint = mountpoint.encode(errors="surrogateescape").decode(errors="replace")  # JSON wants proper Unicode
     if state is None:
         return series(metric, system__filesystem__mountpoint=mountpoint)
     return series(metric, system__filesystem__mountpoint=mountpoint, system__filesystem__state=state)

@@ -4,16 +4,21 @@ A virtual device stands behind the same port, and passes the same contract tests
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import psutil
 
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"})
 _IMAGE_FILE_SYSTEMS = frozenset({"squashfs", "iso9660", "erofs", "cramfs", "udf"})
 _KERNEL_FOLDERS = ("/proc", "/sys", "/dev/")
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how the kernel writes blanks and backslashes in a mount point
+_PASSING_NICS = ("lo", "veth", "docker", "br-", "ifb")  # loopback, and what comes and goes with containers
+_KERNEL_COUNTERS = ("pgmajfault", "pswpin", "pswpout", "oom_kill", "processes")
+_Labelled: TypeAlias = Any  # psutil's sensors: named tuples with a label
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
 
@@ -99,8 +104,8 @@ class Machine(Protocol):
         """Memory and swap."""
         ...
 
-    def paging(self) -> Mapping[str, float]:
-        """Totals since boot: pgmajfault, pswpin, pswpout."""
+    def kernel_counters(self) -> Mapping[str, float]:
+        """Totals since boot: pgmajfault, pswpin, pswpout, oom_kill, and processes (started)."""
         ...
 
     def mounts(self) -> tuple[Mount, ...]:
@@ -127,8 +132,8 @@ class Machine(Protocol):
         """Fans in revolutions per minute, by a stable name."""
         ...
 
-    def processes(self) -> tuple[float, float | None]:
-        """Number of processes now, and started since boot."""
+    def processes(self) -> float:
+        """Number of processes now."""
         ...
 
     def open_files(self) -> tuple[float, float | None] | None:
@@ -178,10 +183,13 @@ class LinuxMachine:
             swap_free=swap_free,
         )
 
-    def paging(self) -> Mapping[str, float]:
-        """Totals since boot, from /proc/vmstat."""
+    def kernel_counters(self) -> Mapping[str, float]:
+        """Totals since boot, from /proc/vmstat and /proc/stat."""
         counters = _pairs(self._proc / "vmstat")
-        return {name: counters[name] for name in ("pgmajfault", "pswpin", "pswpout") if name in counters}
+        for line in _lines(self._proc / "stat"):
+            if line.startswith("processes "):
+                counters["processes"] = float(line.split()[1])
+        return {name: counters[name] for name in _KERNEL_COUNTERS if name in counters}
 
     def mounts(self) -> tuple[Mount, ...]:
         """Read mountinfo (proc(5)): image, kernel and network file systems are left out."""
@@ -189,8 +197,8 @@ class LinuxMachine:
         shortest: dict[str, Mount] = {}
         for line in _lines(self._proc / "self/mountinfo"):
             place, _, rest = line.partition(" - ")
-            fields, (kind, device, super_options) = place.split(), rest.split(maxsplit=2)
-            number, mountpoint = fields[2], fields[4].encode().decode("unicode_escape")
+            fields, (kind, device, super_options) = place.split(" "), rest.split(" ", 2)
+            number, mountpoint = fields[2], _OCTAL.sub(lambda found: chr(int(found[1], 8)), fields[4])
             if not self._is_real(kind, device, mountpoint):
                 continue
             # The superblock's options only: a service manager's sandbox makes mounts read-only that are not.
@@ -231,7 +239,7 @@ class LinuxMachine:
         }
 
     def nics(self) -> Mapping[str, Nic]:
-        """Interfaces with their totals; loopback is left out."""
+        """Interfaces with their totals; loopback and those of containers are left out."""
         return {
             name: Nic(
                 io.bytes_recv,
@@ -244,29 +252,22 @@ class LinuxMachine:
                 io.dropout,
             )
             for name, io in psutil.net_io_counters(pernic=True).items()
-            if name != "lo"
+            if not name.startswith(_PASSING_NICS)
         }
 
     def temperatures(self) -> Mapping[str, Temperature]:
         """Sensors by driver and label, or driver and number where there is no label."""
         return {
-            f"{driver}/{sensor.label or number}": Temperature(sensor.current, sensor.high)
-            for driver, sensors in psutil.sensors_temperatures().items()
-            for number, sensor in enumerate(sensors)
+            name: Temperature(sensor.current, sensor.high) for name, sensor in _named(psutil.sensors_temperatures())
         }
 
     def fans(self) -> Mapping[str, float]:
         """Fans by driver and label, or driver and number."""
-        return {
-            f"{driver}/{fan.label or number}": float(fan.current)
-            for driver, fans in psutil.sensors_fans().items()
-            for number, fan in enumerate(fans)
-        }
+        return {name: float(fan.current) for name, fan in _named(psutil.sensors_fans())}
 
-    def processes(self) -> tuple[float, float | None]:
-        """Processes now, and forks since boot."""
-        started = next((line for line in _lines(self._proc / "stat") if line.startswith("processes ")), None)
-        return float(len(psutil.pids())), float(started.split()[1]) if started else None
+    def processes(self) -> float:
+        """Count the folders of /proc."""
+        return float(len(psutil.pids()))
 
     def open_files(self) -> tuple[float, float | None] | None:
         """Read /proc/sys/fs/file-nr: allocated, unused, maximum; newer kernels put 2^63-1 there for no limit."""
@@ -285,6 +286,15 @@ class LinuxMachine:
             if limit:
                 fullest = max(fullest or 0.0, count / limit)
         return fullest
+
+
+def _named(found: Mapping[str, Sequence[_Labelled]]) -> Iterator[tuple[str, _Labelled]]:
+    """Name sensors by driver and label; by number too where two drives say the same."""
+    for driver, sensors in found.items():
+        labels = [sensor.label for sensor in sensors]
+        for number, sensor in enumerate(sensors):
+            unique = sensor.label and labels.count(sensor.label) == 1
+            yield f"{driver}/{sensor.label if unique else ' '.join(filter(None, (sensor.label, str(number))))}", sensor
 
 
 def _soft_open_files_limit(limits: Path) -> float | None:
@@ -309,4 +319,4 @@ def _pairs(path: Path) -> dict[str, float]:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines()
+    return path.read_text(errors="surrogateescape").split("\n")[:-1]  # a mount point may hold any other byte

@@ -16,8 +16,8 @@ from edge_agent.protocol.metrics import METRICS, metric_of, series_name
 from edge_agent.protocol.records import Carrier, Finding
 from edge_agent.sample import Sample
 
-RULES_VERSION = "rules-1"
-TRENDS_VERSION = "trends-1"
+RULES_VERSION = "rules-2"
+TRENDS_VERSION = "trends-2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,36 +50,42 @@ class Pipeline:
         findings = list(standing)
         self._findings.resume(findings, now)
         for finding in findings:
-            self._trends.resume(finding.fault, finding.component)
+            if finding.detector.judge is Judge.TREND:
+                self._trends.resume(finding.fault, finding.component)
+            else:
+                self._rules.resume(finding)
 
     def export_state(self) -> dict[str, object]:
-        """Return what the model has learnt of this device, fit for JSON; empty without a model."""
-        if not self._scorer:
-            return {}
-        return {"scorer": self._scorer.export_state(), "alarms": self._alarms.export_state()}
+        """Return what the judges have learnt of this device, a part for each, fit for JSON."""
+        return {name: part.export_state() for name, part in self._learners().items()}
 
-    def restore_state(self, state: Mapping[str, object]) -> None:
-        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
-        if not self._scorer:
-            return
-        scorer, alarms = state.get("scorer"), state.get("alarms")
-        if not isinstance(scorer, dict) or not isinstance(alarms, dict):
-            raise ValueError("pipeline: scorer and alarms must be mappings")
-        before = self._alarms.export_state()
-        self._alarms.restore_state(alarms)
-        try:
-            self._scorer.restore_state(scorer)
-        except ValueError:
-            self._alarms.restore_state(before)
-            raise
+    def restore_state(self, state: Mapping[str, object]) -> list[str]:
+        """Take up an exported state; a part that can't be used is dropped. Return why, a reason for each."""
+        if not state.keys() & {"scorer", "trends", "alarms"}:
+            return ["nothing in it is known here"]
+        dropped = []
+        for name, part in self._learners().items():
+            learnt = state.get(name, {})
+            try:
+                if learnt:
+                    part.restore_state(_mapping(name, learnt))
+            except ValueError as error:
+                dropped.append(str(error))
+        return dropped
+
+    def _learners(self) -> dict[str, Scorer | Trends | Alarms]:
+        model: dict[str, Scorer | Trends | Alarms] = {}
+        if self._scorer:
+            model = {"scorer": self._scorer, "alarms": self._alarms}
+        return {"trends": self._trends, **model}
 
     def step(self, sample: Sample, now: Instant) -> Outcome:
         """Judge one sample. `now` is when it is judged, on the sample's own clock."""
         features = self._features.step(sample)
-        verdicts = self._rules.step(features, now.uptime_s) + self._trends.step(features, now.uptime_s)
+        verdicts = self._rules.step(features, now) + self._trends.step(features, now)
         score = self._scorer.step(_judged(features), now.uptime_s) if self._scorer else None
         if score is not None:
-            explained = {series for verdict in verdicts for series in verdict.basis.judged}
+            explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
             decision = self._alarms.step(score.strength if score.ready else None)
             verdict = _unusual(score, decision, explained)
             if verdict and self._unusual and not decision.alarm:
@@ -88,7 +94,13 @@ class Pipeline:
             self._unusual = verdict
         if self._unusual is not None:
             verdicts.append(self._unusual)
-        return Outcome(announcements=self._findings.step(verdicts, now), features=features, score=score)
+        return Outcome(announcements=self._findings.step(verdicts, features, now), features=features, score=score)
+
+
+def _mapping(name: str, part: object) -> Mapping[str, object]:
+    if not isinstance(part, dict):
+        raise ValueError(f"{name}: no mapping")
+    return part
 
 
 def _judged(features: Mapping[str, float]) -> Mapping[str, float]:

@@ -14,7 +14,8 @@ Three statistics of a channel, each divided by its own deviation of a week: 1 is
 - net: what the network says of the channel's last rows, whose shape the other two don't see.
 
 Level and jump together, each on its own scale, serve a fleet of servers and a fleet of applications with one
-setting, where each of them alone serves one fleet. What ranks best does not decide best: docs/adr/0007.
+setting, where each of them alone serves one fleet. What ranks best does not decide best: docs/adr/0007, and
+docs/detection.md has the figures.
 """
 
 import math

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from edge_agent.detection.windows import Array
+from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
 
 
@@ -11,18 +12,23 @@ class Basis:
     """What a verdict rests on, for the evidence pack.
 
     `judged` are the series whose full-rate readings prove it; `window` are the points (uptime, value) that a trend was
-    read from, where these reach further back than full-rate readings are kept.
+    read from, where these reach further back than full-rate readings are kept. `explained` are further series that
+    this fault moves, so that the model need not speak of them.
     """
 
     judged: tuple[str, ...]
     threshold: Threshold | None = None
     line: Line | None = None
     window: tuple[Array, Array] | None = None
+    explained: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """This fault on this component, now: how sure (0..1), in how many seconds it hurts, why in words."""
+    """This fault on this component, now: how sure (0..1), in how many seconds it hurts, why in words.
+
+    `severity` is given where this one is less or more urgent than the catalogue says of its kind.
+    """
 
     fault: str
     component: str
@@ -30,4 +36,5 @@ class Verdict:
     reason: str
     basis: Basis
     impact: Impact | None = None
+    severity: Severity | None = None
     carriers: tuple[Carrier, ...] = ()

@@ -1,27 +1,42 @@
-"""Windows over one series at several time scales, in a few kilobytes: the finest has seconds, the coarsest days."""
+"""Windows over one series at several time scales, in a few kilobytes: the finest has seconds, the coarsest days.
 
+The coarse ones outlive a reboot, in some hundred bytes.
+"""
+
+import base64
+import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-POINTS = 64  # in each level
-FACTOR = 8  # between the spacing of one level and the next
-LEVELS = 5  # at 1 Hz: 64 s, 8.5 min, 68 min, 9 h, 3 days
+POINTS = 64  # in each level but the coarsest
+FACTOR = 8  # between the spacing of one fine level and the next
+FINE_UP_TO_S = 1000.0  # spacing; at 1 Hz: 1, 8, 64 and 512 s, which look back over 64 s, 8.5 min, 68 min and 9 h
+# Spacing and points of what outlives a reboot. Points of a whole day know nothing of day and night.
+COARSE = ((3600.0, 64), (86_400.0, 32))
+_SCALE = 65_535  # of a 16-bit point between the lowest and the highest of its level
+_MOST_STEPS = 255
 
 
 class Level:
     """The last points of a series at one spacing; each point is the mean of what fell into its slot."""
 
-    def __init__(self, spacing_s: float) -> None:
+    def __init__(self, spacing_s: float, points: int = POINTS) -> None:
         self.spacing_s = spacing_s
-        self._t: deque[float] = deque(maxlen=POINTS)
-        self._v: deque[float] = deque(maxlen=POINTS)
+        self._t: deque[float] = deque(maxlen=points)
+        self._v: deque[float] = deque(maxlen=points)
+        self.clear()
+
+    def clear(self) -> None:
+        """Start anew."""
+        self._t.clear()
+        self._v.clear()
         self._slot: int | None = None
-        self._sum_t = self._sum_v = 0.0
+        self._mean_t = self._mean_v = 0.0
         self._count = 0
 
     def add(self, t: float, v: float) -> bool:
@@ -29,13 +44,13 @@ class Level:
         slot = int(t // self.spacing_s)
         completed = self._slot is not None and slot != self._slot
         if completed:
-            self._t.append(self._sum_t / self._count)
-            self._v.append(self._sum_v / self._count)
+            self._t.append(self._mean_t)
+            self._v.append(self._mean_v)
         if completed or self._slot is None:
-            self._slot, self._sum_t, self._sum_v, self._count = slot, 0.0, 0.0, 0
-        self._sum_t += t
-        self._sum_v += v
+            self._slot, self._mean_t, self._mean_v, self._count = slot, 0.0, 0.0, 0
         self._count += 1
+        self._mean_t += (t - self._mean_t) / self._count
+        self._mean_v += (v - self._mean_v) / self._count
         return completed
 
     def __len__(self) -> int:
@@ -49,13 +64,87 @@ class Level:
         """Return times and values of the latest `points`, oldest first."""
         return np.array(self._t)[-points:], np.array(self._v)[-points:]
 
+    def export_state(self) -> dict[str, object]:
+        """Return the points at three bytes each (steps between slots, values between the extremes), fit for JSON."""
+        slots = [int(t // self.spacing_s) for t in self._t]
+        steps = [1, *np.diff(slots).tolist()]
+        begin = max((place for place, step in enumerate(steps) if step > _MOST_STEPS), default=0)
+        values = np.array(self._v)[begin:]
+        low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+        scaled = np.rint((values - low) / ((high - low) or 1.0) * _SCALE).astype("<u2")
+        packed = bytes([1, *steps[begin + 1 :]][: len(values)]) + scaled.tobytes()
+        return {
+            "last": slots[-1] if slots else 0,
+            "low": short(low),
+            "high": short(high),
+            "points": base64.b64encode(packed).decode(),
+            "open": [round(self._mean_t, 1), short(self._mean_v), self._count],
+        }
+
+    def restore_state(self, state: Mapping[str, object]) -> None:
+        """Take up exported points; each is dated with the middle of its slot. Raises ValueError or TypeError."""
+        packed = base64.b64decode(str(state["points"]), validate=True)
+        if len(packed) % 3:
+            raise ValueError("points are cut off")
+        count = len(packed) // 3
+        last, low, high, opened = state["last"], state["low"], state["high"], state["open"]
+        if not (isinstance(last, int) and isinstance(opened, list) and len(opened) == 3):
+            raise ValueError("last must be a slot, and open a time, a value and a count")
+        numbers = [number(value) for value in (low, high, *opened)]
+        steps = np.frombuffer(packed, "u1", count).astype(np.int64)
+        values = numbers[0] + np.frombuffer(packed, "<u2", count, count) / _SCALE * (numbers[1] - numbers[0])
+        if (steps == 0).any():
+            raise ValueError("two points of one slot")
+        self.clear()
+        slots = last - np.append(steps[:0:-1].cumsum()[::-1], 0)  # counted back from the last one
+        self._t.extend(((slots + 0.5) * self.spacing_s).tolist() if count else [])
+        self._v.extend(values.tolist())
+        self._mean_t, self._mean_v, self._count = numbers[2], numbers[3], int(numbers[4])
+        self._slot = int(self._mean_t // self.spacing_s) if self._count else None
+
 
 class Ladder:
     """One series at all time scales."""
 
     def __init__(self, finest_s: float) -> None:
-        self.levels = tuple(Level(finest_s * FACTOR**step) for step in range(LEVELS))
+        fine = [finest_s]
+        while fine[-1] * FACTOR < FINE_UP_TO_S:
+            fine.append(fine[-1] * FACTOR)
+        self.fine = tuple(Level(spacing_s) for spacing_s in fine)
+        self.coarse = tuple(Level(spacing_s, points) for spacing_s, points in COARSE)
 
-    def add(self, t: float, v: float) -> Iterator[Level]:
-        """Take a reading of uptime `t`; yield the levels that have a new point, finest first."""
-        return iter([level for level in self.levels if level.add(t, v)])
+    def add_fine(self, uptime_s: float, v: float) -> Iterator[Level]:
+        """Take a reading; yield the fine levels that have a new point, finest first."""
+        return iter([level for level in self.fine if level.add(uptime_s, v)])
+
+    def add_coarse(self, life_s: float, v: float) -> Iterator[Level]:
+        """Take a reading on the clock that outlives reboots; yield the coarse levels that have a new point."""
+        return iter([level for level in self.coarse if level.add(life_s, v)])
+
+    def start_anew(self) -> None:
+        """Forget the fine levels: what they saw has nothing to do with what comes."""
+        for level in self.fine:
+            level.clear()
+
+    def export_state(self) -> list[dict[str, object]]:
+        """Return the coarse levels."""
+        return [level.export_state() for level in self.coarse]
+
+    def restore_state(self, state: object) -> None:
+        """Take up exported coarse levels. Raises ValueError, KeyError or TypeError."""
+        if not isinstance(state, list) or len(state) != len(self.coarse):
+            raise ValueError("levels must be a list, one for each spacing")
+        for level, part in zip(self.coarse, state, strict=True):
+            level.restore_state(part)
+
+
+def short(value: float | None) -> float | None:
+    """Return seven digits of a number for a state: more than any trend needs."""
+    return None if value is None else float(f"{value:.7g}")
+
+
+def number(value: object) -> float:
+    """Return a number out of a state that somebody may have damaged. Raises ValueError."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)

@@ -42,6 +42,9 @@ METRICS: dict[str, Metric] = {
     "system.cpu.load_average.1m": _gauge("{thread}", 0.01, "runnable and uninterruptible threads, mean of 1 min"),
     "system.cpu.load_average.5m": _gauge("{thread}", 0.01, "the same, mean of 5 min"),
     "system.cpu.load_average.15m": _gauge("{thread}", 0.01, "the same, mean of 15 min"),
+    "system.cpu.frequency": _gauge(
+        "Hz", 1e6, "a core's clock as the kernel asked for it; firmware may slow it further"
+    ),
     "system.memory.usage": _gauge("By", 4096, "memory by system.memory.state"),
     "system.memory.limit": _gauge("By", 4096, "memory of the machine"),
     "system.linux.memory.available": _gauge("By", 4096, "memory that new programs can have without paging"),
@@ -63,10 +66,14 @@ METRICS: dict[str, Metric] = {
     "hw.temperature": _gauge("Cel", 0.1, "a sensor's temperature"),
     "hw.temperature.limit": _gauge("Cel", 0.1, "a sensor's limit by hw.limit_type"),
     "hw.fan.speed": _gauge("rpm", 1, "a fan's speed"),
+    "hw.status": _gauge("1", 1, "1 while a part of hw.type is in hw.state: what the hardware says of itself"),
+    "hw.errors": _gauge("{error}", 1, "errors a file system has counted since it was last checked"),
+    "hw.physical_disk.endurance_utilization": _gauge("1", 0.1, "share of flash endurance by hw.physical_disk.state"),
     "system.process.count": _gauge("{process}", 1, "processes"),
     "system.process.created": _counter("{process}", 0.1, "processes started since boot"),
     "forewarn.file_descriptor.usage": _gauge("{fd}", 1, "open files of the whole system"),
     "forewarn.file_descriptor.limit": _gauge("{fd}", 1, "open files the kernel allows in all"),
+    "forewarn.memory.oom_kills": _counter("{process}", 0.01, "programs the kernel killed because memory ran out"),
     "forewarn.process.file_descriptor.utilization": _gauge(
         "1", 0.001, "open files against the limit of the process nearest to it"
     ),

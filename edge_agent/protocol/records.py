@@ -21,6 +21,7 @@ MAX_POINTS = 20_000  # in one series of an evidence pack
 MAX_SERIES = 64  # in one evidence pack
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f-]{32,36}$")]
+Metric = Annotated[str, Field(min_length=1, max_length=8192)]  # a series holds its mount point, which may be long
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Sentence = Annotated[str, Field(max_length=2000)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -53,7 +54,7 @@ class Impact(_Wire):
 class Carrier(_Wire):
     """A metric that carries a finding: its value, the range that would have been normal, its share of the score."""
 
-    metric: Word
+    metric: Metric
     value: float
     unit: str = Field(max_length=32)
     expected_low: float | None = None
@@ -90,7 +91,7 @@ class Finding(_Wire):
 class Series(_Wire):
     """A stretch of one metric: `uptime_s[i]` is when `values[i]` was read; a missing reading is null."""
 
-    metric: Word
+    metric: Metric
     unit: str = Field(max_length=32)
     uptime_s: tuple[float, ...] = Field(max_length=MAX_POINTS)
     values: tuple[float | None, ...] = Field(max_length=MAX_POINTS)
@@ -100,7 +101,7 @@ class Series(_Wire):
 class Threshold(_Wire):
     """The line in the chart: where `metric` reaches `value`, `meaning` happens."""
 
-    metric: Word
+    metric: Metric
     value: float
     meaning: Word
 
@@ -108,7 +109,7 @@ class Threshold(_Wire):
 class Line(_Wire):
     """A fitted straight line: value(t) = value_at_detection + slope_per_s * (t - detected_uptime_s)."""
 
-    metric: Word
+    metric: Metric
     value_at_detection: float
     slope_per_s: float
 

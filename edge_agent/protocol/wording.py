@@ -24,6 +24,8 @@ def amount(value: float, unit: str) -> str:
             value /= 1024
     if unit == "Cel":
         return f"{value:.1f} °C"
+    if unit == "Hz":
+        return f"{value / 1e6:,.0f} MHz"
     if unit == "1":
         return f"{value * 100:.3g} %"
     return f"{value:,.4g} {unit.strip('{}')}" if abs(value) < 10_000 else f"{value:,.0f} {unit.strip('{}')}"

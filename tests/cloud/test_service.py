@@ -133,6 +133,9 @@ async def test_a_port_that_is_taken_is_said_in_one_line_with_the_option_that_cha
     (line,) = said.decode().splitlines()
     assert f"can't listen on {host}:{port}" in line
     assert f"choose another port with {option} HOST:PORT" in line
+    async with a_cloud("run", *options) as again:  # the port is free now
+        await again.ready()
+        assert again.password, "the password that is shown once was not lost in the start that failed"
 
 
 async def test_a_folder_that_can_not_be_made_is_a_mistake_of_the_configuration(options: list[str]) -> None:

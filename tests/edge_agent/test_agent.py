@@ -13,33 +13,39 @@ from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.scoring import Scorer
 from edge_agent.model import load_net, shipped
 from edge_agent.outbox import Outbox
+from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
 from edge_agent.uplink import Link
 from firmware_stubs.faults import DiskFilling, Fault
 from firmware_stubs.machine import VirtualMachine
 from firmware_stubs.stage import free_port
+from tests.builders import a_finding
 from tests.clocks import HandClock
 
 
-def live(folder: Path, clock: HandClock, until_s: float, *faults: Fault) -> Outbox:
-    """Let an agent live on virtual hardware until an uptime, without a broker; return its outbox, opened again."""
+def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault) -> Agent:
+    """An agent on virtual hardware, without a broker."""
     settings = Settings(
         device="pump-07", firmware="", hardware="", model="", period_s=1.0, evidence_before_s=600.0,
         evidence_after_s=60.0, aggregate_min=15,
     )  # fmt: skip
     link = Link(
-        host="127.0.0.1", port=free_port(), tls=False, ca_file=None, cert_file=None, key_file=None,
+        host="127.0.0.1", port=free_port(), tls=None,
         username=None, password=None, keepalive_s=30,
     )  # fmt: skip
-    agent = Agent(
+    return Agent(
         settings,
         clock=clock,
         collection=Collection((HostCollector(VirtualMachine(clock, "pump-07", faults)),)),
         pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer(load_net(shipped()))),
-        outbox=Outbox(folder / "outbox.db"),
+        outbox=outbox,
         link=link,
     )
-    stop = threading.Event()
+
+
+def live(folder: Path, clock: HandClock, until_s: float, *faults: Fault) -> Outbox:
+    """Let an agent live until an uptime, and stop it; return its outbox, opened again."""
+    agent, stop = an_agent(Outbox(folder / "outbox.db"), clock, *faults), threading.Event()
 
     def each(_outcome: Outcome) -> None:
         if clock.uptime_s >= until_s:
@@ -62,6 +68,7 @@ def test_a_restart_neither_forgets_nor_repeats_a_finding_and_its_model_goes_on(t
     assert said.count("open") == 1
     learnt = json.loads(first.learnt(LEARNT) or b"{}")
     assert learnt["scorer"]["judged"] == 6
+    assert [course[:2] for course in learnt["trends"]["courses"]].count(["disk.filling", "/var/data"]) == 1
     first.close()
     second = live(tmp_path, clock, 500, fault)
     assert kinds(second).count("open") == 1, "what stood before the restart goes on under its name"
@@ -73,7 +80,40 @@ def test_what_was_learnt_by_another_version_is_left_aside_with_a_word(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Outbox(tmp_path / "outbox.db")
-    store.learn(LEARNT, b'{"version": 99}')
+    store.learn(LEARNT, b'{"scorer": {"version": 99}, "trends": {"version": 98}}')
     store.close()
     live(tmp_path, HandClock(), 70).close()
-    assert "the model begins anew" in caplog.text
+    (warning,) = [record.message for record in caplog.records if "begins anew" in record.message]
+    assert "scorer: " in warning
+    assert "trends: " in warning
+
+
+def test_a_full_disk_under_the_outbox_stops_nothing_and_what_was_to_be_said_is_said_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
+    agent = an_agent(outbox, clock, DiskFilling(start_s=1010, lasts_s=600))
+    pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
+    outbox._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says "database or disk is full"
+    for second in range(1000, 1350):
+        clock.uptime_s = float(second)
+        agent.step()
+    assert kinds(outbox) == []
+    assert caplog.text.count("disk is full") == 1, "said once, not each second"
+    outbox._db.execute("PRAGMA max_page_count = 100000")
+    clock.uptime_s += 1
+    agent.step()
+    assert kinds(outbox)[:2] == ["open", "before"]
+    assert "can be written again" in caplog.text
+    outbox.close()
+
+
+@pytest.mark.parametrize("body", [b"not json", None])
+def test_a_finding_of_another_version_is_cleared_and_not_fatal(tmp_path: Path, body: bytes | None) -> None:
+    store = Outbox(tmp_path / "outbox.db")
+    store.put([], {"old": body or records.encode(a_finding(fault="tea.cold"))})
+    store.close()
+    after = live(tmp_path, HandClock(), 5)
+    assert after.standing() == {}
+    assert kinds(after) == ([] if body else ["clear"])
+    after.close()

@@ -54,16 +54,35 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captu
 
 def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
     key = tmp_path / "device.key"
-    key.touch()
+    key.touch(0o600)
     with pytest.raises(ConfigError, match=r"mqtt.cert_file.*set both or none"):
         load(write(tmp_path, f"[mqtt]\nurl = 'mqtts://broker'\nkey_file = '{key}'\n"))
 
 
 def test_certificates_are_never_sent_in_clear_text(tmp_path: Path) -> None:
     pem = tmp_path / "device.pem"
-    pem.touch()
+    pem.touch(0o600)
     with pytest.raises(ConfigError, match="certificates need mqtts"):
         load(write(tmp_path, f"[mqtt]\nurl = 'mqtt://broker'\nkey_file = '{pem}'\ncert_file = '{pem}'\n"))
+
+
+@pytest.mark.parametrize(("mode", "complaint"), [(0o644, "chmod 600"), (0o600, "must be PEM")])
+def test_a_key_that_others_can_read_or_that_is_none_is_refused_before_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: int, complaint: str
+) -> None:
+    key = tmp_path / "device.key"
+    key.write_text("not a key")
+    key.chmod(mode)
+    text = f"[device]\nid = 'pump-07'\n[mqtt]\nurl = 'mqtts://broker'\nkey_file = '{key}'\ncert_file = '{key}'\n"
+    assert main(["check-config", "--config", str(write(tmp_path, text))]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_password_is_not_sent_in_clear_text_beyond_this_machine(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.touch(0o600)
+    with pytest.raises(ConfigError, match="not sent in clear text"):
+        load(write(tmp_path, f"[mqtt]\nurl = 'mqtt://broker'\npassword_file = '{secret}'\n"))
 
 
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,7 +63,7 @@ def test_a_slow_trend_shows_the_points_it_was_read_from_although_they_are_older_
     for t in range(2000):
         values = {METRIC: 1e9 - t * 4e5}
         room.ring.add(an_instant(t).uptime_s, values)
-        verdicts = trends.step(values, an_instant(t).uptime_s)
+        verdicts = trends.step(values, an_instant(t))
         if verdicts:
             break
     announcement = Announcement(

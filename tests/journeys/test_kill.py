@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -15,9 +15,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
-from edge_agent.protocol.topics import Lane
 from firmware_stubs.stage import running_agent, running_cloud
 from tests.builders import a_finding, an_evidence, an_id
+from tests.edge_agent.test_outbox import crash
 from tests.journeys.conftest import cases_of, eventually, mosquitto
 
 pytestmark = pytest.mark.journey
@@ -29,15 +29,14 @@ def say_something(state_dir: Path) -> None:
     impact = records.Impact(low_s=300, likely_s=400, high_s=500)
     said = [a_finding(impact=impact, evidence_id=an_id(2)), an_evidence(evidence_id=an_id(2))]
     outbox.put(map(records.encode, said))
-    outbox._db.close()  # no clean stop: as SIGKILL leaves it
+    crash(outbox)
 
 
 def waiting(state_dir: Path) -> int:
-    """Return how many findings-lane records the device still keeps."""
-    outbox = Outbox(state_dir / "outbox.db")
-    count = len(outbox.after(Lane.FINDINGS, 0, 100))
-    outbox._db.close()
-    return count
+    """Return how many findings-lane records the device still keeps, without disturbing its agent."""
+    with closing(sqlite3.connect(state_dir / "outbox.db")) as database:
+        count: int = database.execute("SELECT count(*) FROM record WHERE lane = 'findings'").fetchone()[0]
+        return count
 
 
 @contextmanager

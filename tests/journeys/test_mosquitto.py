@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_stubs.clock import VirtualClock
+from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling
 from firmware_stubs.stage import running_cloud
@@ -17,7 +17,7 @@ def test_a_virtual_device_gets_its_case_over_mosquitto_although_the_broker_came_
     tmp_path: Path, ports: tuple[int, int]
 ) -> None:
     web_port, mqtt_port = ports
-    fault = DiskFilling(start_s=10, lasts_s=600)
+    fault = DiskFilling(start_s=UP_S + 10, lasts_s=600)
     device = VirtualDevice("pump-07", VirtualClock(20.0), (fault,), ("127.0.0.1", mqtt_port), tmp_path / "devices")
     device.start()
     try:

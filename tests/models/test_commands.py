@@ -11,23 +11,10 @@ import pytest
 from edge_agent.detection.scoring import FEATURE_VERSION, FEATURES
 from edge_agent.model import load_net, shipped
 from models.__main__ import main
-from models.card import BEGIN, END, write_evaluation
 from models.dense import load_dense
+from tests.models.recordings import write_fleet
 
 without_tensorflow = importlib.util.find_spec("tensorflow") is None
-
-
-def write_fleet(folder: Path, machines: int, rows: int = 900) -> Path:
-    """A fleet of machines that sway and hum, each with one incident."""
-    (folder / "smd").mkdir(parents=True)
-    for number in range(machines):
-        rng = np.random.default_rng(number)
-        series = rng.normal(size=(2 * rows, 3)) + 4 * np.sin(np.arange(2 * rows) / 50)[:, np.newaxis]
-        label = np.zeros(rows, np.uint8)
-        label[600:640] = 1
-        series[rows + 600 : rows + 640, 1] += 25
-        np.savez(folder / "smd" / f"m{number}.npz", train=series[:rows], test=series[rows:], label=label)
-    return folder
 
 
 def test_the_float_weights_and_the_int8_model_of_the_artifact_are_the_same_network() -> None:
@@ -45,26 +32,6 @@ def test_manifest_and_card_of_the_artifact_say_what_it_is() -> None:
     assert manifest["repeatable"] is True
     card = (shipped() / "card.md").read_text()
     assert manifest["sha256"] in card
-    assert "Not evaluated yet" not in card
-
-
-def test_evaluate_finds_an_obvious_incident_in_every_machine(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["evaluate", "--data", str(write_fleet(tmp_path, 2)), "--jobs", "1"]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| smd")]
-    assert [line.split(" | ")[1] for line in lines] == ["none", "float32", "int8"]
-    assert all("| 2 of 2 |" in line for line in lines)
-
-
-def test_an_evaluation_replaces_the_one_before_in_the_card(tmp_path: Path) -> None:
-    card = tmp_path / "card.md"
-    card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_evaluation(card, "new")
-    assert card.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
-    card.write_text("no place")
-    with pytest.raises(ValueError, match="has no place for an evaluation"):
-        write_evaluation(card, "new")
 
 
 def test_missing_data_ends_with_one_line_and_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

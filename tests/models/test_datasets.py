@@ -40,7 +40,7 @@ def test_a_file_may_say_its_own_period(tmp_path: Path) -> None:
         ({"label": np.zeros(3)}, "label must be 0 or 1 for each row of test"),
         ({"label": np.array([0, 1, 2, 0])}, "label must be 0 or 1"),
         ({"train": np.full((5, 2), "x")}, "must be numbers"),
-        ({}, "needs period_s"),
+        ({"period_s": np.array(-1.0)}, "period_s must be one positive number"),
     ],
 )
 def test_a_wrong_machine_is_refused_in_one_line_that_names_the_file(

@@ -24,7 +24,7 @@ export const ago = (then, now) => `${duration((now - then) / 1000, true)} ago`;
 
 export function countdown(impact, now) {
   const left = (impact - now) / 1000;
-  return left > 0 ? `in ${duration(left)}` : `expected ${duration(-left)} ago`;
+  return left > 0 ? `in ${duration(left)}` : `due ${duration(-left)} ago`;
 }
 
 export function interval(low, high, now) {

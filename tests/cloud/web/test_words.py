@@ -32,7 +32,7 @@ def test_durations_have_at_most_two_units(seconds: float, said: str, coarse: str
 
 def test_a_countdown_turns_into_what_was_expected() -> None:
     assert words.countdown(NOW + timedelta(hours=3, minutes=10), NOW) == "in 3 h 10 min"
-    assert words.countdown(NOW - timedelta(minutes=2), NOW) == "expected 2 min ago"
+    assert words.countdown(NOW - timedelta(minutes=2), NOW) == "due 2 min ago"
 
 
 def test_an_interval_is_honest_when_its_ends_pass() -> None:

@@ -1,13 +1,21 @@
 """Findings: one opening for a fault that lasts, news only when there is news, one clearing."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import replace
 
-from edge_agent.detection.findings import CLEAR_AFTER_S, RESUMED_CLEAR_AFTER_S, Announcement, Findings
+from edge_agent.detection.findings import (
+    BLIND_CLEAR_AFTER_S,
+    CLEAR_AFTER_S,
+    RESUMED_CLEAR_AFTER_S,
+    Announcement,
+    Findings,
+)
 from edge_agent.detection.verdicts import Basis, Verdict
-from edge_agent.protocol.faults import Judge
-from edge_agent.protocol.records import Impact, Phase
+from edge_agent.protocol.faults import Judge, Severity
+from edge_agent.protocol.records import Carrier, Impact, Phase
 from tests.builders import an_instant
 
+FREE = "system.filesystem.usage{system.filesystem.mountpoint=/data,system.filesystem.state=free}"
 VERSIONS: dict[str, str] = {judge: f"{judge}-1" for judge in Judge}
 
 
@@ -18,17 +26,19 @@ def a_verdict(likely_s: float | None = None) -> Verdict:
         component="/data",
         confidence=0.9,
         reason="it fills",
-        basis=Basis(judged=()),
+        basis=Basis(judged=(FREE,)),
         impact=impact,
     )
 
 
-def said(findings: Findings, start_s: int, verdicts: Sequence[Verdict | None]) -> list[tuple[int, Announcement]]:
+def said(
+    findings: Findings, start_s: int, verdicts: Sequence[Verdict | None], present: Container[str] = (FREE,)
+) -> list[tuple[int, Announcement]]:
     """Feed one verdict (or none) a second; return what was said, with the second."""
     return [
         (start_s + second, announcement)
         for second, verdict in enumerate(verdicts)
-        for announcement in findings.step([verdict] if verdict else [], an_instant(start_s + second))
+        for announcement in findings.step([verdict] if verdict else [], present, an_instant(start_s + second))
     ]
 
 
@@ -66,6 +76,13 @@ def test_an_instant_that_moves_is_news() -> None:
     assert phases(heard) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
 
 
+def test_what_becomes_more_urgent_is_news_and_what_becomes_less_so_is_not() -> None:
+    info, usual = replace(a_verdict(), severity=Severity.INFO), a_verdict()
+    heard = said(Findings(VERSIONS), 0, [info] * 10 + [usual] * 10 + [info] * 10)
+    assert phases(heard) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
+    assert [one.finding.severity for _, one in heard] == [Severity.INFO, Severity.WARNING]
+
+
 def test_the_same_samples_give_the_same_findings_with_the_same_ids() -> None:
     verdicts = [a_verdict(400.0 - second) for second in range(300)]
     first, second = (said(Findings(VERSIONS), 0, verdicts) for _ in range(2))
@@ -89,3 +106,21 @@ def test_a_finding_that_stood_at_a_restart_goes_on_under_its_id_or_is_cleared() 
     (cleared,) = said(is_over, 100, [None] * (int(RESUMED_CLEAR_AFTER_S) + 10))
     assert cleared[1].finding.phase is Phase.CLEAR
     assert {one.finding.finding_id for _, one in [*heard, cleared]} == {opened[1].finding.finding_id}
+
+
+def test_missing_readings_refute_nothing_until_the_thing_itself_is_gone() -> None:
+    findings = Findings(VERSIONS)
+    said(findings, 0, [a_verdict()] * 10)
+    assert said(findings, 10, [None] * 600, present=()) == [], "the collector can't read: that is no recovery"
+    (cleared,) = said(findings, 610, [None] * int(BLIND_CLEAR_AFTER_S), present=())
+    assert "unmounted" in cleared[1].finding.reason
+
+
+def test_a_very_long_mount_point_is_cut_and_not_fatal() -> None:
+    mount = "/var/lib/" + "x" * 300
+    verdict = Verdict(
+        fault="disk.filling", component=mount, confidence=1, reason="it fills", basis=Basis(judged=(FREE,)),
+        carriers=(Carrier(metric=FREE.replace("/data", mount), value=1, unit="By", share=1),),
+    )  # fmt: skip
+    (opened,) = said(Findings(VERSIONS), 0, [verdict] * 5)
+    assert len(opened[1].finding.component) == 200

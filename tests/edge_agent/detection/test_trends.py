@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detection.trends import Trends, theil_sen
+from edge_agent.detection.slopes import theil_sen
+from edge_agent.detection.trends import MOST_COURSES, Trends
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.metrics import series
+from tests.builders import an_instant
 
 MIB = 2.0**20
 FREE = series("system.filesystem.usage", system__filesystem__mountpoint="/data", system__filesystem__state="free")
@@ -25,7 +27,7 @@ def first_verdict(
     trends = Trends(period_s=period_s, horizon_s=72 * 3600)
     for step in range(int(until_s / period_s)):
         t = step * period_s
-        if verdicts := trends.step({metric: max(0.0, curve(t))}, t):
+        if verdicts := trends.step({metric: max(0.0, curve(t))}, an_instant(t)):
             return t, verdicts[0]
     return None
 
@@ -94,16 +96,16 @@ def test_memory_is_watched_for_minutes_before_a_word() -> None:
 
 def test_recovery_ends_a_trend_at_once() -> None:
     trends = Trends(period_s=1.0, horizon_s=3600)
-    held = [trends.step({FREE: 64 * MIB - t * MIB}, float(t)) for t in range(40)]
+    held = [trends.step({FREE: 64 * MIB - t * MIB}, an_instant(t)) for t in range(40)]
     assert held[-1]
-    assert not trends.step({FREE: 64 * MIB}, 40.0)
+    assert not trends.step({FREE: 64 * MIB}, an_instant(40))
 
 
 def test_between_two_judgements_the_time_to_impact_runs_down() -> None:
     trends = Trends(period_s=1.0, horizon_s=3600)
     left = []
     for t in range(639):
-        for verdict in trends.step({MEMORY: 640 * MIB - t * MIB}, float(t)):
+        for verdict in trends.step({MEMORY: 640 * MIB - t * MIB}, an_instant(t)):
             assert verdict.impact is not None
             left.append(verdict.impact.likely_s + t)
     assert left
@@ -115,7 +117,7 @@ def test_open_files_that_rise_to_their_limit_are_a_leak() -> None:
     verdicts: list[Verdict] = []
     for t in range(200):
         values = {"forewarn.file_descriptor.usage": 200.0 + 3 * t, "forewarn.file_descriptor.limit": 1024.0}
-        verdicts = trends.step(values, float(t)) or verdicts
+        verdicts = trends.step(values, an_instant(t)) or verdicts
     assert verdicts[0].fault == "fd.leak"
     assert verdicts[0].basis.threshold is not None
     assert verdicts[0].basis.threshold.value == 1024
@@ -136,7 +138,7 @@ def test_a_disk_that_is_full_stays_a_fault_until_it_has_room_again() -> None:
     held = []
     for t in range(400):
         free = max(0.0, 64 * MIB - t * MIB) if t < 300 else 32 * MIB
-        held.append(trends.step({FREE: free, used: 64 * MIB - free}, float(t)))
+        held.append(trends.step({FREE: free, used: 64 * MIB - free}, an_instant(t)))
     assert all(held[30:300])
     assert held[200][0].impact is not None
     assert held[200][0].impact.likely_s == 0
@@ -145,6 +147,14 @@ def test_a_disk_that_is_full_stays_a_fault_until_it_has_room_again() -> None:
 
 def test_a_disk_that_has_always_been_full_is_meant_to_be() -> None:
     trends, used = Trends(period_s=1.0, horizon_s=3600), FREE.replace("state=free", "state=used")
-    assert not any(trends.step({FREE: 0.0, used: 64 * MIB}, float(t)) for t in range(100))
+    assert not any(trends.step({FREE: 0.0, used: 64 * MIB}, an_instant(t)) for t in range(100))
     trends.resume("disk.filling", "/data")
-    assert trends.step({FREE: 0.0, used: 64 * MIB}, 100.0), "but not one that filled up before a restart"
+    assert trends.step({FREE: 0.0, used: 64 * MIB}, an_instant(100)), "but not one that filled up before a restart"
+
+
+def test_file_systems_that_went_away_are_forgotten_when_there_are_too_many() -> None:
+    trends = Trends(period_s=60.0, horizon_s=3600)
+    for minute in range(300):
+        trends.step({FREE.replace("/data", f"/run/{minute}"): MIB, FREE: MIB}, an_instant(minute * 60.0))
+    assert len(trends._courses) == MOST_COURSES
+    assert ("disk.filling", "/data") in trends._courses

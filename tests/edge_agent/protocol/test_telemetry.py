@@ -34,7 +34,7 @@ def a_batch(values: npt.NDArray[np.float64], resolution: float = 0.01) -> teleme
 def test_a_batch_comes_back_exactly_at_its_resolution_with_its_gaps(
     scaled: npt.NDArray[np.int64], resolution: float, gaps: set[int]
 ) -> None:
-    values = scaled * resolution
+    values = scaled.astype(np.float64) * resolution
     values[[gap for gap in gaps if gap < len(values)]] = np.nan
     back = telemetry.unpack(telemetry.pack(a_batch(values, resolution)))
     np.testing.assert_allclose(back.columns[0].values, values, rtol=0, atol=resolution / 1e3)

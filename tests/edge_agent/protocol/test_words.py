@@ -66,6 +66,7 @@ def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
         (536_870_912, "By", "512 MiB"),
         (0.125, "1", "12.5 %"),
         (48.7, "Cel", "48.7 °C"),
+        (2.4e9, "Hz", "2,400 MHz"),
         (2_466_183, "{fd}", "2,466,183 fd"),
     ],
 )

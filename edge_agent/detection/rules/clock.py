@@ -1,0 +1,43 @@
+"""The clock: no time server has set it for long."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edge_agent.detection.rules.lasting import Lasting
+from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.wording import duration
+
+LOST_FOR_S = 3600.0  # the kernel itself waits for hours before it gives a clock up (adjtimex(2), maxerror of 16 s)
+NEVER_FOR_S = 6 * 3600.0
+
+
+@dataclass(slots=True)
+class ClockRule:
+    """Remembers whether the clock has been set in this boot."""
+
+    _boot_id: str = ""
+    _was_synced: bool = False
+
+    def step(self, now: Instant, at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+        """Yield a verdict if the clock was set and is not any more; for information if it never was."""
+        if now.boot_id != self._boot_id:
+            self._boot_id, self._was_synced = now.boot_id, False
+        self._was_synced = self._was_synced or now.synced
+        lost_s = lasting.held_s(("unsynchronised", now.boot_id), not now.synced, at_s)
+        if lost_s is not None and self._was_synced and lost_s >= LOST_FOR_S:
+            yield _unsynchronised(f"no time server has set the clock for {duration(lost_s)}", None)
+        elif lost_s is not None and not self._was_synced and now.uptime_s >= NEVER_FOR_S:
+            yield _unsynchronised("no time server has set the clock since the device was started", Severity.INFO)
+
+
+def _unsynchronised(reason: str, severity: Severity | None) -> Verdict:
+    return Verdict(
+        fault="clock.unsynchronised",
+        component="clock",
+        confidence=1.0,
+        reason=reason,
+        severity=severity,
+        basis=Basis(judged=()),
+    )

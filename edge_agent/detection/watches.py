@@ -1,0 +1,72 @@
+"""Watches: everything in a sample that has a limit, and what is left until there.
+
+What flows in: the features of a sample. What flows out: a Watch for each thing that can run out.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from edge_agent.protocol.metrics import series_attributes, series_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Something with a limit. `headroom` in the metric's unit falls to 0 where the customer notices."""
+
+    fault: str
+    component: str
+    series: str
+    headroom: float
+    total: float | None
+    rising: bool  # the series itself rises towards its limit (open files), instead of falling (free bytes)
+    min_span_s: float
+    meaning: str
+    outlives_boot: bool = False  # a reboot gives nothing of it back
+    mirrors: tuple[str, ...] = ()  # series that say the same from the other side
+
+
+def watches(values: Mapping[str, float]) -> Iterator[Watch]:
+    """Find everything in a sample that has a limit."""
+    for series, value in values.items():
+        name = series_name(series)
+        if name in _FREE and series.endswith("state=free}"):
+            fault, min_span_s, meaning = _FREE[name]
+            mirror = series.replace("state=free}", "state=used}")
+            used = values.get(mirror)
+            mountpoint = series_attributes(series)["system.filesystem.mountpoint"]
+            total = None if used is None else value + used
+            yield Watch(
+                fault=fault, component=mountpoint, series=series, headroom=value, total=total, rising=False,
+                min_span_s=min_span_s, meaning=meaning, outlives_boot=True, mirrors=(mirror,),
+            )  # fmt: skip
+    if (available := values.get("system.linux.memory.available")) is not None:
+        yield Watch(
+            fault="memory.leak", component="memory", series="system.linux.memory.available", headroom=available,
+            total=values.get("system.memory.limit"), rising=False, min_span_s=160.0, meaning="no memory left",
+            mirrors=_MEMORY,
+        )  # fmt: skip
+    yield from _file_watches(values)
+
+
+_MEMORY = tuple(f"system.memory.usage{{system.memory.state={state}}}" for state in ("used", "free"))
+# Free bytes are watched from 20 s on, since a full disk can be a minute away. Memory rises with every program that
+# starts: three minutes tell a leak from that. Inodes are in between.
+_FREE = {
+    "system.filesystem.usage": ("disk.filling", 20.0, "full"),
+    "system.filesystem.inodes.usage": ("inodes.filling", 60.0, "no inodes left"),
+}
+
+
+def _file_watches(values: Mapping[str, float]) -> Iterator[Watch]:
+    used, limit = (values.get(f"forewarn.file_descriptor.{what}") for what in ("usage", "limit"))
+    if used is not None and limit is not None:
+        yield Watch(
+            fault="fd.leak", component="system", series="forewarn.file_descriptor.usage", headroom=limit - used,
+            total=limit, rising=True, min_span_s=60.0, meaning="no more open files",
+        )  # fmt: skip
+    share = values.get("forewarn.process.file_descriptor.utilization")
+    if share is not None:
+        yield Watch(
+            fault="fd.leak", component="process", series="forewarn.process.file_descriptor.utilization",
+            headroom=1 - share, total=1.0, rising=True, min_span_s=160.0, meaning="the process's own limit",
+        )  # fmt: skip

@@ -1,0 +1,135 @@
+"""`python -m models score`: what the agent's own detection says of each row of recordings.
+
+What flows in: npz files (train, test; optional period_s) and csv files (timestamp,value). What flows out: for each an
+npz with `score` (0..1) and `alarm` (true, false), one for each row of `test` or of the csv, below DIR under the
+file's last folders: smd/<name>.npz, nab/<category>/<name>.npz; with --root under its path from there.
+
+`train` is replayed first, as the device's history. A csv has none: its first rows are judged by a device that has just
+been switched on. One configuration judges every file; row i depends on the rows up to i only.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from edge_agent.model import ModelError, shipped
+from models.datasets import DataError
+from models.replay import NetKind, Way, load_recording, replay
+
+
+class Task(NamedTuple):
+    """One file to judge, where to write, how to judge, and the period if the file doesn't say."""
+
+    path: Path
+    target: Path
+    way: Way
+    told_period_s: float | None
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe `score` and its options."""
+    parser = commands.add_parser("score", help="judge recordings with the agent's detection", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help=".npz or .csv")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the scores go")
+    parser.add_argument("--root", type=Path, metavar="DATA", help="mirror the layout below this folder")
+    add_options(parser)
+    parser.add_argument("--net", type=NetKind, default=NetKind.INT8, choices=list(NetKind), help="default int8")
+    parser.set_defaults(run=run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe what `score` and `evaluate` have in common."""
+    parser.add_argument(
+        "--model", type=Path, default=shipped(), metavar="DIR", help="artifact (default: the shipped one)"
+    )
+    parser.add_argument(
+        "--period-s", type=seconds, metavar="S", help="step of npz files that don't say theirs (default 300; smd 60)"
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Judge every file; a bad one is named and the others are judged all the same."""
+    way = Way(artifact=options.model, net=options.net)
+    targets = plan(options.files, options.out, options.root)
+    tasks = [Task(path, target, way, options.period_s) for path, target in targets.items()]
+    failed = score_all(tasks, options.jobs)
+    print(f"{len(tasks) - failed} of {len(tasks)} files scored into {options.out}")
+    if failed:
+        raise DataError(f"{failed} of {len(tasks)} files could not be scored; each is named above")
+
+
+def plan(files: Sequence[Path], out: Path, root: Path | None) -> dict[Path, Path]:
+    """Return the target of each file. Raises DataError if two files meet in one, or one would be overwritten."""
+    targets: dict[Path, Path] = {}
+    sources = {path.resolve() for path in files}
+    taken: dict[Path, Path] = {}
+    for path in dict.fromkeys(files):
+        target = out / _place(path, root).with_suffix(".npz")
+        if other := taken.get(target):
+            raise DataError(f"{path}: its scores would overwrite those of {other}; give --root, or another --out")
+        if target.resolve() in sources:
+            raise DataError(f"{path}: its scores would overwrite the recording {target}; give another --out")
+        taken[target] = path
+        targets[path] = target
+    return targets
+
+
+def score_all(tasks: Sequence[Task], jobs: int) -> int:
+    """Judge all files, say on stderr how each went, and return how many could not be judged."""
+    failed = 0
+    for number, (task, (done, words)) in enumerate(zip(tasks, _each(tasks, jobs), strict=True), start=1):
+        failed += not done
+        print(f"{number}/{len(tasks)} {words if done else f'{task.path}: not scored: {words}'}", file=sys.stderr)
+    return failed
+
+
+def _each(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[bool, str]]:
+    workers = min(max(1, jobs), len(tasks))
+    if workers == 1:
+        yield from map(_score, tasks)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as processes:
+        yield from processes.map(_score, tasks)
+
+
+def _score(task: Task) -> tuple[bool, str]:
+    """Judge one file; return whether that was possible, and a line about it."""
+    try:
+        recording = load_recording(task.path, task.told_period_s)
+        judged = replay(recording, task.way)
+        task.target.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(task.target, score=judged.score, alarm=judged.alarm)
+    except ModelError:
+        raise  # no file can be judged without it
+    except (DataError, OSError) as error:
+        return False, str(error).removeprefix(f"{task.path}: ")
+    remarks = [*recording.remarks, *([f"{judged.dropped} readings dropped"] if judged.dropped else [])]
+    return True, ", ".join([f"{task.path}: {len(judged.score)} rows, {judged.alarm.sum()} with alarm", *remarks])
+
+
+def _place(path: Path, root: Path | None) -> Path:
+    """Where the scores of a file belong below the output folder."""
+    if root is None:
+        folder = path.resolve().parent.name
+        return Path("nab", folder, path.name) if path.suffix == ".csv" else Path(folder, path.name)
+    try:
+        return path.resolve().relative_to(root.resolve())
+    except ValueError:
+        raise DataError(f"{path}: is not below --root {root}; name the folder it is in") from None
+
+
+def seconds(text: str) -> float:
+    """Read a period from the command line."""
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("must be a positive number of seconds")
+    return seconds

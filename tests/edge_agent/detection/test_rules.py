@@ -1,0 +1,190 @@
+"""Rules: what is wrong in itself is said, for as long as it is so; what only looks like it is not."""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+import pytest
+
+from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.rules import Rules
+from edge_agent.detection.rules.lasting import Lasting
+from edge_agent.detection.verdicts import Verdict
+from edge_agent.protocol.faults import FAULTS, Severity
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.metrics import series
+from edge_agent.protocol.records import Finding, Phase
+from edge_agent.sample import Sample
+from tests.builders import BOOT, NOON, an_instant
+
+ALARM = series("hw.status", hw__name="rpi_volt", hw__state="degraded", hw__type="voltage")
+PREDICTED = series("hw.status", hw__name="mmcblk0", hw__state="predicted_failure", hw__type="physical_disk")
+LEFT = series("hw.physical_disk.endurance_utilization", hw__name="mmcblk0", hw__physical_disk__state="remaining")
+ERRORS = series("hw.errors", hw__name="mmcblk0p2", hw__type="logical_disk")
+KILLS = "forewarn.memory.oom_kills"
+HEAT = series("hw.temperature", hw__name="cpu_thermal/0")
+FAN = series("hw.fan.speed", hw__name="pwmfan/0")
+ETHERNET = [
+    series("system.network.io", network__interface__name="eth1", network__io__direction=way)
+    for way in ("receive", "transmit")
+]
+BASE = {"system.cpu.load_average.1m": 1.0, "system.linux.memory.available": 1e9, "system.memory.limit": 2e9}
+
+Row = Mapping[str, float]
+
+
+def held(rows: Iterable[Row], every_s: float = 1.0, start_s: float = 0.0) -> list[tuple[float, Verdict]]:
+    """Return every verdict with its second."""
+    rules, times = Rules(), ((start_s + number * every_s, row) for number, row in enumerate(rows))
+    return [(t, verdict) for t, row in times for verdict in rules.step(row, an_instant(t))]
+
+
+def seconds(verdicts: list[tuple[float, Verdict]], fault: str) -> list[float]:
+    return [t for t, verdict in verdicts if verdict.fault == fault]
+
+
+def findings(stream: Iterable[Sample]) -> list[Finding]:
+    pipeline = Pipeline(period_s=1.0, horizon_s=72 * 3600, scorer=None)
+    return [said.finding for sample in stream for said in pipeline.step(sample, sample.at).announcements]
+
+
+def test_a_dip_of_the_supply_counts_until_ten_minutes_have_passed_without_one() -> None:
+    alarms = [0.0] * 10 + [1.0] * 2 + [0.0] * 300 + [1.0] + [0.0] * 900
+    heard = held({ALARM: alarm} for alarm in alarms)
+    assert seconds(heard, "power.undervoltage") == list(range(10, 912))
+    assert heard[0][1].component == "rpi_volt"
+
+
+def test_a_killed_program_is_one_finding_however_many_follow() -> None:
+    totals = [5.0] * 10 + [6.0] * 60 + [9.0] * 1000
+    said = findings(Sample(at=an_instant(t), values=BASE | {KILLS: total}) for t, total in enumerate(totals))
+    assert [(one.fault, one.phase) for one in said] == [("oom.kill", Phase.OPEN), ("oom.kill", Phase.CLEAR)]
+    assert said[0].severity is Severity.HIGH
+
+
+def test_kills_of_the_time_before_the_agent_are_not_news() -> None:
+    assert not findings(Sample(at=an_instant(t), values={KILLS: 7.0}) for t in range(20))
+
+
+def test_errors_of_a_file_system_stand_until_it_is_checked_and_new_ones_are_more_urgent() -> None:
+    heard = held([{ERRORS: 0.0}] * 5 + [{ERRORS: 2.0}] * 5 + [{ERRORS: 0.0}] * 5)
+    assert seconds(heard, "storage.io_errors") == [5, 6, 7, 8, 9]
+    assert heard[0][1].severity is None
+    old = held([{ERRORS: 7.0}] * 5)
+    assert {verdict.severity for _, verdict in old} == {Severity.WARNING}
+    assert FAULTS["storage.io_errors"].severity is Severity.HIGH
+
+
+@pytest.mark.parametrize(
+    ("row", "worn"), [({LEFT: 0.1}, True), ({PREDICTED: 1.0}, True), ({LEFT: 0.2}, False), ({PREDICTED: 0.0}, False)]
+)
+def test_flash_near_its_end_is_said(row: Row, worn: bool) -> None:
+    assert [verdict.fault for _, verdict in held([row])] == ["storage.worn"] * worn
+
+
+def unsynchronised(synced: Iterable[bool], every_s: float) -> list[tuple[float, Severity | None]]:
+    rules, said = Rules(), []
+    for number, state in enumerate(synced):
+        t = number * every_s
+        now = Instant(boot_id=BOOT, uptime_s=t, wall=NOON + timedelta(seconds=t), synced=state)
+        said += [(t, verdict.severity) for verdict in rules.step({}, now)]
+    return said
+
+
+def test_a_clock_that_was_set_and_is_no_more_is_a_fault_and_one_that_never_was_is_information() -> None:
+    lost = unsynchronised([True] * 10 + [False] * 120, 60.0)
+    assert lost[0] == (600 + 3600, None)
+    never = unsynchronised([False] * 400, 60.0)
+    assert never[0] == (6 * 3600, Severity.INFO)
+    assert not unsynchronised(([True] * 100 + [False] * 50) * 4, 60.0), "an hour without is nothing"
+
+
+def test_a_sensor_that_stops_moving_is_stuck_and_one_that_never_moved_is_not() -> None:
+    moving = [40 + (t % 7) * 0.5 for t in range(500)]
+    stuck = held(({HEAT: celsius} for celsius in moving + [48.5] * 1600), 10.0)
+    assert seconds(stuck, "sensor.stuck")[0] == pytest.approx(5000 + 4 * 3600, abs=20)
+    assert not held(({HEAT: celsius} for celsius in [27.8] * 5000), 10.0)
+    slow = [40 + t // 60 % 7 for t in range(20_000)]  # changes every ten minutes
+    assert not held(({HEAT: celsius} for celsius in slow + [47.0] * 1600), 10.0)
+
+
+def test_a_fan_may_stand_still() -> None:
+    assert not held(({FAN: rpm} for rpm in [1000.0 + t for t in range(200)] + [0.0] * 3000), 10.0)
+
+
+def test_what_cannot_be_is_a_broken_sensor_unless_it_never_made_sense() -> None:
+    broken = held({HEAT: celsius} for celsius in [45.0 + t % 2 for t in range(100)] + [-273.0] * 100)
+    assert seconds(broken, "sensor.out_of_range")[0] == 160
+    assert {verdict.fault for _, verdict in broken} == {"sensor.out_of_range"}
+    assert not held({HEAT: 65_261.8} for _ in range(1000))
+
+
+def test_a_silent_sensor_is_said_after_five_minutes_and_cleared_when_it_is_back() -> None:
+    rows = [BASE | {HEAT: 45.0 + t % 2} for t in range(4000)] + [BASE] * 400 + [BASE | {HEAT: 45.0}] * 100
+    heard = held(rows)
+    assert seconds(heard, "sensor.silent") == list(range(4299, 4400))
+    assert heard[0][1].severity is None
+    assert heard[0][1].component == "cpu_thermal/0"
+
+
+def test_an_adapter_that_was_unplugged_for_a_minute_is_nobodys_business() -> None:
+    there = BASE | dict.fromkeys(ETHERNET, 1.0)
+    assert not held([there] * 2000 + [BASE] * 60 + [there] * 100)
+
+
+def test_an_adapter_that_stays_away_is_one_finding_for_information_unless_it_was_there_for_a_day() -> None:
+    there = BASE | dict.fromkeys(ETHERNET, 1.0)
+    short = held([there] * 2000 + [BASE] * 320)
+    assert {(verdict.component, verdict.severity) for _, verdict in short} == {("eth1", Severity.INFO)}
+    long = held([there] * 1500 + [BASE] * 10, every_s=60.0)
+    assert {(verdict.component, verdict.severity) for _, verdict in long} == {("eth1", None)}
+
+
+def test_what_has_come_back_by_itself_may_stay_away_longer_the_next_time() -> None:
+    there = BASE | dict.fromkeys(ETHERNET, 1.0)
+    heard = held([there] * 1000 + [BASE] * 400 + [there] * 1000 + [BASE] * 1100)
+    assert seconds(heard, "data.missing") == list(range(1299, 1400))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        series("system.network.io", network__interface__name="veth12ab", network__io__direction="receive"),
+        series("system.filesystem.usage", system__filesystem__mountpoint="/run/user/1000"),
+        series("system.paging.usage", system__paging__state="used"),
+    ],
+)
+def test_what_comes_and_goes_by_nature_is_not_missed(name: str) -> None:
+    assert not held([BASE | {name: 1.0}] * 2000 + [BASE] * 2000)
+
+
+def test_what_was_there_for_a_moment_only_is_not_missed() -> None:
+    assert not held([BASE] * 100 + [BASE | {HEAT: 40.0}] * 300 + [BASE] * 2000)
+
+
+def test_a_source_of_everything_that_fails_is_one_finding() -> None:
+    many = {f"system.cpu.load_average.{minutes}m": 1.0 for minutes in range(30)}
+    heard = held([BASE | many] * 1000 + [{KILLS: 0.0}] * 400)
+    assert {(verdict.fault, verdict.component) for _, verdict in heard} == {("data.missing", "readings")}
+
+
+def test_a_suspend_is_no_absence() -> None:
+    rules = Rules()
+    for t in [*range(1000), *range(50_000, 50_020)]:
+        values = BASE if t == 50_000 else BASE | {HEAT: 40.0 + t % 2}
+        assert not rules.step(values, an_instant(t))
+
+
+def test_what_was_missing_when_the_agent_stopped_still_is() -> None:
+    rows = [BASE | {HEAT: 45.0 + t % 2} for t in range(4000)] + [BASE] * 400
+    (opened,) = findings(Sample(at=an_instant(t), values=row) for t, row in enumerate(rows))
+    rules = Rules()
+    rules.resume(opened)
+    assert [verdict.fault for verdict in rules.step(BASE, an_instant(5000))] == ["sensor.silent"]
+    assert not rules.step(BASE | {HEAT: 44.0}, an_instant(5001))
+
+
+def test_what_lingers_ends_when_it_has_been_away_for_long_enough() -> None:
+    lasting = Lasting()
+    pulse = [True, False, False, False, True, False, False, False, False, False, False]
+    got = [lasting.held_s(("a", ""), holds, float(t), linger_s=4.0) for t, holds in enumerate(pulse)]
+    assert got == [0, 1, 2, 3, 4, 5, 6, 7, None, None, None]
