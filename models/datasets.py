@@ -63,7 +63,7 @@ class Stream:
     @property
     def steps_amiss(self) -> int:
         """How many timestamps are not later than the one before."""
-        return int((np.diff(self.times) <= np.timedelta64(0)).sum())
+        return int((np.diff(self.times) <= np.timedelta64(0, "us")).sum())
 
 
 def load_fleets(folder: Path, told_period_s: float | None = None) -> list[Machine]:
