@@ -1,11 +1,11 @@
-"""`python -m models train | score | judge | evaluate`: everything else about them is in their --help."""
+"""`python -m models record | train | score | judge | evaluate`: everything else about them is in their --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from edge_agent.model import ModelError
-from models import evaluate, judge, score, train
+from models import evaluate, judge, recording, score, train
 from models.datasets import DataError
 from models.fitting import TrainingError
 
@@ -16,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m models", description="Make the network that devices ship with, and measure it."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    recording.add_command(commands)
     train.add_command(commands)
     score.add_command(commands)
     judge.add_command(commands)
