@@ -27,8 +27,7 @@ from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
 from edge_agent.collectors.storage import StorageCollector
 from edge_agent.config import AgentConfig, ConfigError, load, read_secret, tls_context
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.scoring import Scorer
-from edge_agent.model import ModelError, load_net, shipped
+from edge_agent.detection.scoring import DETECTOR, Scorer
 from edge_agent.outbox import InUse, Outbox
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import amount
@@ -44,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         code: int = arguments.command(arguments)
-    except (ConfigError, ModelError) as error:
+    except ConfigError as error:
         print(f"edge-agent: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output left, as `edge-agent sample | head` does
@@ -88,13 +87,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def make_agent(config: AgentConfig) -> Agent:
-    """Wire the agent of this machine. Raises ConfigError or ModelError."""
+    """Wire the agent of this machine. Raises ConfigError."""
     scorer = _scorer(config)
     settings = Settings(
         device=config.device_id,
         firmware=config.device.firmware,
         hardware=_hardware(),
-        model=scorer.net.name if scorer else "",
+        model=DETECTOR if scorer else "",
         period_s=config.sampling.period_s,
         evidence_before_s=config.evidence.before_s,
         evidence_after_s=config.evidence.after_s,
@@ -142,7 +141,7 @@ def _outbox(folder: Path) -> Outbox:
 def _scorer(config: AgentConfig) -> Scorer | None:
     if not config.detection.model:
         return None
-    return Scorer(load_net(Path(config.detection.model_dir) if config.detection.model_dir else shipped()))
+    return Scorer()
 
 
 def _link(config: AgentConfig) -> Link:
@@ -195,7 +194,7 @@ def _check_config(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     scorer = _scorer(config)
     _link(config)
-    model = scorer.net.name if scorer else "none"
+    model = DETECTOR if scorer else "none"
     print(f"ok: device {config.device_id}, broker {config.mqtt.url}, model {model}, state in {config.state_dir}")
     return 0
 

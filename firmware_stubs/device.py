@@ -8,8 +8,7 @@ from edge_agent.agent import Agent, Settings
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.scoring import Scorer
-from edge_agent.model import load_net, shipped
+from edge_agent.detection.scoring import DETECTOR, Scorer
 from edge_agent.outbox import Outbox
 from edge_agent.uplink import Link
 from firmware_stubs.clock import VirtualClock
@@ -48,12 +47,11 @@ class VirtualDevice:
             self.error = error
 
     def _agent(self) -> Agent:
-        net = load_net(shipped())
         settings = Settings(
             device=self.name,
             firmware="virtual-1",
             hardware="Forewarn virtual device",
-            model=net.name,
+            model=DETECTOR,
             period_s=1.0,
             evidence_before_s=600.0,
             evidence_after_s=60.0,
@@ -64,7 +62,7 @@ class VirtualDevice:
             settings,
             clock=self.clock,
             collection=Collection((HostCollector(VirtualMachine(self.clock, self.name, self.faults)),)),
-            pipeline=Pipeline(period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer(net)),
+            pipeline=Pipeline(period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer()),
             outbox=Outbox(self.state_dir / f"{self.name}.db"),
             link=Link(
                 host=host, port=port, tls=None,

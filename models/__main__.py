@@ -1,30 +1,25 @@
-"""`python -m models record | train | score | judge | evaluate`: everything else about them is in their --help."""
+"""`python -m models record | score | judge | evaluate`: everything else about them is in their --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from edge_agent.model import ModelError
-from models import evaluate, judge, recording, score, train
+from models import evaluate, judge, recording, score
 from models.datasets import DataError
-from models.fitting import TrainingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand. Exit codes: 0 done, 1 data or machine won't do (one line says why), 2 usage."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models", description="Make the network that devices ship with, and measure it."
-    )
+    parser = argparse.ArgumentParser(prog="python -m models", description="Record machines, and measure the detection that devices run.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     recording.add_command(commands)
-    train.add_command(commands)
     score.add_command(commands)
     judge.add_command(commands)
     evaluate.add_command(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (DataError, ModelError, TrainingError, OSError) as error:
+    except (DataError, OSError) as error:
         print(f"models: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,7 +1,7 @@
 """What one whole step costs: 40 metrics in, decision out, on one core.
 
-What flows in: a way of judging. What flows out: microseconds of CPU time. The metrics are a virtual device's, the
-step is the device's own Pipeline (features, rules, trends, network, alarms, findings), and every step finishes a row
+What flows out: microseconds of CPU time. The metrics are a virtual device's, the
+step is the device's own Pipeline (features, rules, trends, score, alarms, findings), and every step finishes a row
 of the score: on a device that samples each second, only one step in 60 does.
 """
 
@@ -19,7 +19,6 @@ from edge_agent.detection.scoring import Scorer
 from edge_agent.protocol.instant import Instant
 from edge_agent.sample import Sample
 from firmware_stubs.machine import VirtualMachine
-from models.replay import Way, load_way
 
 METRICS = 40
 WARM_STEPS = 3600  # the trends' windows fill, and cost more when they are full
@@ -49,10 +48,9 @@ class SteppedClock:
         self.uptime_s = max(self.uptime_s, uptime_s)
 
 
-def step_cost(way: Way) -> Cost:
+def step_cost() -> Cost:
     """Measure the steps of a virtual device that has run for an hour."""
-    net, net_weight = load_way(way)
-    pipeline = Pipeline(period_s=1.0, horizon_s=259_200.0, scorer=Scorer(net, step_s=1.0, net_weight=net_weight))
+    pipeline = Pipeline(period_s=1.0, horizon_s=259_200.0, scorer=Scorer(step_s=1.0))
     clock = SteppedClock()
     host = HostCollector(VirtualMachine(clock, "pump-07"))
     spent = []

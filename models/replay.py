@@ -8,19 +8,15 @@ seen. Rows are taken one step apart, as a device samples by its own clock: times
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_agent.detection.alarms import Alarms
 from edge_agent.detection.baseline import Array
-from edge_agent.detection.scoring import NET_WEIGHT, Net, Score, Scorer
-from edge_agent.model import load_net
+from edge_agent.detection.scoring import Score, Scorer
 from models.datasets import DEFAULT_PERIOD_S, PERIODS_S, DataError, load_stream, period_of, read_npz, read_rows
-from models.dense import WEIGHTS_FILE, load_dense
 from models.events import Labels
 
 DAY_S = 86_400.0
@@ -37,42 +33,25 @@ class Recording:
     remarks: tuple[str, ...]
 
 
-class NetKind(StrEnum):
-    """Which network judges beside level and jump."""
-
-    INT8 = "int8"  # the one that devices run
-    FLOAT32 = "float32"  # its weights before rounding
-    NONE = "none"  # no network: level and jump alone
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How to judge: with which network of which artifact, after how much history (None: all there is)."""
+    """How to judge: after how much history (None: all there is), at which rate of false cases."""
 
-    artifact: Path
-    net: NetKind = NetKind.INT8
     history_s: float | None = None
+    false_per_week: float = 1.0
 
 
 class Replayed(NamedTuple):
-    """Score and alarm of each row, and how many readings the Scorer dropped on the way, history included."""
+    """What the Scorer and the Alarms said.
+
+    `score` and `alarm` are of each row after the history. `strength` is of each row of the history too, NaN where the
+    device was not ready to decide. `dropped` counts the readings that the Scorer dropped, history included.
+    """
 
     score: Array
     alarm: Labels
+    strength: Array
     dropped: int
-
-
-class Silence:
-    """A Net that has nothing to say: what level and jump do by themselves."""
-
-    name = "none"
-
-    def __init__(self, window: int) -> None:
-        self.window = window
-
-    def judge(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Nothing is unusual."""
-        return np.zeros(len(windows), np.float32)
 
 
 def load_recording(path: Path, told_period_s: float | None = None) -> Recording:
@@ -108,41 +87,34 @@ def _oddities(rows: Array) -> list[str]:
     return [f"{count} {what}" for what, count in counts.items() if count]
 
 
-def load_way(way: Way) -> tuple[Net, float]:
-    """Return the network and its weight. Raises ModelError or DataError."""
-    net = load_net(way.artifact)
-    if way.net is NetKind.NONE:
-        return Silence(net.window), 0.0
-    if way.net is NetKind.INT8:
-        return net, NET_WEIGHT
-    try:
-        return load_dense(way.artifact / WEIGHTS_FILE, net.name), NET_WEIGHT
-    except ValueError as error:
-        raise DataError(f"{error}; train it anew") from None
-
-
 def replay(recording: Recording, way: Way) -> Replayed:
     """Judge the rows of a recording after its history."""
-    net, net_weight = load_way(way)
     history = recording.history
     if way.history_s is not None:
         history = history[max(0, len(history) - round(way.history_s / recording.period_s)) :]
-    scorer = Scorer(net, step_s=recording.period_s, net_weight=net_weight)
-    alarms = Alarms(step_s=recording.period_s)
+    scorer = Scorer(step_s=recording.period_s)
     names = [f"channel{number}" for number in range(recording.rows.shape[1])]
-    values: list[float] = []
-    alarmed: list[bool] = []
-
-    def decide(score: Score | None) -> None:
-        if score is not None:
-            values.append(score.value)
-            alarmed.append(alarms.step(score.strength if score.ready else None).alarm)
-
+    scores: list[Score] = []
     rows = np.concatenate([history, recording.rows])
     for number, row in enumerate(rows):
         # the middle of each step, so that rounding never puts two rows into one
-        decide(scorer.step(dict(zip(names, row.tolist(), strict=True)), (number + 0.5) * recording.period_s))
+        score = scorer.step(dict(zip(names, row.tolist(), strict=True)), (number + 0.5) * recording.period_s)
+        scores += [score] if score else []
     # the last row is finished by the first sample after it
-    decide(scorer.step({}, (len(rows) + 0.5) * recording.period_s))
+    score = scorer.step({}, (len(rows) + 0.5) * recording.period_s)
+    scores += [score] if score else []
+    strength = np.array([score.strength if score.ready else np.nan for score in scores])
     judged = slice(len(history), None)
-    return Replayed(np.array(values)[judged], np.array(alarmed, np.bool_)[judged], scorer.dropped_values)
+    return Replayed(
+        score=np.array([score.value for score in scores])[judged],
+        alarm=decide(strength, Alarms(way.false_per_week, recording.period_s))[judged],
+        strength=strength,
+        dropped=scorer.dropped_values,
+    )
+
+
+def decide(strength: Array, alarms: Alarms) -> Labels:
+    """Say at which rows cases open. NaN: the device is not ready to decide."""
+    known = np.isfinite(strength).tolist()
+    told = zip(strength.tolist(), known, strict=True)
+    return np.array([alarms.step(one if ready else None).alarm for one, ready in told], np.bool_)

@@ -1,7 +1,7 @@
 """The table of an evaluation, as Markdown; docs/detection.md says what its figures mean.
 
-What flows in: figures by way of judging, what thresholds would do, what a step costs. What flows out: text, and a
-document with the text in its place.
+What flows in: figures by way of judging, what other settings of the bar would do, what a step costs. What flows out:
+text, and a document with the text in its place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from models.cost import METRICS, Cost
 from models.datasets import DataError
+from models.held_out import Outcome, Setting
 from models.judge import Figures, FleetFigures
-from models.thresholds import Candidate, Outcome, held_out, in_sample
 
 BEGIN, END = "<!-- evaluation -->", "<!-- end of evaluation -->"
 
@@ -27,17 +27,17 @@ COLUMNS = {
 }
 
 
-def report(figures: Mapping[str, Figures], tried: Sequence[Candidate], costs: Mapping[str, Cost]) -> str:
+def report(figures: Mapping[str, Figures], chosen: Sequence[Outcome], cost: Cost) -> str:
     """Return the whole table; the first way of judging is the one that devices ship with."""
     shipped = next(iter(figures.values()))
     parts = ["Fleets:", _fleets(figures)]
     if shipped.nab:
         parts += ["Numenta streams, from 0 (nothing told) to 100 (all told at once, nothing else):", _nab(figures)]
     parts += [
-        "One threshold on the score for all machines, chosen by who:",
-        _thresholds(tried),
+        "False cases as set and as incurred, settings of the bar chosen by whom:",
+        _chosen(chosen),
         f"CPU time of one whole step, {METRICS} metrics in, decision out:",
-        _costs(costs),
+        _markdown(["median", "p99"], [[f"{cost.median_us:.0f} µs", f"{cost.p99_us:.0f} µs"]]),
     ]
     return "\n\n".join(parts)
 
@@ -87,28 +87,19 @@ def _nab(figures: Mapping[str, Figures]) -> str:
     return _markdown(heads, lines)
 
 
-def _thresholds(tried: Sequence[Candidate]) -> str:
-    lines = _chosen("all machines (in sample)", in_sample(tried))
-    if len(tried) > 1:
-        lines += _chosen("the other machines", held_out(tried, lambda one: one.name))
-    if len({one.fleet for one in tried}) > 1:
-        lines += _chosen("the other fleets", held_out(tried, lambda one: one.fleet))
-    return _markdown(["chosen by", "fleet", "threshold", "event_f1", "precision", "recall", "false / week"], lines)
-
-
-def _chosen(who: str, outcomes: Mapping[str, Outcome]) -> list[list[str]]:
+def _chosen(outcomes: Sequence[Outcome]) -> str:
     lines = []
-    for fleet, got in outcomes.items():
-        given = f"{got.lowest:.3f}" if got.lowest == got.highest else f"{got.lowest:.3f} to {got.highest:.3f}"
-        cases = got.cases
-        numbers = map(_number, (cases.f1, cases.precision, cases.recall, got.false_per_week))
-        lines.append([who, fleet, given, *numbers])
-    return lines
+    for got in outcomes:
+        numbers = map(_number, (got.false_per_week, got.cases.f1, got.cases.precision, got.cases.recall))
+        lines.append([got.rate, got.who, got.fleet, *numbers, _range(got.settings)])
+    heads = ["set", "chosen by", "fleet", "false / week", "event_f1", "precision", "recall", "start, push"]
+    return _markdown(heads, lines)
 
 
-def _costs(costs: Mapping[str, Cost]) -> str:
-    lines = [[way, f"{cost.median_us:.0f} µs", f"{cost.p99_us:.0f} µs"] for way, cost in costs.items()]
-    return _markdown(["way", "median", "p99"], lines)
+def _range(settings: Sequence[Setting]) -> str:
+    """Say which settings were given: one, or from the least to the largest of each."""
+    spans = ((min(each), max(each)) for each in zip(*settings, strict=True))
+    return ", ".join(f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}" for low, high in spans)
 
 
 def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

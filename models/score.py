@@ -1,8 +1,9 @@
 """`python -m models score`: what the agent's own detection says of each row of recordings.
 
 What flows in: npz files (train, test; optional period_s) and csv files (timestamp,value). What flows out: for each an
-npz with `score` (0..1) and `alarm` (true, false), one for each row of `test` or of the csv, below DIR under the
-file's last folders: smd/<name>.npz, nab/<category>/<name>.npz; with --root under its path from there.
+npz with `score` (0..1) and `alarm` (true, false), one for each row of `test` or of the csv, and the `strength` of all
+rows, history included; below DIR under the file's last folders: smd/<name>.npz, nab/<category>/<name>.npz; with --root
+under its path from there.
 
 `train` is replayed first, as the device's history. A csv has none: its first rows are judged by a device that has just
 been switched on. One configuration judges every file; row i depends on the rows up to i only.
@@ -19,9 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_agent.model import ModelError, shipped
 from models.datasets import DataError
-from models.replay import NetKind, Way, load_recording, replay
+from models.replay import Way, load_recording, replay
 
 
 class Task(NamedTuple):
@@ -41,15 +41,11 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the scores go")
     parser.add_argument("--root", type=Path, metavar="DATA", help="mirror the layout below this folder")
     add_options(parser)
-    parser.add_argument("--net", type=NetKind, default=NetKind.INT8, choices=list(NetKind), help="default int8")
     parser.set_defaults(run=run)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe what `score` and `evaluate` have in common."""
-    parser.add_argument(
-        "--model", type=Path, default=shipped(), metavar="DIR", help="artifact (default: the shipped one)"
-    )
     parser.add_argument(
         "--period-s", type=seconds, metavar="S", help="step of npz files that don't say theirs (default 300; smd 60)"
     )
@@ -58,9 +54,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Judge every file; a bad one is named and the others are judged all the same."""
-    way = Way(artifact=options.model, net=options.net)
     targets = plan(options.files, options.out, options.root)
-    tasks = [Task(path, target, way, options.period_s) for path, target in targets.items()]
+    tasks = [Task(path, target, Way(), options.period_s) for path, target in targets.items()]
     failed = score_all(tasks, options.jobs)
     print(f"{len(tasks) - failed} of {len(tasks)} files scored into {options.out}")
     if failed:
@@ -107,9 +102,7 @@ def _score(task: Task) -> tuple[bool, str]:
         recording = load_recording(task.path, task.told_period_s)
         judged = replay(recording, task.way)
         task.target.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(task.target, score=judged.score, alarm=judged.alarm)
-    except ModelError:
-        raise  # no file can be judged without it
+        np.savez_compressed(task.target, score=judged.score, alarm=judged.alarm, strength=judged.strength)
     except (DataError, OSError) as error:
         return False, str(error).removeprefix(f"{task.path}: ")
     remarks = [*recording.remarks, *([f"{judged.dropped} readings dropped"] if judged.dropped else [])]

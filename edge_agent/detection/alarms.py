@@ -60,14 +60,19 @@ class Decision:
 class Alarms:
     """Holds the rate of cases of one device; keeps the peaks of four weeks, nothing that grows with time."""
 
-    def __init__(self, false_per_week: float = 1.0, step_s: float = 60.0) -> None:
-        """`step_s`: seconds of the device's time from one strength to the next."""
+    def __init__(
+        self, false_per_week: float = 1.0, step_s: float = 60.0, *, start: float = START, push: float = PUSH
+    ) -> None:
+        """`step_s`: seconds of the device's time from one strength to the next.
+
+        Devices keep `start` and `push` as they are; an evaluation chooses them anew on other machines.
+        """
         if not (0 < false_per_week < math.inf and 0 < step_s < math.inf):
             raise ValueError(f"false_per_week ({false_per_week}) and step_s ({step_s}) must be positive numbers")
         self._false_per_week, self._step_s = false_per_week, step_s
-        self._fleet = math.log(START) - PER_FOLD * math.log(false_per_week)
+        self._fleet = math.log(start) - PER_FOLD * math.log(false_per_week)
         bearable = CASES_PER_FALSE_ONE * false_per_week + INCIDENTS_PER_WEEK
-        self._let_go = PUSH * bearable * step_s / _WEEK_S
+        self._push, self._let_go = push, push * bearable * step_s / _WEEK_S
         self._fade, self._settle = 0.5 ** (step_s / FADE_S), 0.5 ** (step_s / CAUTION_S)
         self._rows_of_block = max(1, round(BLOCK_S / step_s))
         self._rows_of_case = max(1, round(CASE_S / step_s))
@@ -137,7 +142,7 @@ class Alarms:
     def _learn(self, loud: float, above: float, alarm: bool) -> None:
         """Move on by a row that lay `above` the bar, all in logarithms."""
         if alarm:
-            self._quiet, self._pushed = 0, min(MOST_PUSHED, self._pushed + PUSH)
+            self._quiet, self._pushed = 0, min(MOST_PUSHED, self._pushed + self._push)
         if alarm or self._memory > 0:
             self._memory = max(self._memory, ABOVE_PEAK * above)
         self._memory = self._memory * self._fade if self._memory > FADED else 0.0

@@ -27,7 +27,6 @@ class Baseline:
 
     `mean_rows` and `spread_rows` are half-lives in rows. `floor_of` gives, for a channel, the smallest
     deviation that means anything, in its own unit (the resolution of its sensor); 0 if nobody knows.
-    `unitless` are the statistics that aren't in the channel's unit, each with a least deviation of its own.
     """
 
     def __init__(
@@ -37,14 +36,12 @@ class Baseline:
         mean_rows: float,
         spread_rows: float,
         floor_of: Callable[[str], float] = lambda _: 0.0,
-        unitless: Mapping[str, float] | None = None,
         max_channels: int = 256,
     ) -> None:
         self._statistics = tuple(statistics)
         self._mean_weight = 1 - 0.5 ** (1 / mean_rows)
         self._spread_weight = 1 - 0.5 ** (1 / spread_rows)
         self._floor_of = floor_of
-        self._unitless = unitless or {}
         self._max_channels = max_channels
         self._index: dict[str, int] = {}
         self.names: list[str] = []
@@ -75,8 +72,6 @@ class Baseline:
     def deviation(self, statistic: str) -> Array:
         """Root mean square of a statistic of each channel, never zero."""
         root: Array = np.sqrt(self._squares[self._statistics.index(statistic)])
-        if statistic in self._unitless:
-            return np.maximum(root, self._unitless[statistic])
         floor = np.maximum(self._floors, RELATIVE_FLOOR * np.abs(self.means))
         return np.maximum(root, np.maximum(floor, TINY))
 

@@ -77,6 +77,8 @@ class Course:
         self.habit.add(watch.headroom, self.most, times.life_s)
         known = not self.standing and self.habit.knows(watch.headroom)
         for level in self._moved(watch, times):
+            if not self.standing and _far(watch, level.deepest_fall()):
+                continue  # nearly always; no window of it would be judged any other way
             coarse = level in self.ladder.coarse
             for points in COARSE_WINDOWS if coarse else WINDOWS:
                 if not known and points <= len(level):  # a window that is filling again keeps its last word
@@ -139,8 +141,8 @@ def _judge(watch: Watch, level: Level, points: int, furthest_s: float, to_uptime
     `to_uptime_s` is added to the window's times to make them this boot's uptime.
     """
     span_s, fall = level.falls_by(points)
-    if span_s < watch.min_span_s or fall <= 0 or watch.headroom > 2 * PATIENCE * fall:
-        return None  # cheap: far from PATIENCE even if the fit came out twice as steep as the end points
+    if span_s < watch.min_span_s or fall <= 0 or _far(watch, fall):
+        return None
     t, v = level.last(points)
     slope = theil_sen(t, v)
     if not steady(t, v, slope) or slope.high_per_s >= 0:
@@ -150,6 +152,11 @@ def _judge(watch: Watch, level: Level, points: int, furthest_s: float, to_uptime
         return None
     impact = Impact(low_s=low_s, likely_s=likely_s, high_s=high_s)
     return _verdict(watch, slope, impact, (t + to_uptime_s, v))
+
+
+def _far(watch: Watch, fall: float) -> bool:
+    """Say whether a fall is far from what PATIENCE asks for, even if the fit came out twice as steep as its ends."""
+    return watch.headroom > 2 * PATIENCE * fall
 
 
 def _used_up(watch: Watch) -> Verdict:

@@ -7,7 +7,7 @@ from edge_agent.detection.alarms import Alarms, Decision
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.scoring import Score, Scorer
+from edge_agent.detection.scoring import DETECTOR, Score, Scorer
 from edge_agent.detection.trends import Trends
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Judge
@@ -42,8 +42,7 @@ class Pipeline:
         self._scorer = scorer
         self._alarms = Alarms(false_per_week=false_per_week, step_s=scorer.step_s if scorer else 60.0)
         self._unusual: Verdict | None = None
-        model = scorer.net.name if scorer else "none"
-        self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: model})
+        self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: DETECTOR})
 
     def resume(self, standing: Iterable[Finding], now: Instant) -> None:
         """Take up the findings that stood when the agent stopped: each goes on, or is cleared."""

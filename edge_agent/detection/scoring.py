@@ -2,16 +2,14 @@
 
 What flows in: samples (`{series: value}` with their uptime). What flows out: one Score for each finished row.
 
-    samples ─> rows (means of step_s) ─> away from baseline ─┬─> level, jump ─────┐
-                                                             └─> windows ─> net ──┴─> energy of each channel
-    energies ─> the loudest channels, jumps fading ─> value 0..1, for ranking
-    energies of level and jump ─> all channels ─> strength, for the decision (alarms.py)
+    samples ─> rows (means of step_s) ─> level, jump against the baseline ─> energy of each channel
+    energies ─┬─> the loudest channels, jumps fading ─> value 0..1, for ranking
+              └─> all channels ─> strength, for the decision (alarms.py)
 
-Three statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel.
+Two statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel.
 
 - level: mean of the last 5 rows minus the channel's mean. Finds what stays away.
 - jump: the row minus the row before. Finds what changes at once.
-- net: what the network says of the channel's last rows, whose shape the other two don't see.
 
 Level and jump together, each on its own scale, serve a fleet of servers and a fleet of applications with one
 setting, where each of them alone serves one fleet. What ranks best does not decide best: docs/adr/0007, and
@@ -21,7 +19,6 @@ docs/detection.md has the figures.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,41 +26,23 @@ import numpy.typing as npt
 from edge_agent.detection.baseline import Array, Baseline
 from edge_agent.protocol.metrics import METRICS, series_name
 
-FEATURES = ("deviation",)
-"""What the net sees of each row of a channel: arcsinh of its capped distance from the mean, in deviations."""
-FEATURE_VERSION = 1
-"""Changes whenever the meaning of FEATURES does; a net made for another version is refused."""
-
-STATE_VERSION = 2
+DETECTOR = "statistics-3"
+"""As findings name this judge."""
+STATE_VERSION = 3
 CAP = 20.0  # deviations; beyond this, more says nothing more
 LEVEL_ROWS = 5
 MEAN_HALF_LIFE_S = 86_400.0
 SPREAD_HALF_LIFE_S = 7 * 86_400.0
-NET_FLOOR = 0.1  # least deviation of the net's answer: a channel it hardly ever speaks of isn't touchy
-NET_WEIGHT = 0.5  # of the net's answer beside level and jump, which weigh 1 each
 SETTLED_ROWS = 60  # a channel is judged once it has been seen this often
 LOUDEST = 8  # channels that make the score, and are named: it doesn't fade as a device has more of them
 SMOOTH_ROWS = 2
-RANK_WEIGHTS = np.array([[0.5], [2.0], [0.5]])
-"""Of level, jump and net in the value: an incident is often a burst of jumps around a level that soon is usual."""
+RANK_WEIGHTS = np.array([[0.5], [2.0]])
+"""Of level and jump in the value: an incident is often a burst of jumps around a level that soon is usual."""
 HALF = 1.5  # the value is a half at so many deviations; usual is 1, and what alarms is 3 and more
 JUMPS_FADE_ROWS = 7.0  # half-life of jumps in the value: the rows after one are still part of what happened
 EXPECTED_DEVIATIONS = 3.0
 LARGEST = 1e150  # readings beyond it have squares that no float holds; nothing measures that
-_STATISTICS = ("row", "level", "jump", "net")
-
-
-class Net(Protocol):
-    """A network that judges every channel of a device by itself."""
-
-    window: int
-    """How many rows it looks at."""
-    name: str
-    """``<name>-<version>``, as findings name their detector."""
-
-    def judge(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """From (channels, window) features, oldest first, to (channels,) 0..1: how unusual each one is."""
-        ...
+_STATISTICS = ("row", "level", "jump")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,20 +69,15 @@ class Scorer:
 
     def __init__(
         self,
-        net: Net,
         *,
         step_s: float = 60.0,
         ready_rows: int = 120,
-        net_weight: float = NET_WEIGHT,
         max_channels: int = 256,
     ) -> None:
         if not 0 < step_s < math.inf:
             raise ValueError(f"step_s: {step_s} must be a positive number of seconds")
-        self.net = net
         self._step_s = step_s
         self._ready_rows = ready_rows
-        self._weights = np.array([[1.0], [1.0], [net_weight]]) / (2.0 + net_weight)
-        self._rank_weights = RANK_WEIGHTS * [[1.0], [1.0], [net_weight / NET_WEIGHT]]
         self._jumps = 0.0
         self._rows = _Rows(step_s)
         self._baseline = Baseline(
@@ -111,11 +85,9 @@ class Scorer:
             mean_rows=MEAN_HALF_LIFE_S / step_s,
             spread_rows=SPREAD_HALF_LIFE_S / step_s,
             floor_of=_resolution,
-            unitless={"net": NET_FLOOR},
             max_channels=max_channels,
         )
         self._recent: Array = np.zeros((0, LEVEL_ROWS))
-        self._windows: npt.NDArray[np.float32] = np.zeros((0, net.window), np.float32)
         self._seen: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._raw: list[float] = []
         self._judged = 0
@@ -157,7 +129,6 @@ class Scorer:
         self._judged = judged
         self._raw, self._jumps = [], 0.0
         self._recent = np.zeros((0, LEVEL_ROWS))
-        self._windows = np.zeros((0, self.net.window), np.float32)
         self._seen = np.zeros(0, np.int64)
 
     def _judge(self, values: Mapping[str, float]) -> Score:
@@ -172,11 +143,10 @@ class Scorer:
         return score
 
     def _make_room(self) -> None:
-        """Give channels that have just appeared a place in the recent rows and windows."""
-        more = len(self._baseline.names) - len(self._windows)
+        """Give channels that have just appeared a place in the recent rows."""
+        more = len(self._baseline.names) - len(self._recent)
         if more:
             self._recent = np.vstack([self._recent, np.zeros((more, LEVEL_ROWS))])
-            self._windows = np.vstack([self._windows, np.zeros((more, self.net.window), np.float32)])
             self._seen = np.append(self._seen, np.zeros(more, np.int64))
 
     def _measure(self, row: Array) -> dict[str, Array]:
@@ -186,34 +156,20 @@ class Scorer:
         deviation it would be divided by. A channel that is missing keeps its rows for when it comes back.
         """
         here, known = np.isfinite(row), self._baseline.counts > 0
-        away = np.where(known, row - self._baseline.means, np.nan)
         jump = row - self._recent[:, -1]
-        self._push(row, away, here)
+        self._recent[here] = np.column_stack([self._recent[here, 1:], row[here]])
+        self._seen[here] += 1
         level = self._recent.mean(axis=1) - self._baseline.means
-        net = np.clip(np.nan_to_num(self.net.judge(self._windows).astype(np.float64), nan=0.0), 0.0, 1.0)
         return {
-            "row": away,
+            "row": np.where(known, row - self._baseline.means, np.nan),
             "level": np.where(here & (self._seen >= LEVEL_ROWS), level, np.nan),
             "jump": np.where(here & (self._seen > 1), jump, np.nan),
-            "net": np.where(here & (self._seen >= self.net.window), net, np.nan),
         }
 
-    def _push(self, row: Array, away: Array, here: npt.NDArray[np.bool_]) -> None:
-        """Move recent rows and window of each channel that is there by one; a first value fills the window."""
-        deviations = np.clip(np.nan_to_num(away[here]) / self._baseline.deviation("row")[here], -CAP, CAP)
-        # one row makes no deviation yet: nothing can be away from it
-        deviations[self._baseline.counts[here] < 2] = 0.0
-        newest = np.arcsinh(deviations).astype(np.float32)
-        self._recent[here] = np.column_stack([self._recent[here, 1:], row[here]])
-        first = here & (self._seen == 0)
-        self._windows[first] = newest[first[here], np.newaxis]
-        self._windows[here] = np.column_stack([self._windows[here, 1:], newest])
-        self._seen[here] += 1
-
     def _squares(self, measured: Mapping[str, Array]) -> Array:
-        """Squares of each channel's level, jump and net, in deviations: (3, channels); NaN where it isn't judged."""
-        deviations = np.stack([self._baseline.deviation(name) for name in ("level", "jump", "net")])
-        statistics = np.stack([measured[name] for name in ("level", "jump", "net")])
+        """Squares of each channel's level and jump, in deviations: (2, channels); NaN where it isn't judged."""
+        deviations = np.stack([self._baseline.deviation(name) for name in ("level", "jump")])
+        statistics = np.stack([measured[name] for name in ("level", "jump")])
         capped = np.clip(np.nan_to_num(statistics / deviations, nan=0.0), -CAP, CAP)
         judged = np.isfinite(measured["row"]) & (self._baseline.counts >= SETTLED_ROWS)
         return np.where(judged, capped**2, np.nan)
@@ -224,18 +180,18 @@ class Scorer:
             return 0.0
         count = min(LOUDEST, squares.shape[1])
         loudest = np.partition(squares, -count, axis=1)[:, -count:]
-        levels, jumps, nets = (self._rank_weights * loudest).mean(axis=1).tolist()
+        levels, jumps = (RANK_WEIGHTS * loudest).mean(axis=1).tolist()
         self._jumps += (jumps - self._jumps) * (1 - 0.5 ** (1 / JUMPS_FADE_ROWS))
-        return math.sqrt((levels + self._jumps + nets) / float(self._rank_weights.sum()))
+        return math.sqrt((levels + self._jumps) / float(RANK_WEIGHTS.sum()))
 
     def _strength(self, squares: Array) -> float:
         """Root mean square of level and jump over all channels, as a mean of the last rows; 0 to CAP."""
-        raw = math.sqrt(float(squares[:2].mean())) if squares.size else 0.0
+        raw = math.sqrt(float(squares.mean())) if squares.size else 0.0
         self._raw = [*self._raw[1 - SMOOTH_ROWS :], raw]
         return sum(self._raw) / len(self._raw)
 
     def _score(self, row: Array, squares: Array) -> Score:
-        energies = (self._weights * squares).sum(axis=0)
+        energies = squares.sum(axis=0)
         judged = np.flatnonzero(np.isfinite(energies))
         loudest = judged[np.argsort(-energies[judged], kind="stable")[:LOUDEST]]
         rank, strength = self._rank(squares[:, judged]), self._strength(squares[:, judged])

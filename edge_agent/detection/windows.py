@@ -60,6 +60,10 @@ class Level:
         """Return (seconds, fall) between the first and the last of the latest `points`, without making arrays."""
         return self._t[-1] - self._t[-points], self._v[-points] - self._v[-1]
 
+    def deepest_fall(self) -> float:
+        """Return the fall from the highest point to the last one: no window of the level has a deeper one."""
+        return max(self._v) - self._v[-1] if self._v else 0.0
+
     def last(self, points: int) -> tuple[Array, Array]:
         """Return times and values of the latest `points`, oldest first."""
         return np.array(self._t)[-points:], np.array(self._v)[-points:]

@@ -11,7 +11,6 @@ from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.scoring import Scorer
-from edge_agent.model import load_net, shipped
 from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
@@ -37,7 +36,7 @@ def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault) -> Agent:
         settings,
         clock=clock,
         collection=Collection((HostCollector(VirtualMachine(clock, "pump-07", faults)),)),
-        pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer(load_net(shipped()))),
+        pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer()),
         outbox=outbox,
         link=link,
     )

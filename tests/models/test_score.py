@@ -1,6 +1,5 @@
 """`python -m models score`: recordings in, a score and an alarm for each row out."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,13 @@ import pytest
 
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.scoring import Scorer
-from edge_agent.model import load_net, shipped
 from edge_agent.sample import Sample
 from models.__main__ import main
-from models.replay import NetKind, Recording, Way, load_recording, replay
+from models.replay import Recording, Way, load_recording, replay
 from tests.builders import an_instant
 from tests.models.recordings import a_series, write_fleet, write_stream
 
-SHIPPED = Way(artifact=shipped())
+SHIPPED = Way()
 
 
 def score(out: Path, *arguments: str | Path) -> int:
@@ -60,7 +58,7 @@ def test_what_is_scored_is_what_the_device_says() -> None:
     rows = a_series(700)
     rows[600:620, 1] += 200
     judged = replay(a_recording(rows), SHIPPED)
-    pipeline = Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(load_net(shipped()), step_s=60.0))
+    pipeline = Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(step_s=60.0))
     values, opened = [], []
     for number, row in enumerate([*rows, rows[-1]]):
         now = an_instant(60.0 * number)
@@ -81,13 +79,11 @@ def test_a_row_is_judged_by_the_rows_up_to_it_only() -> None:
     assert (whole.alarm[:120] == part.alarm).all()
 
 
-def test_less_history_and_no_network_are_other_ways_of_judging() -> None:
+def test_less_history_is_another_way_of_judging() -> None:
     recording = a_recording(a_series(500), history=400)
-    shipped_way = replay(recording, SHIPPED).score
-    for way in (Way(artifact=shipped(), history_s=3 * 3600.0), Way(artifact=shipped(), net=NetKind.NONE)):
-        assert (replay(recording, way).score != shipped_way).any()
+    assert (replay(recording, Way(history_s=10_800.0)).score != replay(recording, SHIPPED).score).any()
     short = a_recording(a_series(500)[400 - 180 :], history=180)
-    assert (replay(short, SHIPPED).score == replay(recording, Way(artifact=shipped(), history_s=10_800.0)).score).all()
+    assert (replay(short, SHIPPED).score == replay(recording, Way(history_s=10_800.0)).score).all()
 
 
 def test_a_period_that_binary_numbers_only_come_near_to_still_gives_one_row_each() -> None:
@@ -207,11 +203,3 @@ def test_a_file_of_another_kind_and_one_that_is_not_there_are_named(
     said = capsys.readouterr().err
     assert f"{note}: not scored: is neither .npz nor .csv; convert it to one of them" in said
     assert f"{gone}: not scored: " in said
-
-
-def test_without_a_usable_artifact_nothing_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    artifact = tmp_path / "artifact"
-    shutil.copytree(shipped(), artifact)
-    (artifact / "model.tflite").write_bytes(b"")
-    assert score(tmp_path / "out", "--model", artifact, write_npz(tmp_path / "smd" / "a.npz")) == 1
-    assert "is not the manifest's" in capsys.readouterr().err

@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -134,21 +133,11 @@ def test_a_file_system_that_refuses_writes_is_critical_at_once() -> None:
     assert (finding.fault, finding.component, finding.severity) == ("storage.read_only", "/", "critical")
 
 
-class Indifferent:
-    """A network to which nothing is unusual."""
-
-    window = 8
-    name = "indifferent-1"
-
-    def judge(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.zeros(len(windows), np.float32)
-
-
 LOADS = tuple(f"system.cpu.load_average.{minutes}m" for minutes in (1, 5, 15))
 
 
 def with_model(**settings: float) -> Pipeline:
-    return Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(Indifferent()), **settings)
+    return Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(), **settings)
 
 
 def loads(rows: int, burst_at: int) -> Iterator[Sample]:
