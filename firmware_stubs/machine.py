@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from edge_agent.clock import Clock
 from edge_agent.collectors.machine import Disk, Memory, Mount, Nic, Space, Temperature
 from firmware_stubs.faults import MIB, CoolingLost, DiskFilling, Fault, MemoryLeak
-from firmware_stubs.thermal import HEAT_SINK, SETTLE_S, STEP_S, Board
+from firmware_stubs.thermal import HEAT_SINK, SENSOR_STEP, SETTLE_S, STEP_S, Board
 
 _CORES = 4
 _RAM = 1024.0 * MIB
@@ -18,7 +18,6 @@ _AVAILABLE = 640.0 * MIB
 _DATA_FREE = 512.0 * MIB
 _LOG_ROTATES_S, _LOG_SIZE = 1800.0, 80.0 * MIB
 _COLLECTS_S, _GARBAGE = 240.0, 24.0 * MIB
-_SENSOR_STEP = 0.487  # K, of a Pi 4's sensor (kernel dts bcm2711)
 
 
 class VirtualMachine:
@@ -119,7 +118,7 @@ class VirtualMachine:
     def temperatures(self) -> Mapping[str, Temperature]:
         """The chip, in the steps of its sensor: warm with load, minutes behind it."""
         self._warm_up(self._clock.now().uptime_s)
-        return {"cpu_thermal/0": Temperature(round(self._board.chip / _SENSOR_STEP) * _SENSOR_STEP, None)}
+        return {"cpu_thermal/0": Temperature(round(self._board.chip / SENSOR_STEP) * SENSOR_STEP, None)}
 
     def fans(self) -> Mapping[str, float]:
         """None: most boards are cooled by air alone."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 DAY_S = 86_400.0
 STEP_S = 1.0  # of integration: a tenth of the shortest time constant
+SENSOR_STEP = 0.487  # K, of a Pi 4's sensor (kernel dts bcm2711)
 SETTLE_S = 3 * 3600.0  # what was longer ago is forgotten: twenty time constants of the board
 SLOWED_FROM, SLOWED_MOST = 80.0, 85.0
 """Cel: from the first on the firmware lowers the ARM clock, at the second it is at its lowest (frequency-management
@@ -75,15 +76,17 @@ class Board:
         hot = (self.chip - SLOWED_FROM) / (SLOWED_MOST - SLOWED_FROM)
         return 1.0 - (1.0 - LOWEST_CLOCK) * min(1.0, max(0.0, hot))
 
-    def step(self, load: float, at_s: float, *, resists: float = 1.0, fan_works: bool = True) -> None:
-        """Live for STEP_S under a load of 0..1; `resists` multiplies the way from board to air."""
+    def step(
+        self, load: float, at_s: float, seconds: float = STEP_S, *, resists: float = 1.0, fan_works: bool = True
+    ) -> None:
+        """Live for `seconds` (3 at most) under a load of 0..1; `resists` multiplies the way from board to air."""
         cooling = self._cooling
         # the power of switching goes with the clock and the square of a voltage that falls with it
         power = cooling.idle_w + cooling.busy_w * load * self.clock**2
         to_board = (self.chip - self._board) / cooling.chip_to_board
         to_air = (self._board - cooling.air_at(at_s)) / (cooling.board_to_air * resists / self._fan(fan_works))
-        self.chip += STEP_S * (power - to_board) / cooling.chip_heat
-        self._board += STEP_S * (to_board - to_air) / cooling.board_heat
+        self.chip += seconds * (power - to_board) / cooling.chip_heat
+        self._board += seconds * (to_board - to_air) / cooling.board_heat
 
     def _fan(self, works: bool) -> float:
         """Switch the fan, and return what it divides the resistance by."""
