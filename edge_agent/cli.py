@@ -30,7 +30,7 @@ from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.scoring import DETECTOR, Scorer
 from edge_agent.outbox import InUse, Outbox
 from edge_agent.protocol.metrics import metric_of
-from edge_agent.protocol.wording import amount
+from edge_agent.protocol.wording import quantity
 from edge_agent.uplink import Link
 
 log = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ def _sample(arguments: argparse.Namespace) -> int:
     else:
         width = max(map(len, sample.values))
         for series, value in sorted(sample.values.items()):
-            print(f"{series:<{width}}  {amount(value, metric_of(series).unit)}")
+            print(f"{series:<{width}}  {quantity(value, metric_of(series).unit)}")
     for name, reason in collection.failing.items():
         print(f"edge-agent: collector {name}: {reason}", file=sys.stderr)
     return 1 if collection.failing else 0

@@ -114,4 +114,12 @@ def metric_of(series: str) -> Metric:
     return METRICS.get(series_name(series), _UNKNOWN)
 
 
+def feature_unit(series: str) -> str:
+    """Return the unit that a series is judged in: a total's is its rate, and seconds a second are a share."""
+    metric = metric_of(series)
+    if metric.kind is Kind.GAUGE:
+        return metric.unit
+    return "1" if metric.unit == "s" else f"{metric.unit}/s"
+
+
 _UNKNOWN = _gauge("1", 1e-6, "a metric of a collector that is not ours")

@@ -7,7 +7,7 @@ from edge_agent.detection.rules.lasting import Lasting
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import metric_of, series_attributes, series_name
 from edge_agent.protocol.records import Carrier
-from edge_agent.protocol.wording import amount, duration
+from edge_agent.protocol.wording import duration, quantity
 
 POSSIBLE = {"hw.temperature": (-45.0, 150.0), "hw.fan.speed": (0.0, 30_000.0)}
 NONSENSE_FOR_S = 60.0  # a single bad reading is the bus, not the sensor
@@ -43,7 +43,7 @@ class Sensors:
                 continue
             sensor = self._sensors.setdefault(key, _Sensor(value, at_s))
             if name == MOVES and (stuck_s := _stands_still_s(sensor, value, at_s)):
-                reason = f"exactly {amount(value, metric_of(key).unit)} for {duration(stuck_s)}"
+                reason = f"exactly {quantity(value, metric_of(key).unit)} for {duration(stuck_s)}"
                 usual = f"before, it changed every {duration(sensor.usual_s)} or so"
                 yield _verdict("sensor.stuck", key, value, f"{reason}; {usual}")
             low, high = POSSIBLE[name]
@@ -52,7 +52,7 @@ class Sensors:
             wrong = not sensible and sensor.sensible >= SENSIBLE_FOR
             nonsense_s = lasting.held_s(("nonsense", key), wrong, at_s)
             if nonsense_s is not None and nonsense_s >= NONSENSE_FOR_S:
-                what = amount(value, metric_of(key).unit)
+                what = quantity(value, metric_of(key).unit)
                 yield _verdict("sensor.out_of_range", key, value, f"it reads {what}, which can't be")
 
 
