@@ -83,7 +83,8 @@ class Pipeline:
         """Judge one sample. `now` is when it is judged, on the sample's own clock."""
         features = self._features.step(sample)
         verdicts = self._rules.step(features, now) + self._trends.step(features, now)
-        score = self._scorer.step(_judged(features), now.uptime_s) if self._scorer else None
+        time_s = now.wall.timestamp() if now.synced else None
+        score = self._scorer.step(_judged(features), now.uptime_s, time_s) if self._scorer else None
         if score is not None:
             explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
             decision = self._alarms.step(score.strength if score.ready else None)
