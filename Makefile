@@ -36,8 +36,8 @@ format: $(VENV)/.dev  ## put the code into shape
 docs: $(VENV)/.dev  ## write docs/reference anew from the code
 	$(BIN)/python -m tests.documents
 
-bench: $(VENV)/.dev  ## cost of the parts, as ratios to a peer in the same run
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.dev system  ## cost of the parts, as ratios to a peer in the same run
+	$(BIN)/python -m tests.bench --write docs/performance.md
 
 chaos: $(VENV)/.dev system  ## kill everything again and again for CHAOS_SECONDS, and account for every record
 	@$(BIN)/python -m tests.chaos

@@ -15,6 +15,7 @@ class Proxy:
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
         self.port = 0
+        self.sent_bytes = 0  # by those who connect, so far
         self._delay_s = 0.0
         self._cut = False
         self._writers: set[asyncio.StreamWriter] = set()
@@ -68,13 +69,14 @@ class Proxy:
         ends = {writer, far_writer}
         self._writers |= ends
         try:
-            await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
+            await asyncio.gather(self._carry(reader, far_writer, counts=True), self._carry(far_reader, writer))
         finally:
             self._writers -= ends
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool = False) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(CHUNK):
+                self.sent_bytes += len(piece) if counts else 0
                 if self._delay_s:
                     await asyncio.sleep(self._delay_s)
                 writer.write(piece)
