@@ -70,6 +70,7 @@ _METRICS = {
     "system.uptime": "Uptime",
     "forewarn.agent.cpu.utilization": "CPU use of the agent",
     "forewarn.agent.memory.usage": "Memory of the agent",
+    "forewarn.agent.unreadable": "Sources the agent can't read",
     "forewarn.agent.written": "Written by the agent",
 }
 
@@ -82,6 +83,7 @@ _UNITS = {
     "{thread}": "threads",
     "{packet}": "packets",
     "{error}": "errors",
+    "{source}": "sources",
     "{operation}": "operations",
     "{fault}": "faults",
     "{record}": "records",

@@ -80,6 +80,7 @@ METRICS: dict[str, Metric] = {
     "system.uptime": _gauge("s", 1, "time since boot"),
     "forewarn.agent.cpu.utilization": _gauge("1", 0.0001, "share of one core that the agent itself uses"),
     "forewarn.agent.memory.usage": _gauge("By", 4096, "memory the agent itself uses, proportional set size"),
+    "forewarn.agent.unreadable": _gauge("{source}", 1, "sources, or parts of one, that can't be read now"),
     "forewarn.agent.written": _counter("By", 1, "bytes the agent caused to be written to storage"),
 }
 
