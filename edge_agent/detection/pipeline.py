@@ -16,7 +16,7 @@ from edge_agent.protocol.metrics import METRICS, metric_of, series_name
 from edge_agent.protocol.records import Carrier, Finding
 from edge_agent.sample import Sample
 
-RULES_VERSION = "rules-2"
+RULES_VERSION = "rules-3"
 TRENDS_VERSION = "trends-2"
 
 
