@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge_agent.cli import make_collection
 from edge_agent.collectors.systemd import FAILED_UNITS, SystemdCollector, parse, unit_failed, without_instance
 from edge_agent.config import AgentConfig
-from edge_agent.protocol.metrics import METRICS, series, series_name
+from edge_agent.protocol.metrics import METRICS, series, series_attributes, series_name
 from tests.builders import an_instant
 
 # As systemd 252 prints it, with the properties in its own order.
@@ -129,6 +129,20 @@ def test_a_storm_of_failures_names_a_bounded_number_of_units(tmp_path: Path) -> 
     values = answer(asked(tmp_path, storm))
     assert values[FAILED_UNITS] == 2000
     assert sum(series_name(key) == "systemd.unit.state" for key in values) == 32
+
+
+def test_the_unit_that_has_been_well_for_longest_gives_way_and_is_forgotten(tmp_path: Path) -> None:
+    def named(values: Mapping[str, float]) -> set[str]:
+        return {
+            series_attributes(key)["systemd.unit.name"] for key in values if series_name(key) == "systemd.unit.state"
+        }
+
+    units = [unit(f"a{number:02}.service", Restart="on-failure", NRestarts=1) for number in range(32)]
+    collector = asked(tmp_path, "\n".join(units))
+    first = named(answer(collector))
+    asked(tmp_path, units[0] + "\n" + unit("b.service", ActiveState="failed"))
+    assert named(answer(collector, 60)) == first - {"a01.service"} | {"b.service"}
+    assert "a01.service" not in collector._crashed
 
 
 def test_systemd_is_asked_once_a_minute(tmp_path: Path) -> None:

@@ -89,6 +89,13 @@ def test_a_counter_that_begins_anew_is_no_restart() -> None:
     assert not said_of(restarted(range(50, 0, -5)))
 
 
+def test_a_unit_that_is_removed_is_not_missed() -> None:
+    rows: list[Row] = [{FAILED: 0.0, RESTARTS: 0.0, CRASHED: 0.0, FAILED_UNITS: 0.0}] * 400
+    assert not held([*rows, *[{FAILED_UNITS: 0.0}] * 200], every_s=10.0)
+    silent = held([*rows, *[{"system.cpu.load_average.1m": 1.0}] * 200], every_s=10.0)
+    assert {verdict.component for _, verdict in silent} == {FAILED_UNITS}, "but systemd itself is"
+
+
 def test_a_loop_goes_on_over_a_restart_of_the_agent_and_ends_when_the_service_runs() -> None:
     (opened,) = said_of(restarted(range(1, 10)))
     pipeline = Pipeline(period_s=1.0, horizon_s=3600.0, scorer=None)
