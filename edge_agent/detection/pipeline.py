@@ -17,7 +17,7 @@ from edge_agent.protocol.metrics import METRICS, series_name
 from edge_agent.protocol.records import Finding
 from edge_agent.sample import Sample
 
-RULES_VERSION = "rules-2"
+RULES_VERSION = "rules-3"
 TRENDS_VERSION = "trends-2"
 
 
