@@ -19,18 +19,21 @@ from urllib.parse import urlsplit
 from edge_agent import __version__
 from edge_agent.agent import Agent, Settings
 from edge_agent.clock import SystemClock
-from edge_agent.collectors import Collection
+from edge_agent.collectors import Collection, Collector
+from edge_agent.collectors.battery import BatteryCollector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
 from edge_agent.collectors.own_cost import OwnCostCollector
 from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
 from edge_agent.collectors.storage import StorageCollector
+from edge_agent.collectors.systemd import SystemdCollector
+from edge_agent.collectors.wifi import WifiCollector
 from edge_agent.config import AgentConfig, ConfigError, load, read_secret, tls_context
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.scoring import DETECTOR, Scorer
 from edge_agent.outbox import InUse, Outbox
 from edge_agent.protocol.metrics import metric_of
-from edge_agent.protocol.wording import amount
+from edge_agent.protocol.wording import quantity
 from edge_agent.uplink import Link
 
 log = logging.getLogger(__name__)
@@ -104,7 +107,7 @@ def make_agent(config: AgentConfig) -> Agent:
     return Agent(
         settings,
         clock=SystemClock(),
-        collection=_collection(config),
+        collection=make_collection(config),
         pipeline=Pipeline(
             period_s=config.sampling.period_s,
             horizon_s=config.detection.horizon_h * 3600,
@@ -116,9 +119,19 @@ def make_agent(config: AgentConfig) -> Agent:
     )
 
 
-def _collection(config: AgentConfig) -> Collection:
-    host = HostCollector(LinuxMachine(config.sampling.exclude_mounts))
-    return Collection((host, RaspberryPiCollector(), StorageCollector(), OwnCostCollector()))
+def make_collection(config: AgentConfig) -> Collection:
+    """Return every collector of this machine that the configuration wants."""
+    collectors: list[Collector] = [
+        HostCollector(LinuxMachine(config.sampling.exclude_mounts)),
+        RaspberryPiCollector(),
+        StorageCollector(),
+        BatteryCollector(),
+        WifiCollector(),
+        OwnCostCollector(),
+    ]
+    if config.services.units:
+        collectors.append(SystemdCollector(config.services.units, config.services.exclude))
+    return Collection(tuple(collectors))
 
 
 def _outbox(folder: Path) -> Outbox:
@@ -167,7 +180,7 @@ def _hardware() -> str:
 def _sample(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     clock = SystemClock()
-    collection = _collection(config)
+    collection = make_collection(config)
     collection.sample(clock.now())
     time.sleep(min(1.0, config.sampling.period_s))  # shares of CPU time need two readings
     sample = collection.sample(clock.now())
@@ -184,7 +197,7 @@ def _sample(arguments: argparse.Namespace) -> int:
     else:
         width = max(map(len, sample.values))
         for series, value in sorted(sample.values.items()):
-            print(f"{series:<{width}}  {amount(value, metric_of(series).unit)}")
+            print(f"{series:<{width}}  {quantity(value, metric_of(series).unit)}")
     for name, reason in collection.failing.items():
         print(f"edge-agent: collector {name}: {reason}", file=sys.stderr)
     return 1 if collection.failing else 0

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import altair as alt
 
 from cloud.web.curves import Curve, Point, Seen, thin
-from cloud.web.words import Scale, duration, metric_words, number, scale_for
+from cloud.web.words import duration
 from edge_agent.protocol.records import Line, Threshold
+from edge_agent.protocol.wording import Scale, metric_words, number, scale_for
 
 MOST_POINTS = 400  # in a chart; a reader's screen has no more columns
 MOST_ROWS = 40  # in the table

@@ -16,9 +16,9 @@ from cloud.store.tables import CaseState, Episode, EpisodeState, EvidenceRow, La
 from cloud.web import words
 from cloud.web.charts import Chart, draw, frame_of
 from cloud.web.curves import Curve, Seen, path, read_evidence, thin
-from cloud.web.words import metric_words
 from edge_agent.protocol.faults import FAULTS, Judge
 from edge_agent.protocol.records import Carrier
+from edge_agent.protocol.wording import metric_words, quantity, span
 
 Pieces = tuple[tuple[str, bool], ...]  # text, and whether it names the device or component (shown strong)
 MOST_CHARTS = 3  # of one finding
@@ -245,8 +245,8 @@ def _why_no_chart(episode: Episode, rows: Sequence[EvidenceRow]) -> str:
 def _carried(carrier: Carrier) -> Carried:
     return Carried(
         metric=metric_words(carrier.metric),
-        value=words.quantity(carrier.value, carrier.unit),
-        expected=words.span(carrier.expected_low, carrier.expected_high, carrier.unit),
+        value=quantity(carrier.value, carrier.unit),
+        expected=span(carrier.expected_low, carrier.expected_high, carrier.unit),
         share=words.percent(carrier.share),
         width=math.ceil(carrier.share * 64),
     )

@@ -13,7 +13,7 @@ from edge_agent.detection.watches import Watch
 from edge_agent.detection.windows import Array, Ladder, Level
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
-from edge_agent.protocol.wording import amount, duration
+from edge_agent.protocol.wording import duration, quantity
 
 # Points looked at in each level. A trend is said by the first window that has watched it for half of what is left, so
 # the closer they lie, the earlier: from 22 and 36 points alone, a fill of 15 min is said half a minute later.
@@ -166,7 +166,7 @@ def _used_up(watch: Watch) -> Verdict:
         fault=watch.fault,
         component=watch.component,
         confidence=1.0,
-        reason=f"{amount(watch.headroom, unit)} left of {amount(watch.total or 0.0, unit)}: {watch.meaning}",
+        reason=f"{quantity(watch.headroom, unit)} left of {quantity(watch.total or 0.0, unit)}: {watch.meaning}",
         impact=Impact(low_s=0.0, likely_s=0.0, high_s=0.0),
         carriers=(Carrier(metric=watch.series, value=value if watch.rising else watch.headroom, unit=unit, share=1.0),),
         basis=Basis(judged=(watch.series,), threshold=_threshold(watch), explained=watch.mirrors),
@@ -190,7 +190,7 @@ def _verdict(watch: Watch, slope: Slope, impact: Impact, window: tuple[Array, Ar
         component=watch.component,
         confidence=max(0.5, 1 - spread / 2),
         reason=(
-            f"{amount(watch.headroom, unit)} left, {amount(abs(slope.per_s) * times, unit)} less {each} "
+            f"{quantity(watch.headroom, unit)} left, {quantity(abs(slope.per_s) * times, unit)} less {each} "
             f"for {duration(watched_s)}: {watch.meaning} in {interval(impact)}"
         ),
         impact=impact,

@@ -3,20 +3,21 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from edge_agent.detection.alarms import Alarms, Decision
+from edge_agent.detection.alarms import Alarms
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
 from edge_agent.detection.rules import Rules
 from edge_agent.detection.scoring import DETECTOR, Score, Scorer
 from edge_agent.detection.trends import Trends
-from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.detection.unusual import unusual
+from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import Judge
 from edge_agent.protocol.instant import Instant
-from edge_agent.protocol.metrics import METRICS, metric_of, series_name
-from edge_agent.protocol.records import Carrier, Finding
+from edge_agent.protocol.metrics import METRICS, series_name
+from edge_agent.protocol.records import Finding
 from edge_agent.sample import Sample
 
-RULES_VERSION = "rules-2"
+RULES_VERSION = "rules-3"
 TRENDS_VERSION = "trends-2"
 
 
@@ -82,11 +83,12 @@ class Pipeline:
         """Judge one sample. `now` is when it is judged, on the sample's own clock."""
         features = self._features.step(sample)
         verdicts = self._rules.step(features, now) + self._trends.step(features, now)
-        score = self._scorer.step(_judged(features), now.uptime_s) if self._scorer else None
+        time_s = now.wall.timestamp() if now.synced else None
+        score = self._scorer.step(_judged(features), now.uptime_s, time_s) if self._scorer else None
         if score is not None:
             explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
             decision = self._alarms.step(score.strength if score.ready else None)
-            verdict = _unusual(score, decision, explained)
+            verdict = unusual(score, decision, explained)
             if verdict and self._unusual and not decision.alarm:
                 # whoever carries most may change from row to row; it stays one finding
                 verdict = replace(verdict, component=self._unusual.component)
@@ -108,29 +110,3 @@ def _judged(features: Mapping[str, float]) -> Mapping[str, float]:
 
 
 _NOT_JUDGED = frozenset(name for name in METRICS if name.endswith(".limit")) | {"system.uptime"}
-
-
-def _unusual(score: Score, decision: Decision, explained: set[str]) -> Verdict | None:
-    """Turn an alarm into a verdict, unless what carries it has been said by a rule or a trend already."""
-    carrying = [series for series in score.shares if series not in explained]
-    if not decision.standing or not carrying or sum(map(score.shares.__getitem__, carrying)) < 0.5:
-        return None
-    carriers = tuple(
-        Carrier(
-            metric=series,
-            value=score.values[series],
-            unit=metric_of(series).unit,
-            expected_low=score.expected[series][0],
-            expected_high=score.expected[series][1],
-            share=min(1.0, score.shares[series]),
-        )
-        for series in carrying
-    )
-    return Verdict(
-        fault="anomaly.unknown",
-        component=carrying[0],
-        confidence=score.value,
-        reason=f"unusual for this device: {', '.join(carrying[:3])}; {decision.reason}",
-        carriers=carriers,
-        basis=Basis(judged=tuple(carrying[:4])),
-    )

@@ -5,6 +5,7 @@ from importlib.resources import files
 import pytest
 
 from cloud.web import words
+from edge_agent.protocol import wording
 from edge_agent.protocol.metrics import METRICS
 from tests.cloud.web.conftest import NOW
 
@@ -60,20 +61,20 @@ def test_an_interval_is_honest_when_its_ends_pass() -> None:
     ],
 )
 def test_quantities_are_in_units_that_people_use(value: float, unit: str, said: str) -> None:
-    assert words.quantity(value, unit) == said
+    assert wording.quantity(value, unit) == said
 
 
 def test_an_expected_range_may_have_one_open_end() -> None:
-    assert words.span(40, 55, "Cel") == "40 to 55 °C"
-    assert words.span(None, 55, "Cel") == "up to 55 °C"
-    assert words.span(40, None, "Cel") == "from 40 °C"
-    assert words.span(None, None, "Cel") == ""
+    assert wording.span(40, 55, "Cel") == "40 to 55 °C"
+    assert wording.span(None, 55, "Cel") == "up to 55 °C"
+    assert wording.span(40, None, "Cel") == "from 40 °C"
+    assert wording.span(None, None, "Cel") == ""
 
 
 def test_every_metric_of_ours_has_a_name_for_people() -> None:
-    assert [name for name in METRICS if words.metric_words(name) == name] == []
-    assert words.metric_words("hw.temperature{hw.name=cpu_thermal}") == "Temperature (cpu_thermal)"
-    assert words.metric_words("their.metric") == "their.metric"
+    assert [name for name in METRICS if wording.metric_words(name) == name] == []
+    assert wording.metric_words("hw.temperature{hw.name=cpu_thermal}") == "Temperature (cpu_thermal)"
+    assert wording.metric_words("their.metric") == "their.metric"
 
 
 def test_a_small_share_is_not_shown_as_none() -> None:

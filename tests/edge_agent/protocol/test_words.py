@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from edge_agent.protocol import topics
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.metrics import METRICS, metric_of, series, series_attributes, series_name
-from edge_agent.protocol.wording import amount, duration
+from edge_agent.protocol.wording import duration, quantity
 
 
 @given(st.from_regex(topics.DEVICE_ID, fullmatch=True), st.sampled_from(topics.Channel))
@@ -62,13 +62,13 @@ def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
     ("value", "unit", "words"),
     [
         (0, "By", "0 B"),
-        (1023, "By", "1023 B"),
+        (1023, "By", "1,023 B"),
         (536_870_912, "By", "512 MiB"),
         (0.125, "1", "12.5 %"),
         (48.7, "Cel", "48.7 °C"),
         (2.4e9, "Hz", "2,400 MHz"),
-        (2_466_183, "{fd}", "2,466,183 fd"),
+        (2_466_183, "{fd}", "2,466,183 open files"),
     ],
 )
 def test_amounts_carry_their_unit(value: float, unit: str, words: str) -> None:
-    assert amount(value, unit) == words
+    assert quantity(value, unit) == words
