@@ -97,9 +97,9 @@ class Detection(_Table):
     false_cases_per_week: Annotated[float, Field(gt=0, le=100)] = Field(
         default=1.0, description="false cases a week that the model may raise on this device; 0.23 is one a month"
     )
-    model: bool = Field(default=True, description="judge with the trained network too")
+    model: bool = Field(default=True, description="judge what nobody listed, and relations between metrics, too")
     model_dir: str = Field(
-        default="", description="folder with model.tflite and manifest.json. Empty: the one that is shipped"
+        default="", description="folder with fleet.npz and manifest.json. Empty: the one that is shipped"
     )
 
 

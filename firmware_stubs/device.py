@@ -8,7 +8,9 @@ from edge_agent.agent import Agent, Settings
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.relations import Relations
 from edge_agent.detection.scoring import DETECTOR, Scorer
+from edge_agent.model import load_fleet, shipped
 from edge_agent.outbox import Outbox
 from edge_agent.uplink import Link
 from firmware_stubs.clock import VirtualClock
@@ -62,7 +64,9 @@ class VirtualDevice:
             settings,
             clock=self.clock,
             collection=Collection((HostCollector(VirtualMachine(self.clock, self.name, self.faults)),)),
-            pipeline=Pipeline(period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer()),
+            pipeline=Pipeline(
+                period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer(), relations=Relations(load_fleet(shipped()))
+            ),
             outbox=Outbox(self.state_dir / f"{self.name}.db"),
             link=Link(
                 host=host, port=port, tls=None,

@@ -4,14 +4,14 @@ What flows in: recordings (models/recordings), a random device, and what is wron
 out: rows of quantities, a minute each, as the agent's own `quantities` would give them.
 
 A life is a row of pieces of recordings, busy and quiet ones, played on a device that is another one than the recorded
-machine: slower or faster, with another disk, more or less memory, another load for the same work. Its heat is the
+machine: slower or faster, with another disk, and another load for the same work. Its heat is the
 thermal model's, second by second, under the recorded load.
 """
 
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +46,6 @@ class Device:
     cpu: float  # the same work takes so much of its processors
     load: float  # and makes so much load
     disk: float  # its disk is so many times as slow
-    network: float
-    memory: tuple[float, float]  # share at rest; times what the work takes
-    processes: float  # more than the recorded machine has
-    files: float
     quiet: float  # share of pieces in which it idles
 
 
@@ -63,8 +59,6 @@ class Harm:
     fan_stuck: bool = False
     slower: float = 1.0  # its disk
     stuck: float = 0.0  # threads that wait for what never comes: load without work
-    burnt: float = 0.0  # share of CPU that does nothing
-    held: float = 0.0  # share of memory that nothing explains
 
     def at(self, what: str, healthy: float, steps: int) -> Array:
         """Return one of its parts for each recorded step."""
@@ -90,7 +84,9 @@ def _read(path: Path) -> Recorded:
             raise DataError(f"{path}: rows of {arrays['step_s']} s; {STEP_S} s are needed")
         names = [str(name) for name in arrays["series"]]
         rows = arrays["rows"].astype(np.float64)
-    found = [quantities({name: v for name, v in zip(names, row.tolist(), strict=True) if math.isfinite(v)}) for row in rows]
+    found = [
+        quantities({name: v for name, v in zip(names, row.tolist(), strict=True) if math.isfinite(v)}) for row in rows
+    ]
     # totals give no rate at the first sample
     return Recorded(path.stem, hashlib.sha256(path.read_bytes()).hexdigest(), np.array(found)[1:])
 
@@ -119,10 +115,6 @@ def any_device(rng: np.random.Generator) -> Device:
         cpu=_between(rng, 0.4, 1.5),
         load=_between(rng, 0.7, 1.8),
         disk=_between(rng, 0.3, 3.0),
-        network=_between(rng, 0.2, 5.0),
-        memory=(rng.uniform(0.1, 0.5), rng.uniform(0.5, 3.0)),
-        processes=rng.uniform(-20.0, 150.0),
-        files=_between(rng, 0.5, 3.0),
         quiet=rng.uniform(0.2, 0.8),
     )
 
@@ -158,23 +150,15 @@ def _idle(found: Array, steps: int, rng: np.random.Generator) -> Array:
 def live(device: Device, done: Array, harm: Harm = HEALTHY) -> Array:
     """Do the work on a device: (rows, Quantity), a minute each."""
     found, steps = done.copy(), len(done)
-    burnt = harm.at("burnt", 0.0, steps)
-    found[:, _Q.SYSTEM] = np.minimum(1.0, done[:, _Q.SYSTEM] * device.cpu)
-    found[:, _Q.CPU] = np.minimum(1.0, done[:, _Q.CPU] * device.cpu + burnt)
+    found[:, _Q.CPU] = np.minimum(1.0, done[:, _Q.CPU] * device.cpu)
     busy = np.minimum(1.0, done[:, _Q.BUSY] * device.disk * harm.at("slower", 1.0, steps))
     longer = busy / np.maximum(done[:, _Q.BUSY], 1e-6)
     waits = np.where(done[:, _Q.BUSY] > 1e-6, done[:, _Q.IOWAIT] * longer, done[:, _Q.IOWAIT])
     found[:, _Q.IOWAIT] = np.minimum(1.0 - found[:, _Q.CPU], waits)
     found[:, _Q.BUSY] = busy
-    more = busy - done[:, _Q.BUSY] + harm.at("stuck", 0.0, steps) + 2.0 * burnt
-    found[:, _Q.LOAD] = np.maximum(0.0, done[:, _Q.LOAD] * device.load + _minute_mean(more))
-    rest, takes = device.memory
-    found[:, _Q.MEMORY] = np.minimum(0.97, rest + takes * done[:, _Q.MEMORY] + harm.at("held", 0.0, steps))
-    found[:, _Q.PROCESSES] = np.maximum(20.0, done[:, _Q.PROCESSES] + device.processes)
-    found[:, _Q.FILES] *= device.files
-    found[:, [_Q.RECEIVED, _Q.SENT, _Q.PACKETS_IN, _Q.PACKETS_OUT]] *= device.network
-    found[:, _Q.HEAT], fan = _heat(device, found[:, _Q.CPU], harm)
-    found[:, _Q.FAN] = fan if device.cooling.fan else np.nan
+    waiting = _minute_mean(busy - done[:, _Q.BUSY] + harm.at("stuck", 0.0, steps))
+    found[:, _Q.LOAD] = np.maximum(0.0, done[:, _Q.LOAD] * device.load + waiting)
+    found[:, _Q.HEAT] = _heat(device, found[:, _Q.CPU], harm)
     rows: Array = found[: steps // PER_ROW * PER_ROW].reshape(-1, PER_ROW, len(Quantity)).mean(axis=1)
     return rows
 
@@ -188,19 +172,20 @@ def _minute_mean(threads: Array) -> Array:
     return course
 
 
-def _heat(device: Device, cpu: Array, harm: Harm) -> tuple[Array, Array]:
-    """Drive the thermal model: Cel in the steps of a sensor, and rpm of the fan."""
+def _heat(device: Device, cpu: Array, harm: Harm) -> Array:
+    """Drive the thermal model: Cel in the steps of a sensor."""
     cooling = device.cooling
     board = Board(cooling, float(cpu[0]), 0.0)
     resists = harm.at("resists", 1.0, len(cpu)).tolist()
     stuck = harm.at("fan_stuck", 0.0, len(cpu)).tolist()
-    chip, fan = np.empty(len(cpu)), np.empty(len(cpu))
+    chip = np.empty(len(cpu))
     for step, load in enumerate(cpu.tolist()):
         for half in (0.0, HEAT_STEP_S):
             at_s = step * STEP_S + half
             board.step(load, at_s, HEAT_STEP_S, resists=resists[step], fan_works=not stuck[step])
-        chip[step], fan[step] = board.chip, board.fan_turns * (cooling.fan.rpm if cooling.fan else 0.0)
-    return np.round((chip + device.sensor_off) / SENSOR_STEP) * SENSOR_STEP, fan
+        chip[step] = board.chip
+    shown: Array = np.round((chip + device.sensor_off) / SENSOR_STEP) * SENSOR_STEP
+    return shown
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from edge_agent.detection.alarms import Alarms
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
+from edge_agent.detection.relations import Relations
 from edge_agent.detection.rules import Rules
 from edge_agent.detection.scoring import DETECTOR, Score, Scorer
 from edge_agent.detection.trends import Trends
@@ -34,15 +35,26 @@ class Pipeline:
     """Judges samples of one device, in the order of its uptime."""
 
     def __init__(
-        self, *, period_s: float, horizon_s: float, scorer: Scorer | None, false_per_week: float = 1.0
+        self,
+        *,
+        period_s: float,
+        horizon_s: float,
+        scorer: Scorer | None,
+        relations: Relations | None = None,
+        false_per_week: float = 1.0,
     ) -> None:
-        """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the model may raise."""
+        """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the model may raise.
+
+        `relations` judge the rows that the scorer makes; without a scorer they say nothing.
+        """
         self._features = Features()
         self._rules = Rules()
         self._trends = Trends(period_s, horizon_s)
         self._scorer = scorer
         self._alarms = Alarms(false_per_week=false_per_week, step_s=scorer.step_s if scorer else 60.0)
         self._unusual: Verdict | None = None
+        self._relations = relations
+        self._broken: list[Verdict] = []
         self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: DETECTOR})
 
     def resume(self, standing: Iterable[Finding], now: Instant) -> None:
@@ -61,7 +73,7 @@ class Pipeline:
 
     def restore_state(self, state: Mapping[str, object]) -> list[str]:
         """Take up an exported state; a part that can't be used is dropped. Return why, a reason for each."""
-        if not state.keys() & {"scorer", "trends", "alarms"}:
+        if not state.keys() & {"scorer", "trends", "alarms", "relations"}:
             return ["nothing in it is known here"]
         dropped = []
         for name, part in self._learners().items():
@@ -73,11 +85,13 @@ class Pipeline:
                 dropped.append(str(error))
         return dropped
 
-    def _learners(self) -> dict[str, Scorer | Trends | Alarms]:
-        model: dict[str, Scorer | Trends | Alarms] = {}
+    def _learners(self) -> dict[str, Scorer | Trends | Alarms | Relations]:
+        learners: dict[str, Scorer | Trends | Alarms | Relations] = {"trends": self._trends}
         if self._scorer:
-            model = {"scorer": self._scorer, "alarms": self._alarms}
-        return {"trends": self._trends, **model}
+            learners |= {"scorer": self._scorer, "alarms": self._alarms}
+        if self._relations:
+            learners["relations"] = self._relations
+        return learners
 
     def step(self, sample: Sample, now: Instant) -> Outcome:
         """Judge one sample. `now` is when it is judged, on the sample's own clock."""
@@ -85,6 +99,11 @@ class Pipeline:
         verdicts = self._rules.step(features, now) + self._trends.step(features, now)
         time_s = now.wall.timestamp() if now.synced else None
         score = self._scorer.step(_judged(features), now.uptime_s, time_s) if self._scorer else None
+        if score is not None and self._relations and self._scorer:
+            self._broken = self._relations.step(self._scorer.row)
+        # a rule or a trend that stands has said it already, and more surely
+        certain = {series for verdict in verdicts for series in verdict.basis.judged}
+        verdicts += [verdict for verdict in self._broken if certain.isdisjoint(verdict.basis.judged)]
         if score is not None:
             explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
             decision = self._alarms.step(score.strength if score.ready else None)

@@ -9,6 +9,8 @@ after idle hours surprises nobody, and the doubt goes as it is watched. What is 
 forgotten, back to what the fleet knows.
 """
 
+import base64
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +24,7 @@ ROWS_AS_ONE = 4.0  # neighbouring rows say the same thing again: so many count a
 MOST_SURPRISE = 3.0  # deviations; a row teaches no more than that, so that a fault is not learnt at once
 NOISE_ROWS = 300.0  # over which the device's own noise is known
 NOISE_BOUNDS = (0.05, 20.0)  # of it against the fleet's, as variances
+ROUNDED = 1e-5  # of the largest entry: what 4 bytes a number may make of a covariance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +66,12 @@ class Regressions:
         return expected, deviation
 
     def export_state(self) -> dict[str, object]:
-        """Return what must outlive a reboot, fit for JSON; the upper triangle says all of a covariance."""
-        upper = np.triu_indices(self._mean.shape[1])
+        """Return what must outlive a reboot, fit for JSON: 4 bytes a number, one triangle of a covariance."""
         return {
             "version": STATE_VERSION,
-            "mean": self._mean.tolist(),
-            "covariance": [one[upper].tolist() for one in self._covariance],
-            "noise": self._noise.tolist(),
+            "mean": _packed(self._mean),
+            "covariance": _packed(self._covariance[:, *np.triu_indices(self._mean.shape[1])]),
+            "noise": _packed(self._noise),
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
@@ -77,23 +79,27 @@ class Regressions:
         if state.get("version") != STATE_VERSION:
             raise ValueError("relations: state is of another version")
         answers, width = self._mean.shape
-        upper = np.triu_indices(width)
-        mean = _array(state.get("mean"), (answers, width))
-        triangles = _array(state.get("covariance"), (answers, len(upper[0])))
-        noise = _array(state.get("noise"), (answers,))
+        rows, columns = np.triu_indices(width)
+        mean = _unpacked(state.get("mean"), (answers, width))
+        triangles = _unpacked(state.get("covariance"), (answers, len(rows)))
+        noise = _unpacked(state.get("noise"), (answers,))
         covariance = np.zeros((answers, width, width))
-        covariance[:, upper[0], upper[1]] = triangles
-        covariance[:, upper[1], upper[0]] = triangles
-        if (np.linalg.eigvalsh(covariance) < -1e-6).any() or (noise <= 0).any():
+        covariance[:, rows, columns] = covariance[:, columns, rows] = triangles
+        least = np.linalg.eigvalsh(covariance).min(axis=1)
+        if (least < -ROUNDED * np.abs(covariance).max(axis=(1, 2))).any() or (noise <= 0).any():
             raise ValueError("relations: a covariance or a noise in the state is negative")
         self._mean, self._covariance, self._noise = mean, covariance, np.clip(noise, *NOISE_BOUNDS)
 
 
-def _array(value: object, shape: tuple[int, ...]) -> Array:
+def _packed(array: Array) -> str:
+    return base64.b64encode(array.astype("<f4").tobytes()).decode()
+
+
+def _unpacked(text: object, shape: tuple[int, ...]) -> Array:
     try:
-        array = np.array(value, np.float64)
-    except (TypeError, ValueError):
-        array = np.zeros(0)
-    if array.shape != shape or not np.isfinite(array).all():
+        array = np.frombuffer(base64.b64decode(text if isinstance(text, str) else "", validate=True), "<f4")
+    except ValueError:
+        array = np.zeros(0, np.float32)
+    if array.size != math.prod(shape) or not np.isfinite(array).all():
         raise ValueError(f"relations: expected finite numbers of shape {shape} in the state")
-    return array
+    return array.astype(np.float64).reshape(shape)

@@ -93,6 +93,8 @@ class Scorer:
         self._judged = 0
         self.dropped_values = 0
         """Readings that were no finite number, or whose channel found no room."""
+        self.row: Mapping[str, float] = {}
+        """The last row that was judged."""
 
     @property
     def step_s(self) -> float:
@@ -154,6 +156,7 @@ class Scorer:
 
     def _judge(self, values: Mapping[str, float], time_s: float | None) -> Score:
         usable = {name: value for name, value in values.items() if abs(value) < LARGEST}
+        self.row = usable
         row, refused = self._baseline.place(usable)
         self.dropped_values += self._rows.take_dropped() + len(values) - len(usable) + refused
         self._make_room()
