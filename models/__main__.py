@@ -1,10 +1,10 @@
-"""`python -m models record | train | score | judge | evaluate`: everything else about them is in their --help."""
+"""`python -m models record | train | relations | score | judge | evaluate`: see their --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from models import evaluate, judge, recording, score, train
+from models import evaluate, judge, recording, relations, score, train
 from models.datasets import DataError
 
 
@@ -16,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     recording.add_command(commands)
     train.add_command(commands)
+    relations.add_command(commands)
     score.add_command(commands)
     judge.add_command(commands)
     evaluate.add_command(commands)

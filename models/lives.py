@@ -22,6 +22,7 @@ from firmware_stubs.thermal import SENSOR_STEP, Board, Cooling, Fan
 from models.datasets import DataError
 from models.recording import STEP_S
 
+RECORDINGS = Path("models/recordings")
 PER_ROW = 60 // STEP_S
 QUIET = 0.15  # of the CPU, or the quietest seventh of a recording: such rows are what an idle device plays
 HEAT_STEP_S = STEP_S / 2  # of the thermal model

@@ -1,6 +1,6 @@
-"""Does a device see broken relations, and how often does it see some where there are none?
+"""`python -m models relations`: does a device see broken relations, at one false case a week?
 
-What flows in: recordings. What flows out: for each way of judging, how many faults it finds at one false case a week.
+What flows in: recordings. What flows out: for each way of judging, how many faults it finds, as a table.
 
 Each recording is held out in turn: the fleet is made of the others, and the devices that are judged (new ones, drawn
 with another seed) do the held-out recording's work after a history. Either the history is half a day of the other
@@ -8,10 +8,13 @@ recordings' work, and a faulty reading never leaves the range it had there; or i
 begins half an hour after the first work.
 """
 
+import argparse
 import copy
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -22,8 +25,10 @@ from edge_agent.detection.scoring import Scorer
 from edge_agent.detection.windows import Array
 from models.datasets import DataError
 from models.fleet import WIDE, Known, learn
-from models.lives import Device, Harm, Recorded, any_device, live, work
+from models.lives import RECORDINGS, Device, Harm, Recorded, any_device, live, load_recordings, work
+from models.report import insert, table
 
+BEGIN, END = "<!-- relations -->", "<!-- end of relations -->"
 FLEET_DEVICES, FLEET_ROWS = 200, 840
 JUDGED_DEVICES, JUDGED_ROWS = 16, 360
 HOUR = 60  # rows
@@ -80,6 +85,24 @@ class Strengths:
 
     healthy: list[Array] = field(default_factory=list)
     faulty: dict[str, list[Array]] = field(default_factory=dict)
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe `relations` and its options."""
+    parser = commands.add_parser("relations", help="measure relations on held-out recordings", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="DIR", help=f"default {RECORDINGS}")
+    parser.add_argument("--seed", type=int, default=11, help="of devices and their lives (default 11)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Judge every fold in every way, print the table."""
+    text = _tabled(evaluate(load_recordings(options.recordings), options.seed))
+    print(text)
+    if options.write:
+        insert(options.write, text, BEGIN, END)
 
 
 def fleet_of(recordings: Sequence[Recorded], seed: int) -> Known:
@@ -227,6 +250,7 @@ def evaluate(recordings: Sequence[Recorded], seed: int) -> dict[tuple[str, str, 
     """Judge every fold in every way: {(history, way, case): Found}."""
     strengths: dict[tuple[str, str], list[Strengths]] = {}
     for number, (held_out, others) in enumerate(folds(recordings)):
+        print(f"holding out {held_out.name}", file=sys.stderr, flush=True)
         judges: dict[str, Related | Alone] = {
             title: Related(one) for title, one in ways_of(fleet_of(others, seed + number)).items()
         }
@@ -245,7 +269,7 @@ def evaluate(recordings: Sequence[Recorded], seed: int) -> dict[tuple[str, str, 
 
 def _judged(strengths: Mapping[tuple[str, str], Sequence[Strengths]]) -> dict[tuple[str, str, str], Found]:
     figures = {}
-    for way in {way for _, way in strengths}:
+    for way in dict.fromkeys(way for _, way in strengths):
         everywhere = [one for history in HISTORIES for part in strengths[history.title, way] for one in part.healthy]
         bar = bars(everywhere)
         for history in HISTORIES:
@@ -257,3 +281,23 @@ def _judged(strengths: Mapping[tuple[str, str], Sequence[Strengths]]) -> dict[tu
                     case, healthy, faulty, history.after, float(bar[case.relation])
                 )
     return figures
+
+
+def _tabled(figures: Mapping[tuple[str, str, str], Found]) -> str:
+    heads = ["history", "fault", "way", "in 30 min", "in 60 min", "delay, min", "area under ROC"]
+    order = {title: place for place, title in enumerate([one.title for one in (*HISTORIES, *CASES)])}
+    lines = [
+        [history, case, way, _spread(one.in_30), _spread(one.in_60), _minutes(one.delay), f"{one.area:.3f}"]
+        for (history, way, case), one in sorted(
+            figures.items(), key=lambda item: (order[item[0][0]], order[item[0][2]])
+        )
+    ]
+    return table(heads, lines)
+
+
+def _spread(shares: Sequence[float]) -> str:
+    return f"{np.mean(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})"
+
+
+def _minutes(delay: float | None) -> str:
+    return "–" if delay is None else f"{delay:.0f}"

@@ -20,11 +20,10 @@ import numpy as np
 from edge_agent.detection.relations import INPUT_VERSION, RELATIONS, Fleet
 from edge_agent.model import FLEET_FILE, MANIFEST_FILE
 from models.card import CARD_FILE, card
-from models.lives import Recorded, load_recordings
+from models.lives import RECORDINGS, Recorded, load_recordings
 from models.relations import Related, bars, fleet, fleet_of, folds, lives, said
 
 NAME = "relations"
-RECORDINGS = Path("models/recordings")
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

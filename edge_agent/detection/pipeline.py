@@ -55,6 +55,7 @@ class Pipeline:
         self._unusual: Verdict | None = None
         self._relations = relations
         self._broken: list[Verdict] = []
+        self._named: set[tuple[str, str]] = set()
         self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: DETECTOR})
 
     def resume(self, standing: Iterable[Finding], now: Instant) -> None:
@@ -101,9 +102,7 @@ class Pipeline:
         score = self._scorer.step(_judged(features), now.uptime_s, time_s) if self._scorer else None
         if score is not None and self._relations and self._scorer:
             self._broken = self._relations.step(self._scorer.row)
-        # a rule or a trend that stands has said it already, and more surely
-        certain = {series for verdict in verdicts for series in verdict.basis.judged}
-        verdicts += [verdict for verdict in self._broken if certain.isdisjoint(verdict.basis.judged)]
+        verdicts += self._broken_beside(verdicts)
         if score is not None:
             explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
             decision = self._alarms.step(score.strength if score.ready else None)
@@ -115,6 +114,17 @@ class Pipeline:
         if self._unusual is not None:
             verdicts.append(self._unusual)
         return Outcome(announcements=self._findings.step(verdicts, features, now), features=features, score=score)
+
+    def _broken_beside(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
+        """Return the broken relations but those whose series a rule or a trend speaks of; who spoke first goes on."""
+        certain = {series for verdict in verdicts for series in verdict.basis.judged}
+        said = [
+            verdict
+            for verdict in self._broken
+            if certain.isdisjoint(verdict.basis.judged) or (verdict.fault, verdict.component) in self._named
+        ]
+        self._named = {(verdict.fault, verdict.component) for verdict in said}
+        return said
 
 
 def _mapping(name: str, part: object) -> Mapping[str, object]:
