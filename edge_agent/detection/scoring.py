@@ -6,7 +6,8 @@ What flows in: samples (`{series: value}` with their uptime). What flows out: on
     energies ─┬─> the loudest channels, jumps fading ─> value 0..1, for ranking
               └─> all channels ─> strength, for the decision (alarms.py)
 
-Two statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel.
+Two statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel. A channel that
+hasn't been watched for so long is taken to stray further than it has shown (growth.py).
 
 - level: mean of the last 5 rows minus the channel's mean. Finds what stays away.
 - jump: the row minus the row before. Finds what changes at once.
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.detection.baseline import Array, Baseline
+from edge_agent.detection.growth import growth
 from edge_agent.protocol.metrics import METRICS, series_name
 
 DETECTOR = "statistics-3"
@@ -109,6 +111,10 @@ class Scorer:
         row = self._rows.add(values, uptime_s)
         return None if row is None else self._judge(row)
 
+    def deviations(self) -> Array:
+        """Of level and jump of each channel so far, in its own unit: (2, channels), in the order of first sight."""
+        return np.stack([self._baseline.deviation(name) for name in ("level", "jump")])
+
     def export_state(self) -> dict[str, object]:
         """Return what must outlive a reboot as a plain dictionary, fit for JSON."""
         return {
@@ -167,12 +173,14 @@ class Scorer:
         }
 
     def _squares(self, measured: Mapping[str, Array]) -> Array:
-        """Squares of each channel's level and jump, in deviations: (2, channels); NaN where it isn't judged."""
-        deviations = np.stack([self._baseline.deviation(name) for name in ("level", "jump")])
+        """Squares of each channel's level and jump, in deviations: (2, channels); NaN where it isn't judged.
+
+        Growth comes after the cap: the first change of a silent channel is beyond any cap, whatever it is divided by.
+        """
         statistics = np.stack([measured[name] for name in ("level", "jump")])
-        capped = np.clip(np.nan_to_num(statistics / deviations, nan=0.0), -CAP, CAP)
+        capped = np.clip(np.nan_to_num(statistics / self.deviations(), nan=0.0), -CAP, CAP)
         judged = np.isfinite(measured["row"]) & (self._baseline.counts >= SETTLED_ROWS)
-        return np.where(judged, capped**2, np.nan)
+        return np.where(judged, (capped / growth(self._baseline.counts * self._step_s)) ** 2, np.nan)
 
     def _rank(self, squares: Array) -> float:
         """How unusual the row is by the loudest channels of each statistic, jumps fading; 0 to CAP."""
