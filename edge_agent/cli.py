@@ -32,6 +32,7 @@ from edge_agent.config import AgentConfig, ConfigError, load, read_secret, tls_c
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.scoring import DETECTOR, Scorer
 from edge_agent.outbox import InUse, Outbox
+from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import quantity
 from edge_agent.uplink import Link
@@ -113,6 +114,7 @@ def make_agent(config: AgentConfig) -> Agent:
             horizon_s=config.detection.horizon_h * 3600,
             scorer=scorer,
             false_per_week=config.detection.false_cases_per_week,
+            anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
         ),
         outbox=outbox,
         link=link,

@@ -56,8 +56,8 @@ def power(fleets: list[Array]) -> list[float]:
 
 
 def watched(rows: Array, period_s: float) -> Iterator[Array]:
-    """For each time that the machine is switched on (n, 1 + statistics), all of them logarithms: a week over the time that
-    a channel was watched, and for each statistic what it strayed in nine days over what it had strayed by then.
+    """For each time that the machine is switched on, logarithms (n, 1 + statistics): of a week over the time that a
+    channel was watched, and for each statistic of what it strayed in nine days over what it had strayed by then.
 
     More than CAP either way makes no difference to a score. Channels that never changed say nothing.
     """

@@ -114,7 +114,7 @@ class Scorer:
         return None if row is None else self._judge(row, time_s)
 
     def deviations(self) -> Array:
-        """Of each statistic, in the unit of its channel: (statistics, channels), channels in the order of first sight."""
+        """Of each statistic, in the unit of its channel: (statistics, channels), in the order of first sight."""
         return self._baseline.deviations()
 
     def export_state(self) -> dict[str, object]:

@@ -137,8 +137,8 @@ def test_a_file_system_that_refuses_writes_is_critical_at_once() -> None:
 LOADS = tuple(f"system.cpu.load_average.{minutes}m" for minutes in (1, 5, 15))
 
 
-def with_model(**settings: float) -> Pipeline:
-    return Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(), **settings)
+def with_model(false_per_week: float = 1.0) -> Pipeline:
+    return Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(), false_per_week=false_per_week)
 
 
 def loads(rows: int, burst_at: int) -> Iterator[Sample]:
