@@ -34,6 +34,7 @@ from edge_agent.detection.relations import Relations
 from edge_agent.detection.scoring import DETECTOR, Scorer
 from edge_agent.model import ModelError, load_fleet, shipped
 from edge_agent.outbox import InUse, Outbox
+from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import quantity
 from edge_agent.uplink import Link
@@ -116,6 +117,7 @@ def make_agent(config: AgentConfig) -> Agent:
             scorer=scorer,
             relations=_relations(config),
             false_per_week=config.detection.false_cases_per_week,
+            anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
         ),
         outbox=outbox,
         link=link,

@@ -97,6 +97,9 @@ class Detection(_Table):
     false_cases_per_week: Annotated[float, Field(gt=0, le=100)] = Field(
         default=1.0, description="false cases a week that the model may raise on this device; 0.23 is one a month"
     )
+    anomalies_open_cases: bool = Field(
+        default=False, description="what the model finds unusual opens a case (a warning), not only a note (info)"
+    )
     model: bool = Field(default=True, description="judge what nobody listed, and relations between metrics, too")
     model_dir: str = Field(
         default="", description="folder with fleet.npz and manifest.json. Empty: the one that is shipped"

@@ -12,7 +12,7 @@ from edge_agent.detection.scoring import DETECTOR, Score, Scorer
 from edge_agent.detection.trends import Trends
 from edge_agent.detection.unusual import unusual
 from edge_agent.detection.verdicts import Verdict
-from edge_agent.protocol.faults import Judge
+from edge_agent.protocol.faults import Judge, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import METRICS, series_name
 from edge_agent.protocol.records import Finding
@@ -42,11 +42,14 @@ class Pipeline:
         scorer: Scorer | None,
         relations: Relations | None = None,
         false_per_week: float = 1.0,
+        anomalies: Severity = Severity.INFO,
     ) -> None:
         """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the model may raise.
 
-        `relations` judge the rows that the scorer makes; without a scorer they say nothing.
+        `anomalies`: how urgent what the model finds is taken to be. `relations` judge the rows that the scorer makes;
+        without a scorer they say nothing.
         """
+        self._anomalies = anomalies
         self._features = Features()
         self._rules = Rules()
         self._trends = Trends(period_s, horizon_s)
@@ -106,7 +109,7 @@ class Pipeline:
         if score is not None:
             explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
             decision = self._alarms.step(score.strength if score.ready else None)
-            verdict = unusual(score, decision, explained)
+            verdict = unusual(score, decision, explained, self._anomalies)
             if verdict and self._unusual and not decision.alarm:
                 # whoever carries most may change from row to row; it stays one finding
                 verdict = replace(verdict, component=self._unusual.component)

@@ -7,7 +7,8 @@ row.
     level, jump       ─> all channels         ─> strength, for the decision (alarms.py)
     jump, daily, rest ─> the loudest channels ─> fading ─> value 0..1, for ranking
 
-Statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel.
+Statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel. A channel that
+hasn't been watched for so long is taken to stray further than it has shown (growth.py).
 
 - level: mean of the last 5 rows minus the channel's mean. Finds what stays away.
 - jump: the row minus the row before. Finds what changes at once.
@@ -29,6 +30,7 @@ import numpy.typing as npt
 from edge_agent.detection.baseline import Array, Baseline
 from edge_agent.detection.components import Components
 from edge_agent.detection.daily import Daily
+from edge_agent.detection.growth import STATISTICS, growth
 from edge_agent.protocol.metrics import METRICS, series_name
 
 DETECTOR = "statistics-4"
@@ -47,7 +49,6 @@ HALF = 1.5  # the value is a half at so many deviations; usual is 1, and what al
 FADE_ROWS = 4.0  # half-life of energy in the value: the rows after a burst are still part of what happened
 EXPECTED_DEVIATIONS = 3.0
 LARGEST = 1e150  # readings beyond it have squares that no float holds; nothing measures that
-_STATISTICS = ("row", "level", "jump", "daily", "rest")
 _DECIDING, _RANKING = slice(1, 3), slice(2, 5)  # of them, by place: jump serves both
 
 
@@ -114,6 +115,10 @@ class Scorer:
         row = self._rows.add(values, uptime_s)
         return None if row is None else self._judge(row, time_s)
 
+    def deviations(self) -> Array:
+        """Of each statistic, in the unit of its channel: (statistics, channels), in the order of first sight."""
+        return self._baseline.deviations()
+
     def export_state(self) -> dict[str, object]:
         """Return what must outlive a reboot as a plain dictionary, fit for JSON."""
         return {
@@ -146,7 +151,7 @@ class Scorer:
     def _unlearnt(self) -> tuple[Baseline, Daily, Components]:
         """Return what knows nothing of the device yet."""
         baseline = Baseline(
-            _STATISTICS,
+            STATISTICS,
             mean_rows=MEAN_HALF_LIFE_S / self._step_s,
             spread_rows=SPREAD_HALF_LIFE_S / self._step_s,
             floor_of=_resolution,
@@ -160,7 +165,7 @@ class Scorer:
         row, refused = self._baseline.place(usable)
         self.dropped_values += self._rows.take_dropped() + len(values) - len(usable) + refused
         self._make_room()
-        deviations = self._baseline.deviations()
+        deviations = self.deviations()
         measured = self._measure(row, deviations[0], time_s)
         score = self._score(row, deviations, self._squares(measured, deviations))
         self._baseline.learn(row, measured)
@@ -197,10 +202,13 @@ class Scorer:
         )
 
     def _squares(self, measured: Array, deviations: Array) -> Array:
-        """Squares of each channel's statistics, in deviations; NaN where it isn't judged."""
+        """Squares of each channel's statistics, in deviations; NaN where it isn't judged.
+
+        Growth comes after the cap: the first change of a silent channel is beyond any cap, whatever it is divided by.
+        """
         capped = np.clip(np.nan_to_num(measured / deviations, nan=0.0), -CAP, CAP)
         judged = np.isfinite(measured[0]) & (self._baseline.counts >= SETTLED_ROWS)
-        return np.where(judged, capped**2, np.nan)
+        return np.where(judged, (capped / growth(self._baseline.counts * self._step_s)) ** 2, np.nan)
 
     def _rank(self, squares: Array) -> float:
         """Energy of the loudest channels, fading; 0 to CAP squared."""

@@ -104,7 +104,7 @@ def test_incidents_do_not_blind_the_device_to_what_rises_above_them() -> None:
 
 
 def test_a_new_device_is_careful_and_serves_from_its_first_row() -> None:
-    assert not Alarms().step(1.2 * START).alarm
+    assert not Alarms().step(1.1 * START).alarm
     assert Alarms().step(1.8 * START).alarm
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.detection.growth import growth
 from edge_agent.detection.scoring import Score, Scorer
 
 STEP_S = 60.0
@@ -66,7 +67,7 @@ def test_a_fault_raises_the_score_and_names_its_channel() -> None:
     rows = quiet_rows(2000)
     rows[1980:, 2] += 8.0
     found = scores(a_scorer(), rows)
-    assert values(found)[300:1980].max() < 0.7 < values(found)[1984:1988].min()
+    assert values(found)[300:1980].max() < 0.6 < values(found)[1984:1988].min()
     assert max(found[1982].shares, key=lambda name: found[1982].shares[name]) == "c2"
     assert found[1982].shares["c2"] > 0.7
 
@@ -173,6 +174,22 @@ def test_what_was_learned_outlives_a_reboot() -> None:
     found = scores(other, quiet_rows(60, seed=2))
     assert all(score.ready for score in found)
     assert values(found).max() < 0.8
+
+
+def test_the_same_burst_counts_for_less_while_channels_are_young_and_a_reboot_makes_none_young_again() -> None:
+    week = round(7 * 86_400 / STEP_S)
+    quiet, burst = quiet_rows(week + 100), quiet_rows(6, seed=2)
+    burst[4:] += 8.0
+
+    def strongest(rows: int) -> float:
+        scorer, rebooted = a_scorer(), a_scorer()
+        scores(scorer, quiet[:rows])
+        rebooted.restore_state(scorer.export_state())
+        return max(score.strength for score in scores(rebooted, burst))
+
+    young, grown = strongest(200), strongest(week + 100)
+    _, level, jump, _, _ = growth(np.array([200 * STEP_S])).ravel()
+    assert grown / level < young < 1.1 * grown / jump
 
 
 @pytest.mark.parametrize(
