@@ -33,7 +33,7 @@ false case a device-week and relation. Libraries: {libraries}. {repeated}
 
 - One machine was recorded, an x86-64 virtual one without sensors: the devices differ from it by factors only.
 - Temperatures are the thermal model's. No real board has taught it, none has confirmed it.
-- docs/adr/0008 has the figures, and what was tried and left out, a network among it.
+- docs/adr/0010 has the figures, and what was tried and left out, a network among it.
 """
 
 _REPEATED = {

@@ -59,7 +59,8 @@ class Pipeline:
         self._relations = relations
         self._broken: list[Verdict] = []
         self._named: set[tuple[str, str]] = set()
-        self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: DETECTOR})
+        versions: dict[str, str] = {Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: DETECTOR}
+        self._findings = Findings(versions | (dict.fromkeys(relations.faults, relations.name) if relations else {}))
 
     def resume(self, standing: Iterable[Finding], now: Instant) -> None:
         """Take up the findings that stood when the agent stopped: each goes on, or is cleared."""

@@ -158,6 +158,16 @@ class Relations:
         self._last: list[deque[float]] = [deque(maxlen=SMOOTH_ROWS) for _ in RELATIONS]
         self._rows = 0
 
+    @property
+    def name(self) -> str:
+        """``<name>-<version>`` of the fleet's knowledge, as findings name their detector."""
+        return self._fleet.name
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What it can name."""
+        return tuple(relation.fault for relation in RELATIONS)
+
     def step(self, row: _Row) -> list[Verdict]:
         """Judge a row, then learn from it; return what is broken now."""
         found = quantities(row)

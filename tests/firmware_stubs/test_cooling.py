@@ -43,4 +43,5 @@ def test_lost_cooling_is_named_more_than_an_hour_before_the_device_slows_itself_
     (opened,) = [one for one in said if one.fault == FAULT.code and one.phase is Phase.OPEN]
     assert opened.at.uptime_s < FAULT.impact_s - HOUR_S
     assert "is usual at" in opened.reason
+    assert opened.detector.version == shipped().name
     assert not [one for one in said if one.fault == FAULT.code and one.phase is Phase.CLEAR]
