@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edge_agent import __version__
-from edge_agent.aggregates import Aggregates
+from edge_agent.aggregates import batcher
 from edge_agent.clock import Clock
 from edge_agent.collectors import Collection
 from edge_agent.detection.pipeline import Outcome, Pipeline
@@ -39,7 +39,8 @@ class Settings:
     period_s: float
     evidence_before_s: float
     evidence_after_s: float
-    aggregate_min: int | None  # minutes in one telemetry batch; None sends findings only
+    telemetry: str  # the profile
+    publish_every_min: int  # minutes in one telemetry batch; 0 as the profile has it
 
 
 class Agent:
@@ -59,7 +60,7 @@ class Agent:
         self._collection, self._pipeline, self._outbox = collection, pipeline, outbox
         self._ring = Ring(rows=round(settings.evidence_before_s / settings.period_s))
         self._evidence = EvidenceRoom(self._ring, settings.evidence_after_s)
-        self._aggregates = Aggregates(settings.aggregate_min) if settings.aggregate_min else None
+        self._batcher = batcher(settings.telemetry, settings.publish_every_min, settings.period_s)
         self._named_failures: set[str] = set()
         self._metrics = 0
         self._unsaid: list[records.Finding | records.Evidence | records.Loss] = []  # not committed yet
@@ -111,9 +112,15 @@ class Agent:
         self._unsaid += self._evidence.due(now)
 
     def _aggregate(self, outcome: Outcome, now: Instant) -> None:
-        batch = self._aggregates.step(outcome.features, now) if self._aggregates else None
-        if batch is not None:
+        if self._batcher and (batch := self._batcher.step(outcome.features, now)):
+            self._pack(batch)
+
+    def _pack(self, batch: telemetry.Batch) -> None:
+        """Line up a batch; one that no record can hold, of thousands of series, is named and given up."""
+        try:
             self._unheld.append(telemetry.pack(batch))
+        except ValueError as error:
+            log.error("telemetry since %s is given up: %s", batch.start.wall, error)
 
     def _store(self, uptime_s: float) -> None:
         """Commit, then send. A store that can't write (a full disk!) stops nothing: it is tried again each time."""
@@ -225,8 +232,8 @@ class Agent:
 
     def _finish(self) -> None:
         """Write everything down and say goodbye; what can't be written is named."""
-        if self._aggregates and (batch := self._aggregates.finish()):
-            self._unheld.append(telemetry.pack(batch))
+        if self._batcher and (batch := self._batcher.finish()):
+            self._pack(batch)
         self._store(self._clock.now().uptime_s)
         self._uplink.stop()
         try:

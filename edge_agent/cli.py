@@ -103,7 +103,8 @@ def make_agent(config: AgentConfig) -> Agent:
         period_s=config.sampling.period_s,
         evidence_before_s=config.evidence.before_s,
         evidence_after_s=config.evidence.after_s,
-        aggregate_min=config.telemetry.publish_every_min if config.telemetry.profile == "frugal" else None,
+        telemetry=config.telemetry.profile,
+        publish_every_min=config.telemetry.publish_every_min,
     )
     link = _link(config)
     outbox = _outbox(config.state_dir)

@@ -57,7 +57,8 @@ class VirtualDevice:
             period_s=1.0,
             evidence_before_s=600.0,
             evidence_after_s=60.0,
-            aggregate_min=15,
+            telemetry="frugal",
+            publish_every_min=60,
         )
         host, port = self.broker
         return Agent(

@@ -13,6 +13,7 @@ from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.scoring import Scorer
 from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
+from edge_agent.protocol.telemetry import unpack
 from edge_agent.protocol.topics import Lane
 from edge_agent.uplink import Link
 from firmware_stubs.faults import DiskFilling, Fault
@@ -22,11 +23,11 @@ from tests.builders import a_finding
 from tests.clocks import HandClock
 
 
-def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault) -> Agent:
+def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault, telemetry: str = "frugal") -> Agent:
     """An agent on virtual hardware, without a broker."""
     settings = Settings(
         device="pump-07", firmware="", hardware="", model="", period_s=1.0, evidence_before_s=600.0,
-        evidence_after_s=60.0, aggregate_min=15,
+        evidence_after_s=60.0, telemetry=telemetry, publish_every_min=0,
     )  # fmt: skip
     link = Link(
         host="127.0.0.1", port=free_port(), tls=None,
@@ -141,3 +142,17 @@ def test_a_finding_of_another_version_is_cleared_and_not_fatal(tmp_path: Path, b
     assert after.standing() == {}
     assert kinds(after) == ([] if body else ["clear"])
     after.close()
+
+
+@pytest.mark.parametrize(("profile", "batches"), [("findings-only", 0), ("frugal", 1), ("full", 60)])
+def test_a_profile_decides_which_telemetry_an_hour_leaves(tmp_path: Path, profile: str, batches: int) -> None:
+    clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
+    agent = an_agent(outbox, clock, telemetry=profile)
+    for second in range(0, 3601, 10):
+        clock.uptime_s = float(second)
+        agent.step()
+    records = outbox.after(Lane.TELEMETRY, 0, 100)
+    assert len(records) == batches
+    for _, record in records:
+        assert len(unpack(record).columns) >= 40
+    outbox.close()
