@@ -79,10 +79,10 @@ class Pipeline:
             model = {"scorer": self._scorer, "alarms": self._alarms}
         return {"trends": self._trends, **model}
 
-    def step(self, sample: Sample, now: Instant) -> Outcome:
-        """Judge one sample. `now` is when it is judged, on the sample's own clock."""
+    def step(self, sample: Sample, now: Instant, told: Iterable[Verdict] = ()) -> Outcome:
+        """Judge one sample. `now` is when it is judged, on its own clock; `told` is what the agent says of itself."""
         features = self._features.step(sample)
-        verdicts = self._rules.step(features, now) + self._trends.step(features, now)
+        verdicts = [*told, *self._rules.step(features, now), *self._trends.step(features, now)]
         score = self._scorer.step(_judged(features), now.uptime_s) if self._scorer else None
         if score is not None:
             explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
@@ -108,4 +108,4 @@ def _judged(features: Mapping[str, float]) -> Mapping[str, float]:
     return {series: value for series, value in features.items() if series_name(series) not in _NOT_JUDGED}
 
 
-_NOT_JUDGED = frozenset(name for name in METRICS if name.endswith(".limit")) | {"system.uptime"}
+_NOT_JUDGED = frozenset(name for name in METRICS if name.endswith(".limit")) | {"system.uptime", "forewarn.agent.sent"}

@@ -81,6 +81,7 @@ METRICS: dict[str, Metric] = {
     "forewarn.agent.cpu.utilization": _gauge("1", 0.0001, "share of one core that the agent itself uses"),
     "forewarn.agent.memory.usage": _gauge("By", 4096, "memory the agent itself uses, proportional set size"),
     "forewarn.agent.written": _counter("By", 1, "bytes the agent caused to be written to storage"),
+    "forewarn.agent.sent": _counter("By", 1, "bytes the agent sent to the broker, TLS included, as the kernel counts"),
 }
 
 

@@ -9,12 +9,12 @@ import pytest
 from edge_agent.agent import LEARNT, Agent, Settings
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
+from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.scoring import Scorer
 from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
-from edge_agent.uplink import Link
 from firmware_stubs.faults import DiskFilling, Fault
 from firmware_stubs.machine import VirtualMachine
 from firmware_stubs.stage import free_port
@@ -92,14 +92,15 @@ def test_a_full_disk_under_the_outbox_stops_nothing_and_what_was_to_be_said_is_s
 ) -> None:
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     agent = an_agent(outbox, clock, DiskFilling(start_s=1010, lasts_s=600))
-    pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
-    outbox._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says "database or disk is full"
+    database = outbox._store.db
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says "database or disk is full"
     for second in range(1000, 1350):
         clock.uptime_s = float(second)
         agent.step()
     assert kinds(outbox) == []
     assert caplog.text.count("disk is full") == 1, "said once, not each second"
-    outbox._db.execute("PRAGMA max_page_count = 100000")
+    database.execute("PRAGMA max_page_count = 100000")
     clock.uptime_s += 1
     agent.step()
     assert kinds(outbox)[:2] == ["open", "before"]
