@@ -285,6 +285,7 @@ class Connection:
     def _on_publish(
         self, _client: mqtt.Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
+        self.sent_bytes()  # the socket may be closed when the agent asks next
         self.events.put(Reached(mid, str(reason) if reason.is_failure else ""))
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 ACK_TIMEOUT_S = 15.0  # the first; it doubles to BACKOFF_MAX_S while nothing is acknowledged
 MESSAGE_RECORDS = 32
+ALONE_AFTER = 2  # silences after which the oldest record travels alone
 IN_FLIGHT = 128  # records of a lane that may be under way without an acknowledgement
 BACKLOG_BYTES_PER_S = 64_000.0  # of what is older than the connection, so that a fleet that comes back is no flood
 
@@ -50,6 +51,7 @@ class _Flow:
     backlog_up_to: int = 0  # what is older than the connection
     moved_at_s: float = 0.0
     timeout_s: float = ACK_TIMEOUT_S
+    lates: int = 0  # silences in a row in which the cloud took nothing new
     heard: bool = False  # whether the cloud has acknowledged anything since the oldest record was last sent
     suspect: Suspect = field(default_factory=Suspect)
     sent: deque[tuple[int, int]] = field(default_factory=deque)  # (last number, records) of each message under way
@@ -61,11 +63,19 @@ class _Flow:
 
     def acknowledged(self, acked: int, now_s: float) -> None:
         """Something got through: be patient from here, and quick again after the next silence."""
-        self.moved_at_s, self.timeout_s = now_s, ACK_TIMEOUT_S
+        self.moved_at_s, self.timeout_s, self.lates = now_s, ACK_TIMEOUT_S, 0
         self.sent_up_to = max(self.sent_up_to, acked)
         self.suspect.clear(acked)
         while self.sent and self.sent[0][0] <= acked:
             self.sent.popleft()
+
+    def apart(self, batch: list[tuple[int, bytes]], acked: int) -> list[tuple[int, bytes]]:
+        """Let a record that may be to blame travel alone: what follows it shows whether the cloud is there."""
+        if self.lates >= ALONE_AFTER and self.sent_up_to <= acked:
+            return batch[:1]
+        if self.suspect.isolated and batch[0][0] <= self.suspect.seq:
+            return [one for one in batch if one[0] < self.suspect.seq] or batch[:1]
+        return batch
 
     def room(self) -> int:
         """Return how many records may still be sent before the next acknowledgement."""
@@ -221,6 +231,7 @@ class Uplink:
         oldest = self._outbox.after(lane, acked, 1)
         if flow.heard and oldest and flow.suspect.strike(oldest[0][0]):
             self._give_up(lane, oldest[0][0], NOT_TAKEN)
+        flow.lates += 1
         flow.timeout_s = min(BACKOFF_MAX_S, flow.timeout_s * 2)
         flow.again(acked, now_s)
 
@@ -239,8 +250,7 @@ class Uplink:
         batch = _run(batch, self._sizes.message_bytes)
         if not batch:
             return False
-        if flow.suspect.isolated and batch[0][0] <= flow.suspect.seq:
-            batch = [one for one in batch if one[0] < flow.suspect.seq] or batch[:1]
+        batch = flow.apart(batch, self._outbox.base_seq(lane) - 1)
         is_backlog = batch[0][0] <= flow.backlog_up_to
         if is_backlog and not (self._may_be_dated(now_s) and self._pace.allows(now_s)):
             return False
