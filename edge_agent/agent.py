@@ -5,7 +5,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -219,8 +220,7 @@ class Agent:
                 if isinstance(one, records.Finding)
             }
             self._outbox.put(map(records.encode, said), standing, given_up=self._given_up, declared=gone)
-            for one in gone:
-                log.warning("%s %d to %d are lost: %s", one.lane, one.first_seq, one.last_seq, one.cause)
+            _name_losses(gone)
             self._unsaid.clear()
             self._given_up = dict.fromkeys(Lane, 0)
         while self._unheld:
@@ -316,6 +316,15 @@ class Agent:
             self._outbox.close()
         except sqlite3.DatabaseError as error:
             log.error("the outbox can't be written (%s): %d records are lost", error, len(self._unsaid))
+
+
+def _name_losses(gone: Iterable[Gone]) -> None:
+    """Log how many records are lost, a line for each lane and cause."""
+    counts: Counter[tuple[Lane, str]] = Counter()
+    for one in gone:
+        counts[one.lane, one.cause] += one.last_seq - one.first_seq + 1
+    for (lane, cause), count in counts.items():
+        log.warning("%s: %d records are lost, or may be: %s", lane, count, cause)
 
 
 def _loss(gone: Gone, now: Instant) -> records.Loss:

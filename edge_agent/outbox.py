@@ -38,6 +38,7 @@ _ALL = 2**31
 _NUMBER = "UPDATE lane SET reserved_up_to = ? WHERE lane = ?"
 _PUT = "INSERT INTO record (lane, seq, body, kind, checksum) VALUES (?, ?, ?, ?, ?)"
 _NEXT = "SELECT seq, body, checksum FROM record WHERE lane = ? AND seq > ? ORDER BY seq LIMIT ?"
+_LOSSES = "SELECT seq, body FROM record WHERE kind = 'loss' AND seq > ? ORDER BY seq LIMIT ?"
 _DROP = "DELETE FROM record WHERE lane = ? AND seq = ?"
 _DROP_ACKED = "DELETE FROM record WHERE lane = ? AND seq <= ?"
 _ACKED = "UPDATE lane SET acked_up_to = ? WHERE lane = ? AND acked_up_to < ?"
@@ -252,6 +253,11 @@ class Outbox:
             fresh = [(number, body) for number, body in self._ram.items() if number > seq]
             stored += fresh[: limit - len(rows)]
         return stored
+
+    def losses_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return the next records that declare losses: they close gaps, so they do not wait for what is before them."""
+        rows: list[tuple[int, bytes]] = self._store.db.execute(_LOSSES, (seq, limit)).fetchall()
+        return rows
 
     def quarantine(self, lane: Lane, seq: int, cause: str) -> None:
         """Take a record out of the way for good: it is kept to be looked at, and its number is declared as lost."""

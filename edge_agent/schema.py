@@ -70,6 +70,7 @@ CREATE TABLE lost (                 -- numbers whose records are gone, until the
     declared INTEGER NOT NULL DEFAULT 0,  -- 1: the record that says so is in the findings lane
     PRIMARY KEY (lane, stream, first_seq)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX loss ON record (seq) WHERE kind = 'loss';
 CREATE TABLE quarantine (           -- records nobody would take, for a person to look at
     lane TEXT NOT NULL,
     seq INTEGER NOT NULL,

@@ -129,7 +129,7 @@ class Store:
     def give_back(self, *, at_once: bool = False) -> None:
         """Return free pages to the file system where they are many, or all of them."""
         if self._pragma("freelist_count") >= (1 if at_once else _ROOMY_PAGES):
-            self.db.execute("PRAGMA incremental_vacuum").fetchall()
+            self.db.executescript("PRAGMA incremental_vacuum")  # `execute` would stop after the first page
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def forget_aside(self) -> None:

@@ -54,11 +54,13 @@ class _Flow:
     lates: int = 0  # silences in a row in which the cloud took nothing new
     heard: bool = False  # whether the cloud has acknowledged anything since the oldest record was last sent
     suspect: Suspect = field(default_factory=Suspect)
+    losses_up_to: int = 0  # how far declared losses have been sent ahead of the rest
     sent: deque[tuple[int, int]] = field(default_factory=deque)  # (last number, records) of each message under way
 
     def again(self, acked: int, now_s: float) -> None:
         """Send again from the last acknowledgement."""
-        self.sent_up_to, self.moved_at_s, self.heard = acked, now_s, False
+        self.sent_up_to = self.losses_up_to = acked
+        self.moved_at_s, self.heard = now_s, False
         self.sent.clear()
 
     def acknowledged(self, acked: int, now_s: float) -> None:
@@ -146,6 +148,7 @@ class Uplink:
         if not self._connection.connected:
             return
         now_s = self._monotonic()
+        self._send_losses()
         for lane in self._in_order():
             self._resend_if_late(lane, now_s)
             while self._send_next(lane, now_s):
@@ -256,15 +259,28 @@ class Uplink:
             return False
         return self._send(lane, batch, is_backlog=is_backlog)
 
+    def _send_losses(self) -> None:
+        """Send declared losses ahead of all: where a gap is wider than the window, nothing else could close it."""
+        flow = self._flows[Lane.FINDINGS]
+        while batch := _run(self._outbox.losses_after(flow.losses_up_to, MESSAGE_RECORDS), self._sizes.message_bytes):
+            payload = self._payload(Lane.FINDINGS, batch)
+            if self._connection.publish(topic(self._device, Lane.FINDINGS), payload) is None:
+                return
+            flow.losses_up_to = batch[-1][0]
+
+    def _payload(self, lane: Lane, batch: list[tuple[int, bytes]]) -> bytes:
+        """Return consecutive records as one message."""
+        encode = records.join_envelope if lane is Lane.FINDINGS else telemetry.encode
+        bodies = [body for _, body in batch]
+        return encode(self._outbox.stream(lane), self._outbox.base_seq(lane), batch[0][0], bodies)
+
     def _may_be_dated(self, now_s: float) -> bool:
         """Whether a backlog may go: where a network has just come back, a time server is about to be found too."""
         return now_s - self._up_at_s >= DATED_WITHIN_S or not self._undated()
 
     def _send(self, lane: Lane, batch: list[tuple[int, bytes]], *, is_backlog: bool) -> bool:
         """Publish consecutive records as one message; say whether it is under way, or out of the way for good."""
-        first, bodies = batch[0][0], [body for _, body in batch]
-        encode = records.join_envelope if lane is Lane.FINDINGS else telemetry.encode
-        payload = encode(self._outbox.stream(lane), self._outbox.base_seq(lane), first, bodies)
+        first, payload = batch[0][0], self._payload(lane, batch)
         if self._sizes.too_large(len(payload) + ENVELOPE_BYTES) and len(batch) == 1:
             self._give_up(lane, first, TOO_LARGE)
             return True
