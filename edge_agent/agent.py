@@ -19,7 +19,7 @@ from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.evidence import EvidenceRoom, Ring
 from edge_agent.limits import SENT, Budgets, Effort, Limits
-from edge_agent.losses import Gone
+from edge_agent.losses import Gone, loss_of
 from edge_agent.outbox import Outbox
 from edge_agent.own_faults import SAID_FOR_S, over_budget, store_damaged
 from edge_agent.protocol import records, telemetry
@@ -37,7 +37,7 @@ MAX_UNSAID = 256  # records kept in memory while the outbox can't be written; th
 LEARNT = "judges"
 SLOWER = 4  # times the period, and times the minutes of an aggregate's batch, while the agent is over its budget
 UNDATED_S = 600.0  # records that are older, from before the first clock sync, are worth waiting for their date
-LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 12 kB a write
+LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 30 kB a write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +212,7 @@ class Agent:
     def _commit(self, now: Instant) -> None:
         """Put findings and their evidence on disk, in one transaction: only then do they count as said."""
         gone = self._outbox.undeclared() if self._uplink.connected else []
-        said = [*self._unsaid, *(_loss(one, now) for one in gone)]
+        said = [*self._unsaid, *(loss_of(one, now) for one in gone)]
         if said or any(self._given_up.values()):
             standing = {
                 one.finding_id: None if one.phase is records.Phase.CLEAR else records.encode(one)
@@ -325,12 +325,6 @@ def _name_losses(gone: Iterable[Gone]) -> None:
         counts[one.lane, one.cause] += one.last_seq - one.first_seq + 1
     for (lane, cause), count in counts.items():
         log.warning("%s: %d records are lost, or may be: %s", lane, count, cause)
-
-
-def _loss(gone: Gone, now: Instant) -> records.Loss:
-    return records.Loss(
-        at=now, lane=gone.lane, stream=gone.stream, first_seq=gone.first_seq, last_seq=gone.last_seq, reason=gone.cause
-    )
 
 
 def _next_due(due_s: float, now_s: float, period_s: float) -> float:

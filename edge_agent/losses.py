@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.records import Loss
 from edge_agent.protocol.topics import Lane
 
 _LOSE = "INSERT OR REPLACE INTO lost (lane, stream, first_seq, last_seq, cause) VALUES (?, ?, ?, ?, ?)"
@@ -28,6 +30,13 @@ class Gone:
     first_seq: int
     last_seq: int
     cause: str
+
+
+def loss_of(gone: Gone, now: Instant) -> Loss:
+    """Return the record that declares it."""
+    return Loss(
+        at=now, lane=gone.lane, stream=gone.stream, first_seq=gone.first_seq, last_seq=gone.last_seq, reason=gone.cause
+    )
 
 
 def note(db: sqlite3.Connection, lane: Lane, stream: str, ranges: Iterable[tuple[int, int]], cause: str) -> None:

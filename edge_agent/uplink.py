@@ -107,7 +107,7 @@ class Uplink:
         self._pace, self._sizes = Pace(BACKLOG_BYTES_PER_S), Sizes()
         self._unreached: dict[int, _Message] = {}  # handed over, not at the broker yet; oldest first
         self._reached_any = False  # whether the broker has taken anything in this connection
-        self._up_at_s = 0.0
+        self._up_at_s, self._links = 0.0, 0
         self._careful: Lane | None = None  # its oldest record was under way when the link ended: one at a time
         self._refusals_said: set[str] = set()
         self.bad_acks = 0
@@ -176,6 +176,7 @@ class Uplink:
         """A connection begins: all that is not acknowledged is sent again."""
         self._unreached.clear()
         self._reached_any, self._up_at_s = False, self._monotonic()
+        self._links += 1
         self._sizes.broker_bytes = packet_bytes
         for lane, flow in self._flows.items():
             flow.again(self._outbox.base_seq(lane) - 1, self._monotonic())
@@ -276,7 +277,8 @@ class Uplink:
 
     def _may_be_dated(self, now_s: float) -> bool:
         """Whether a backlog may go: where a network has just come back, a time server is about to be found too."""
-        return now_s - self._up_at_s >= DATED_WITHIN_S or not self._undated()
+        first = self._links == 1  # of this run: who has been there before without a date gets none any more
+        return not first or now_s - self._up_at_s >= DATED_WITHIN_S or not self._undated()
 
     def _send(self, lane: Lane, batch: list[tuple[int, bytes]], *, is_backlog: bool) -> bool:
         """Publish consecutive records as one message; say whether it is under way, or out of the way for good."""
