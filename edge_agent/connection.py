@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 ANSWER_WITHIN_S = 30.0  # a broker that took the connection has to say CONNACK within
 PROBE_WITHIN_S = 2.0  # to the first CONNECT of MQTT 5: some brokers of 3.1.1 wait for more instead of refusing it
 WATCH_S = 300.0  # how often to see whether the network thread is still there
+STOP_WITHIN_S = 10.0  # a connection that is just being made can't be hurried, and must not hold up the outbox
 QUEUED = 64  # messages paho may hold; a refused one is sent later
 _REFUSES_VERSION = "Unsupported protocol version"
 _BYTES_ACKED = struct.Struct("=Q")
@@ -125,7 +126,7 @@ class Connection:
         self._answered.set()
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_WITHIN_S)
 
     @property
     def connected(self) -> bool:

@@ -126,6 +126,10 @@ actions = st.lists(
         st.tuples(st.just("put"), st.integers(1, 3)),
         st.tuples(st.just("hold"), st.integers(1, 3)),
         st.tuples(st.just("ack"), st.integers(0, 20)),
+        st.tuples(st.just("ack telemetry"), st.integers(0, 600)),
+        st.tuples(st.just("flush"), st.just(0)),
+        st.tuples(st.just("set aside"), st.integers(1, 20)),
+        st.tuples(st.just("declare"), st.just(0)),
         st.tuples(st.just("crash"), st.just(0)),
         st.tuples(st.just("stop"), st.just(0)),
     ),
@@ -133,33 +137,63 @@ actions = st.lists(
 )
 
 
+def put(outbox: Outbox, count: int, name: str) -> None:
+    outbox.put([f"finding {name}.{part}".encode() for part in range(count)])
+
+
+def hold(outbox: Outbox, count: int, name: str) -> None:
+    for part in range(count):
+        outbox.hold(f"batch {name}.{part}".encode())
+
+
+def ack(outbox: Outbox, lane: Lane, up_to: int) -> None:
+    outbox.acknowledge(lane, outbox.stream(lane), min(up_to, outbox.last_seq(lane)))
+
+
+def declare(outbox: Outbox, name: str) -> None:
+    gone = outbox.undeclared()
+    outbox.put([f"loss {name}.{part}".encode() for part in range(len(gone))], declared=gone)
+
+
+ACTIONS: dict[str, Callable[[Outbox, int, str], None]] = {
+    "put": put,
+    "hold": hold,
+    "ack": lambda outbox, count, _name: ack(outbox, Lane.FINDINGS, count),
+    "ack telemetry": lambda outbox, count, _name: ack(outbox, Lane.TELEMETRY, count),
+    "flush": lambda outbox, _count, _name: outbox.flush(),
+    "set aside": lambda outbox, count, _name: outbox.quarantine(list(Lane)[count % 2], count, "nobody takes it"),
+    "declare": lambda outbox, _count, name: declare(outbox, name),
+}
+
+
 @given(actions)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_happens_every_number_is_used_once_and_every_finding_is_kept(
+def test_whatever_happens_every_number_is_used_once_and_is_kept_or_known_to_be_gone(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
     path = tmp_path_factory.mktemp("outbox") / "outbox.db"
     outbox = Outbox(path)
     bodies: dict[tuple[Lane, int], bytes] = {}
-    written = acked = 0
     for index, (action, count) in enumerate(steps):
-        if action == "put":
-            outbox.put([f"finding {index}.{part}".encode() for part in range(count)])
-            written += count
-        elif action == "hold":
-            for part in range(count):
-                outbox.hold(f"batch {index}.{part}".encode())
-        elif action == "ack":
-            up_to = min(count, outbox.last_seq(Lane.FINDINGS))
-            acked += outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), up_to)
+        if action in ACTIONS:
+            ACTIONS[action](outbox, count, f"{index}")
         else:
             crash(outbox) if action == "crash" else outbox.close()
             outbox = Outbox(path)
         for lane in Lane:
             for seq, body in outbox.after(lane, 0, 1000):
                 assert bodies.setdefault((lane, seq), body) == body, "a number was used for two records"
-    assert len(outbox.after(Lane.FINDINGS, 0, 1000)) == written - acked
+            assert accounted(outbox, lane) == set(range(outbox.base_seq(lane), outbox.last_seq(lane) + 1))
     crash(outbox)
+
+
+def accounted(outbox: Outbox, lane: Lane) -> set[int]:
+    """Return the numbers above the last acknowledged one that are here or known to be gone; never both."""
+    here = {seq for seq, _ in outbox.after(lane, 0, 10_000)}
+    rows = outbox._store.db.execute("SELECT first_seq, last_seq FROM lost WHERE lane = ?", (lane,)).fetchall()
+    gone = {seq for first, last in rows for seq in range(first, last + 1) if seq >= outbox.base_seq(lane)}
+    assert not here & gone
+    return here | gone
 
 
 def test_a_store_that_another_agent_has_is_left_alone(start: Start) -> None:
