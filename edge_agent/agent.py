@@ -5,26 +5,39 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from edge_agent import __version__
-from edge_agent.aggregates import batcher
+from edge_agent.aggregates import Batcher, batcher
 from edge_agent.clock import Clock
 from edge_agent.collectors import Collection
+from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Outcome, Pipeline
+from edge_agent.detection.verdicts import Verdict
 from edge_agent.evidence import EvidenceRoom, Ring
+from edge_agent.limits import SENT, Budgets, Effort, Limits
+from edge_agent.losses import Gone, loss_of
 from edge_agent.outbox import Outbox
+from edge_agent.own_faults import SAID_FOR_S, over_budget, store_damaged
 from edge_agent.protocol import records, telemetry
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.topics import Lane
-from edge_agent.uplink import Link, Uplink
+from edge_agent.redating import Began, redated
+from edge_agent.sample import Sample
+from edge_agent.store import Damage, says_damaged
+from edge_agent.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
 MAX_UNSAID = 256  # records kept in memory while the outbox can't be written; then the oldest go
 LEARNT = "judges"
+SLOWER = 4  # times the period, while the agent is over its budget
+RARER_MIN = 240  # minutes of aggregates in one batch then
+UNDATED_S = 600.0  # records that are older, from before the first clock sync, are worth waiting for their date
 LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 30 kB a write
 
 
@@ -41,6 +54,7 @@ class Settings:
     evidence_after_s: float
     telemetry: str  # the profile
     publish_every_min: int  # minutes in one telemetry batch; 0 as the profile has it
+    budgets: Budgets = field(default_factory=Budgets)
 
 
 class Agent:
@@ -60,11 +74,16 @@ class Agent:
         self._collection, self._pipeline, self._outbox = collection, pipeline, outbox
         self._ring = Ring(rows=round(settings.evidence_before_s / settings.period_s))
         self._evidence = EvidenceRoom(self._ring, settings.evidence_after_s)
-        self._batcher = batcher(settings.telemetry, settings.publish_every_min, settings.period_s)
         self._named_failures: set[str] = set()
         self._metrics = 0
         self._unsaid: list[records.Finding | records.Evidence | records.Loss] = []  # not committed yet
         self._unheld: list[bytes] = []
+        self._given_up = dict.fromkeys(Lane, 0)  # records that found no room before the outbox could take them
+        self._damaged: tuple[Damage, float] | None = None  # and the uptime at which it was found
+        self._limits = Limits(settings.budgets)
+        self._batcher = self._make_batcher()
+        self._undated_since_s: float | None = None  # uptime of the first sample with a clock that is not set
+        self._begun_at = {lane: outbox.last_seq(lane) for lane in Lane}
         self._store_down = False
         self._learnt_at_s = clock.now().uptime_s
         self._uplink = Uplink(
@@ -73,6 +92,7 @@ class Agent:
             outbox=outbox,
             presence=self._presence,
             monotonic=time.monotonic,
+            undated=self._undated,
         )
 
     def run(self, stop: threading.Event, each: Callable[[Outcome], None] | None = None) -> None:
@@ -85,22 +105,59 @@ class Agent:
                 outcome = self.step()
                 if each:
                     each(outcome)
-                due_s = _next_due(due_s, self._clock.now().uptime_s, self._settings.period_s)
+                due_s = _next_due(due_s, self._clock.now().uptime_s, self._period_s())
                 self._clock.wait_until(due_s, stop)
         finally:
             self._finish()
 
     def step(self) -> Outcome:
         """Carry one sample all the way: collect, judge, freeze evidence, commit, aggregate, send."""
-        sample = self._collection.sample(self._clock.now())
-        self._name_failures()
-        self._metrics = len(sample.values)
-        outcome = self._pipeline.step(sample, sample.at)
+        sample = self._sample()
+        outcome = self._pipeline.step(sample, sample.at, self._own_verdicts(sample.at))
         self._ring.add(sample.at.uptime_s, outcome.features)
         self._say(outcome, sample.at)
         self._aggregate(outcome, sample.at)
-        self._store(sample.at.uptime_s)
+        self._store(sample.at)
         return outcome
+
+    def _sample(self) -> Sample:
+        """Read the device and what we cost it, and keep to our budget."""
+        sample = self._collection.sample(self._clock.now())
+        self._name_failures()
+        sample = replace(sample, values={**sample.values, SENT: float(self._uplink.sent_bytes)})
+        self._metrics = len(sample.values)
+        if self._limits.step(sample.values, sample.at.uptime_s):
+            self._change_effort()
+        return sample
+
+    def _change_effort(self) -> None:
+        effort, blamed = self._limits.effort, ", ".join(one.name for one in self._limits.excesses)
+        log.warning("effort is now %s%s", effort.name.lower(), f": over its budget for {blamed}" if blamed else "")
+        self._end_batch()
+        self._batcher = self._make_batcher()
+
+    def _make_batcher(self) -> Batcher | None:
+        """Return what the profile asks for, or less where the effort is less."""
+        profile, minutes = self._settings.telemetry, self._settings.publish_every_min
+        if self._limits.effort >= Effort.FINDINGS or profile == "findings-only":
+            return None
+        if self._limits.effort >= Effort.RARER:
+            profile, minutes = "frugal", RARER_MIN
+        return batcher(profile, minutes, self._period_s())
+
+    def _end_batch(self) -> None:
+        if self._batcher and (batch := self._batcher.finish()):
+            self._pack(batch)
+
+    def _period_s(self) -> float:
+        return self._settings.period_s * (SLOWER if self._limits.effort >= Effort.SLOWER else 1)
+
+    def _own_verdicts(self, now: Instant) -> list[Verdict]:
+        """Return what we have to say of ourselves."""
+        verdicts = [over_budget(excess, self._limits.effort) for excess in self._limits.excesses]
+        if self._damaged and now.uptime_s - self._damaged[1] < SAID_FOR_S:
+            verdicts.append(store_damaged(self._damaged[0]))
+        return verdicts
 
     def _say(self, outcome: Outcome, now: Instant) -> None:
         """Line up what there is to say: findings, each with its evidence, and second halves of evidence."""
@@ -122,14 +179,21 @@ class Agent:
         except ValueError as error:
             log.error("telemetry since %s is given up: %s", batch.start.wall, error)
 
-    def _store(self, uptime_s: float) -> None:
+    def _store(self, now: Instant) -> None:
         """Commit, then send. A store that can't write (a full disk!) stops nothing: it is tried again each time."""
-        failure = None
-        for part in (self._commit, lambda: self._keep_learnt_if_due(uptime_s), self._uplink.pump):
+        failure: Exception | None = None
+        parts: tuple[Callable[[], object], ...] = (
+            lambda: self._redate(now),
+            lambda: self._commit(now),
+            lambda: self._outbox.tend(now.uptime_s, connected=self._uplink.connected),
+            lambda: self._keep_learnt_if_due(now.uptime_s),
+            self._uplink.pump,
+        )
+        for part in parts:
             try:
                 part()
-            except sqlite3.OperationalError as error:
-                failure = error
+            except sqlite3.DatabaseError as error:
+                failure = self._begin_anew(error, now) if says_damaged(error) else error
         if failure:
             level = logging.DEBUG if self._store_down else logging.ERROR
             waiting = len(self._unsaid)
@@ -139,28 +203,67 @@ class Agent:
             log.warning("the outbox can be written again")
         self._store_down = failure is not None
 
-    def _make_room(self) -> None:
-        """Bound what waits in memory: evidence goes first, findings last, and what goes is named."""
-        del self._unheld[:-MAX_UNSAID]
-        for spare in [one for one in self._unsaid if isinstance(one, records.Evidence)] + self._unsaid[:]:
-            if len(self._unsaid) <= MAX_UNSAID:
-                return
-            self._unsaid.remove(spare)
-            log.error("given up, since the outbox can't be written: %s of %s", spare.kind, spare.at.wall)
+    def _begin_anew(self, error: sqlite3.DatabaseError, now: Instant) -> Exception | None:
+        """The store is damaged: go on with a new one. Return why that can't be done now, if so."""
+        try:
+            self._outbox.begin_anew(str(error))
+        except (sqlite3.DatabaseError, OSError) as again:
+            return again
+        self._note_damage(now)
+        return None
 
-    def _commit(self) -> None:
+    def _note_damage(self, now: Instant) -> None:
+        if damage := self._outbox.damage:
+            self._damaged = (damage, now.uptime_s)
+            log.error("the outbox (%s) is set aside as %s; a new stream begins", damage.reason, damage.kept_as)
+
+    def _make_room(self) -> None:
+        """Bound what waits in memory: evidence goes first, findings last, and what goes is counted."""
+        before = dict(self._given_up)
+        self._given_up[Lane.TELEMETRY] += max(0, len(self._unheld) - MAX_UNSAID)
+        del self._unheld[:-MAX_UNSAID]
+        spare = sorted(self._unsaid, key=lambda one: not isinstance(one, records.Evidence))  # stable: the oldest first
+        for one in spare[: max(0, len(self._unsaid) - MAX_UNSAID)]:
+            self._unsaid.remove(one)
+            self._given_up[Lane.FINDINGS] += 1
+        if self._given_up != before and not any(before.values()):
+            log.error("the outbox can't be written for too long; what finds no room in memory will be declared lost")
+
+    def _commit(self, now: Instant) -> None:
         """Put findings and their evidence on disk, in one transaction: only then do they count as said."""
-        if self._unsaid:
+        gone = self._outbox.undeclared() if self._uplink.connected else []
+        said = [*self._unsaid, *(loss_of(one, now) for one in gone)]
+        if said or any(self._given_up.values()):
             standing = {
                 one.finding_id: None if one.phase is records.Phase.CLEAR else records.encode(one)
                 for one in self._unsaid
                 if isinstance(one, records.Finding)
             }
-            self._outbox.put(map(records.encode, self._unsaid), standing)
+            self._outbox.put(map(records.encode, said), standing, given_up=self._given_up, declared=gone)
+            _name_losses(gone)
             self._unsaid.clear()
+            self._given_up = dict.fromkeys(Lane, 0)
         while self._unheld:
             self._outbox.hold(self._unheld[0])
             del self._unheld[0]
+
+    def _undated(self) -> bool:
+        """Whether records wait that are older than some minutes and whose date is not known."""
+        since_s = self._undated_since_s
+        return since_s is not None and self._clock.now().uptime_s - since_s > UNDATED_S
+
+    def _redate(self, now: Instant) -> None:
+        """When the clock has just been set for the first time in this boot, date what has never left the device."""
+        if not now.synced:
+            self._undated_since_s = now.uptime_s if self._undated_since_s is None else self._undated_since_s
+        elif self._undated_since_s is not None:
+            began = Began.of(now)
+            dated = 0
+            for lane in Lane:
+                above = max(self._begun_at[lane], self._uplink.left_up_to(lane))
+                dated += self._outbox.rewrite(lane, above, partial(redated, lane, began))
+            log.info("the clock is set: this boot began at %s, %d records are dated", began.wall, dated)
+            self._undated_since_s = None
 
     def _keep_learnt_if_due(self, uptime_s: float) -> None:
         if uptime_s - self._learnt_at_s >= LEARN_EVERY_S:
@@ -175,15 +278,7 @@ class Agent:
         if (learnt := self._outbox.learnt(LEARNT)) and (dropped := self._restore(learnt)):
             log.warning("of what was learnt of this device this can't be used, and begins anew: %s", dropped)
         self._pipeline.resume(self._stood(), now)
-        if self._outbox.set_aside:
-            log.error("the outbox was damaged and is now %s; a new stream begins", self._outbox.set_aside)
-        if gap := self._outbox.gap:
-            loss = records.Loss(
-                at=now, lane=Lane.TELEMETRY, stream=gap.stream, first_seq=gap.first_seq, last_seq=gap.last_seq,
-                reason="the agent stopped without writing down what it held in memory",
-            )  # fmt: skip
-            log.warning("telemetry %d to %d may be lost: %s", gap.first_seq, gap.last_seq, loss.reason)
-            self._unsaid.append(loss)
+        self._note_damage(now)
 
     def _stood(self) -> Iterator[records.Finding]:
         """Yield what stood; a finding of another version that this one can't judge is cleared and named."""
@@ -232,15 +327,23 @@ class Agent:
 
     def _finish(self) -> None:
         """Write everything down and say goodbye; what can't be written is named."""
-        if self._batcher and (batch := self._batcher.finish()):
-            self._pack(batch)
-        self._store(self._clock.now().uptime_s)
+        self._end_batch()
+        self._store(self._clock.now())
         self._uplink.stop()
         try:
             self._keep_learnt(self._clock.now().uptime_s)
             self._outbox.close()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             log.error("the outbox can't be written (%s): %d records are lost", error, len(self._unsaid))
+
+
+def _name_losses(gone: Iterable[Gone]) -> None:
+    """Log how many records are lost, a line for each lane and cause."""
+    counts: Counter[tuple[Lane, str]] = Counter()
+    for one in gone:
+        counts[one.lane, one.cause] += one.last_seq - one.first_seq + 1
+    for (lane, cause), count in counts.items():
+        log.warning("%s: %d records are lost, or may be: %s", lane, count, cause)
 
 
 def _next_due(due_s: float, now_s: float, period_s: float) -> float:

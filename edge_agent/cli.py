@@ -28,18 +28,23 @@ from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
 from edge_agent.collectors.storage import StorageCollector
 from edge_agent.collectors.systemd import SystemdCollector
 from edge_agent.collectors.wifi import WifiCollector
-from edge_agent.config import AgentConfig, ConfigError, load, read_secret, tls_context
+from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, load, read_secret, tls_context
+from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.relations import Relations
 from edge_agent.detection.scoring import DETECTOR, Scorer
+from edge_agent.limits import Budgets
 from edge_agent.model import ModelError, load_fleet, shipped
-from edge_agent.outbox import InUse, Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import quantity
-from edge_agent.uplink import Link
+from edge_agent.room import Room
+from edge_agent.store import InUse
 
 log = logging.getLogger(__name__)
+
+MIB = 1 << 20
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -105,9 +110,10 @@ def make_agent(config: AgentConfig) -> Agent:
         evidence_after_s=config.evidence.after_s,
         telemetry=config.telemetry.profile,
         publish_every_min=config.telemetry.publish_every_min,
+        budgets=_budgets(config.limits),
     )
     link = _link(config)
-    outbox = _outbox(config.state_dir)
+    outbox = _outbox(config.state_dir, config.state)
     return Agent(
         settings,
         clock=SystemClock(),
@@ -140,10 +146,24 @@ def make_collection(config: AgentConfig) -> Collection:
     return Collection(tuple(collectors))
 
 
-def _outbox(folder: Path) -> Outbox:
+def _budgets(limits: LimitsTable) -> Budgets:
+    return Budgets(
+        cpu=limits.cpu,
+        memory_bytes=limits.memory_mib * MIB,
+        sent_bytes=limits.sent_kb_per_day * 1000,
+        written_bytes=limits.written_mib_per_day * MIB,
+    )
+
+
+def _outbox(folder: Path, state: State) -> Outbox:
     """Open the outbox; where it can't be written (a full disk), one in memory: to be blind would be worse."""
+    room = Room(
+        budget_bytes=state.budget_mib * MIB,
+        headroom_bytes=state.headroom_mib * MIB,
+        flush_every_s=state.flush_every_min * 60.0,
+    )
     try:
-        return Outbox(folder / "outbox.db")
+        return Outbox(folder / "outbox.db", room)
     except InUse as error:
         raise ConfigError(
             f"state.dir = {str(folder)!r}: {error}; stop the other agent, or name another folder"
@@ -152,7 +172,7 @@ def _outbox(folder: Path) -> Outbox:
         log.error(
             "the outbox in %s can't be opened (%s); until the next start all is kept in memory only", folder, error
         )
-        return Outbox(None)
+        return Outbox(None, room)
     except OSError as error:
         raise ConfigError(f"state.dir = {str(folder)!r}: {error}; name a folder that we may write to") from None
 

@@ -123,6 +123,17 @@ class State(_Table):
         default="",
         description="folder for the outbox. Empty: systemd's StateDirectory, else ~/.local/state/edge-agent",
     )
+    budget_mib: Annotated[int, Field(ge=1, le=1 << 20)] = Field(
+        default=100,
+        description="MiB that records may take while the cloud is away; then old telemetry goes first, findings last",
+    )
+    headroom_mib: Annotated[int, Field(ge=0, le=1 << 20)] = Field(
+        default=10, description="MiB of the file system that stay free; beyond, we keep to 1 MiB"
+    )
+    flush_every_min: Annotated[int, Field(ge=1, le=1440)] = Field(
+        default=15,
+        description="minutes of unacknowledged telemetry that a power cut may take; less of it wears the card more",
+    )
 
 
 class Telemetry(_Table):
@@ -148,6 +159,19 @@ class Telemetry(_Table):
         return value
 
 
+class LimitsTable(_Table):
+    """What the agent may cost before it does less: slower sampling, rarer aggregates, findings only. 0: no limit."""
+
+    cpu: Annotated[float, Field(ge=0, le=64)] = Field(
+        default=0.1, description="share of one core, mean of 10 min; 0 sets no limit, here and below"
+    )
+    memory_mib: Annotated[float, Field(ge=0)] = Field(default=128, description="MiB of memory, proportional set size")
+    sent_kb_per_day: Annotated[float, Field(ge=0)] = Field(
+        default=10_000, description="kB sent in 24 h, TLS included; a backlog counts"
+    )
+    written_mib_per_day: Annotated[float, Field(ge=0)] = Field(default=50, description="MiB written in 24 h")
+
+
 class AgentConfig(_Table):
     """Everything the agent can be told. Tables and keys of agent.toml are the fields here."""
 
@@ -159,6 +183,7 @@ class AgentConfig(_Table):
     evidence: EvidenceTable = EvidenceTable()
     state: State = State()
     telemetry: Telemetry = Telemetry()
+    limits: LimitsTable = LimitsTable()
 
     @property
     def device_id(self) -> str:

@@ -1,66 +1,52 @@
 """The outbox: durable store-and-forward. A record leaves it only when the cloud says that it is committed there.
 
-What flows in: encoded records. What flows out: the next records of a lane, again and again until acknowledged.
-Findings are on disk before `put` returns. Telemetry waits in RAM and reaches the disk on a clean stop; what a crash
-takes of it is declared as a loss at the next start. Numbers are reserved ahead: none is ever used for two records.
+What flows in: encoded records. What flows out: the next records of a lane, again and again until acknowledged, and the
+numbers of those that are gone, which the agent declares. Findings are on disk before `put` returns. Telemetry waits in
+RAM and reaches the disk when it has waited for too long (`tend`) or on a clean stop. Numbers are reserved ahead, and
+how far they are used stands in a ledger beside the store too: none is ever used for two records.
 """
 
-import fcntl
-import os
+import logging
 import sqlite3
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_agent import losses
+from edge_agent.ledger import Ledger, Used
+from edge_agent.losses import Gone
 from edge_agent.protocol.topics import Lane
+from edge_agent.room import Room, make_room
+from edge_agent.schema import Kind, checksum, kind_of
+from edge_agent.store import Damage, Store
+
+log = logging.getLogger(__name__)
 
 RESERVE = 256  # telemetry numbers reserved ahead with one write
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE lane (                 -- one row a lane: its stream, and how far numbers may have been used
-    lane TEXT PRIMARY KEY,
-    stream TEXT NOT NULL,
-    reserved_up_to INTEGER NOT NULL,
-    acked_up_to INTEGER NOT NULL,
-    clean INTEGER NOT NULL          -- 1 after a clean stop: reserved_up_to is exact then
-) STRICT;
-CREATE TABLE record (               -- what the cloud has not acknowledged yet
-    lane TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    body BLOB NOT NULL,
-    PRIMARY KEY (lane, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE learnt (               -- what the judges know of this device, by name
-    name TEXT PRIMARY KEY,
-    body BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE standing (             -- findings that are open, so that a restart neither forgets nor repeats them
-    finding_id TEXT PRIMARY KEY,
-    body BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-"""
+GRACE_S = 60.0  # a link may be away for so long before telemetry is written down because of it
+RAM_BYTES = 1 << 20  # of telemetry; beyond it is written down, or where that fails the oldest goes
+QUARANTINED = 16  # records kept to be looked at
 
+UNCLEAN = "the agent stopped without writing down what it held in memory"
+FELL_BACK = "the store had lost what was written to it last"
+NO_ROOM = "the room for what waits on the device was used up"
+UNWRITABLE = "the store could not be written for too long"
+DAMAGED = "the store that held them was damaged, or went away"
+UNREADABLE = "it was damaged in the store"
+
+_ALL = 2**31
 _NUMBER = "UPDATE lane SET reserved_up_to = ? WHERE lane = ?"
-_PUT = "INSERT INTO record (lane, seq, body) VALUES (?, ?, ?)"
-_NEXT = "SELECT seq, body FROM record WHERE lane = ? AND seq > ? ORDER BY seq LIMIT ?"
+_PUT = "INSERT INTO record (lane, seq, body, kind, checksum) VALUES (?, ?, ?, ?, ?)"
+_NEXT = "SELECT seq, body, checksum FROM record WHERE lane = ? AND seq > ? ORDER BY seq LIMIT ?"
+_LOSSES = "SELECT seq, body FROM record WHERE kind = 'loss' AND seq > ? ORDER BY seq LIMIT ?"
+_DROP = "DELETE FROM record WHERE lane = ? AND seq = ?"
 _DROP_ACKED = "DELETE FROM record WHERE lane = ? AND seq <= ?"
 _ACKED = "UPDATE lane SET acked_up_to = ? WHERE lane = ? AND acked_up_to < ?"
 _LEARN = "INSERT OR REPLACE INTO learnt (name, body) VALUES (?, ?)"
 _STAND = "INSERT OR REPLACE INTO standing (finding_id, body) VALUES (?, ?)"
 _FALL = "DELETE FROM standing WHERE finding_id = ?"
-_CLEAN = "UPDATE lane SET clean = ?"
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Telemetry numbers that may have been used and whose records are gone: the agent stopped without a word."""
-
-    stream: str
-    first_seq: int
-    last_seq: int
+_QUARANTINE = "INSERT OR REPLACE INTO quarantine (lane, seq, cause, body) VALUES (?, ?, ?, ?)"
+_RELEASE = "DELETE FROM quarantine WHERE rowid NOT IN (SELECT rowid FROM quarantine ORDER BY rowid DESC LIMIT ?)"
 
 
 @dataclass(slots=True)
@@ -71,68 +57,62 @@ class _Lane:
     acked_up_to: int
 
 
-class InUse(Exception):  # noqa: N818  reads as what it says
-    """Another process has this store open."""
-
-
 class Outbox:
-    """One SQLite file. Not shared between processes; used by one thread."""
+    """One store and its ledger. Not shared between processes; used by one thread."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Open or create the store. A damaged one is set aside under a dated name, and `set_aside` says where.
+    def __init__(self, path: Path | None, room: Room | None = None) -> None:
+        """Open or create the store. A damaged one is set aside under a dated name, and `damage` says where and why.
 
         None keeps everything in memory. Raises InUse when another process has it, OSError or sqlite3.OperationalError
         when it can't be opened now: no permission, disk full.
         """
-        self._path = path
-        self._lock = _lock(path) if path else None
-        self.set_aside: Path | None = None
-        self.gap: Gap | None = None
-        try:
-            self._db = self._open()
-        except sqlite3.OperationalError:
-            raise  # a full disk or a lock says nothing against the store
-        except sqlite3.DatabaseError:
-            if path is None:
-                raise
-            self.set_aside = _set_aside(path)
-            self._db = self._open()
+        self._room = room or Room()
+        self._ledger: Ledger | None = None
         self._ram: dict[int, bytes] = {}  # telemetry by number
-        self._lanes = {lane: self._load(lane) for lane in Lane}
+        self._ram_bytes = 0
+        self._held_since_s: float | None = None  # when the oldest of it began to wait
+        self._away_since_s: float | None = None
+        self._away_flushed = False
+        self._given_up: list[int] = []  # telemetry numbers that left RAM while the store could not be written
+        path_of_ledger = path.with_name(path.name + ".ledger") if path else None
+        self._known: dict[Lane, Used] = {}
+
+        def check(db: sqlite3.Connection) -> None:
+            if self._ledger is None:  # behind the store's lock: two agents must not write one ledger
+                self._ledger = Ledger(path_of_ledger)
+                self._known = self._ledger.read()
+            _check(db, self._known)
+
+        self._store = Store(path, check)
+        self._lanes = self._load()
         self._claim()
 
-    def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path or ":memory:", isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
-            if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError("quick_check failed")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _SCHEMA_VERSION):
-                raise sqlite3.DatabaseError(f"schema version {version} is not {_SCHEMA_VERSION}")
-            if version == 0:
-                _create(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
+    @property
+    def damage(self) -> Damage | None:
+        """What was set aside in this run."""
+        return self._store.damage
 
-    def _load(self, lane: Lane) -> _Lane:
-        row = self._db.execute(
-            "SELECT stream, reserved_up_to, acked_up_to FROM lane WHERE lane = ?", (lane,)
-        ).fetchone()
-        return _Lane(row[0], row[1], row[1], row[2])
+    def _load(self) -> dict[Lane, _Lane]:
+        rows = self._store.db.execute("SELECT lane, stream, reserved_up_to, acked_up_to FROM lane").fetchall()
+        return {Lane(lane): _Lane(stream, reserved, reserved, acked) for lane, stream, reserved, acked in rows}
 
     def _claim(self) -> None:
-        """Find out what the last run left: telemetry numbers that are neither acknowledged nor on disk are gone."""
-        lane = self._lanes[Lane.TELEMETRY]
-        clean = self._db.execute("SELECT min(clean) FROM lane").fetchone()[0]
-        kept = self._db.execute("SELECT max(seq) FROM record WHERE lane = ?", (Lane.TELEMETRY,)).fetchone()[0]
-        first = max(lane.acked_up_to, kept or 0) + 1
-        if not clean and first <= lane.reserved_up_to:
-            self.gap = Gap(lane.stream, first, lane.reserved_up_to)
-        self._db.execute(_CLEAN, (0,))
+        """Find out what the last run left: numbers that may be in use and whose records are not here are gone."""
+        with self._store.transaction() as db:
+            for lane, state in self._lanes.items():
+                known = self._known.get(lane, Used(state.stream, 0))
+                if known.stream != state.stream:
+                    losses.note(db, lane, known.stream, [(1, known.up_to)], DAMAGED)
+                elif known.up_to > state.last_seq:  # the store has fallen back behind what was committed
+                    state.last_seq = state.reserved_up_to = known.up_to
+                    db.execute(_NUMBER, (known.up_to, lane))
+                missing = losses.missing(db, lane, state.stream, state.acked_up_to, state.last_seq)
+                losses.note(db, lane, state.stream, missing, UNCLEAN if lane is Lane.TELEMETRY else FELL_BACK)
+        self._note_numbers()
+
+    def _note_numbers(self) -> None:
+        if self._ledger is not None:
+            self._ledger.write({lane: Used(one.stream, one.reserved_up_to) for lane, one in self._lanes.items()})
 
     def stream(self, lane: Lane) -> str:
         """Return the lane's stream id, made with the store."""
@@ -142,130 +122,265 @@ class Outbox:
         """Return the lowest number that the cloud has not acknowledged."""
         return self._lanes[lane].acked_up_to + 1
 
-    def put(self, records: Iterable[bytes], standing: Mapping[str, bytes | None] | None = None) -> None:
+    def last_seq(self, lane: Lane) -> int:
+        """Return the highest number that was given out."""
+        return self._lanes[lane].last_seq
+
+    def waiting(self, lane: Lane) -> int:
+        """Return how many numbers of a lane are given out and not acknowledged."""
+        return self._lanes[lane].last_seq - self._lanes[lane].acked_up_to
+
+    def put(
+        self,
+        records: Iterable[bytes],
+        standing: Mapping[str, bytes | None] | None = None,
+        *,
+        given_up: Mapping[Lane, int] | None = None,
+        declared: Iterable[Gone] = (),
+    ) -> None:
         """Commit findings-lane records; on return they survive a power cut.
 
-        `standing` goes into the same transaction: the body of each finding that is open now, None for one that is over.
+        Into the same transaction go `standing` (the body of each finding that is open now, None for one that is over),
+        how many records of each lane were `given_up` before they got here (each gets a number, so that it is missed),
+        and the losses that `records` declare.
         """
-        lane = self._lanes[Lane.FINDINGS]
-        with _transaction(self._db):
+        bodies, skip = list(records), dict.fromkeys(Lane, 0) | dict(given_up or {})
+        self._make_room(sum(map(len, bodies)))
+        used = {lane: state.last_seq + skip[lane] for lane, state in self._lanes.items()}
+        with self._store.transaction() as db:
             for finding_id, body in (standing or {}).items():
-                self._db.execute(*((_FALL, (finding_id,)) if body is None else (_STAND, (finding_id, body))))
-            numbered = [(Lane.FINDINGS, seq, body) for seq, body in enumerate(records, start=lane.last_seq + 1)]
-            self._db.executemany(_PUT, numbered)
-            self._db.execute(_NUMBER, (lane.last_seq + len(numbered), Lane.FINDINGS))
-        lane.last_seq = lane.reserved_up_to = lane.last_seq + len(numbered)
+                db.execute(*((_FALL, (finding_id,)) if body is None else (_STAND, (finding_id, body))))
+            for lane, state in self._lanes.items():
+                losses.note(db, lane, state.stream, [(state.last_seq + 1, used[lane])], UNWRITABLE)
+            self._insert(Lane.FINDINGS, enumerate(bodies, start=used[Lane.FINDINGS] + 1))
+            losses.declare(db, declared)
+            used[Lane.FINDINGS] += len(bodies)
+            reserved = {lane: max(used[lane], state.reserved_up_to) for lane, state in self._lanes.items()}
+            db.executemany(_NUMBER, [(up_to, lane) for lane, up_to in reserved.items()])
+        for lane, state in self._lanes.items():
+            state.last_seq, state.reserved_up_to = used[lane], reserved[lane]
+        if bodies or any(skip.values()):
+            self._note_numbers()
+
+    def _insert(self, lane: Lane, numbered: Iterable[tuple[int, bytes]]) -> None:
+        rows = [(lane, seq, body, kind_of(lane, body), checksum(seq, body)) for seq, body in numbered]
+        self._store.db.executemany(_PUT, rows)
+
+    def undeclared(self, limit: int = 64) -> list[Gone]:
+        """Return numbers that are gone and that the cloud does not know of yet."""
+        return losses.undeclared(self._store.db, limit)
 
     def standing(self) -> dict[str, bytes]:
         """Return the findings that were open when the last run ended, by id."""
-        return dict(self._db.execute("SELECT finding_id, body FROM standing").fetchall())
+        return dict(self._store.db.execute("SELECT finding_id, body FROM standing").fetchall())
 
     def learn(self, name: str, body: bytes) -> None:
         """Keep what a judge has learnt of this device, in place of what it knew before."""
-        with _transaction(self._db):
-            self._db.execute(_LEARN, (name, body))
+        with self._store.transaction() as db:
+            db.execute(_LEARN, (name, body))
 
     def learnt(self, name: str) -> bytes | None:
         """Return what was last kept under a name."""
-        row = self._db.execute("SELECT body FROM learnt WHERE name = ?", (name,)).fetchone()
+        row = self._store.db.execute("SELECT body FROM learnt WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
     def hold(self, record: bytes) -> None:
         """Take a telemetry record into RAM under its own number."""
         lane = self._lanes[Lane.TELEMETRY]
         if lane.last_seq >= lane.reserved_up_to:
-            reserved = lane.last_seq + RESERVE
-            with _transaction(self._db):
-                self._db.execute(_NUMBER, (reserved, Lane.TELEMETRY))
-                self._db.execute(_ACKED, (lane.acked_up_to, Lane.TELEMETRY, lane.acked_up_to))
-                self._db.execute(_DROP_ACKED, (Lane.TELEMETRY, lane.acked_up_to))
-            lane.reserved_up_to = reserved
+            with self._store.transaction() as db:
+                db.execute(_NUMBER, (lane.last_seq + RESERVE, Lane.TELEMETRY))
+                self._drop_acked(Lane.TELEMETRY)
+            lane.reserved_up_to = lane.last_seq + RESERVE
+            self._note_numbers()
         lane.last_seq += 1
         self._ram[lane.last_seq] = record
+        self._ram_bytes += len(record)
+        if self._ram_bytes > RAM_BYTES:
+            self._spill()
+
+    def _spill(self) -> None:
+        """RAM is full: write it down, or where that can't be done give the oldest up."""
+        try:
+            self.flush()
+        except sqlite3.OperationalError:
+            for number in list(self._ram):
+                if self._ram_bytes <= RAM_BYTES:
+                    break
+                self._ram_bytes -= len(self._ram.pop(number))
+                self._given_up.append(number)
+
+    def flush(self) -> None:
+        """Write down the telemetry that waits in RAM; on return it survives a power cut."""
+        if not self._ram and not self._given_up:
+            return
+        self._make_room(self._ram_bytes)
+        with self._store.transaction() as db:
+            self._insert(Lane.TELEMETRY, self._ram.items())
+            given_up = losses.ranges(self._given_up)
+            losses.note(db, Lane.TELEMETRY, self.stream(Lane.TELEMETRY), given_up, UNWRITABLE)
+            self._drop_acked(Lane.TELEMETRY)
+        self._ram.clear()
+        self._given_up.clear()
+        self._ram_bytes, self._held_since_s = 0, None
+
+    def tend(self, now_s: float, *, connected: bool) -> None:
+        """Write telemetry down that has waited for too long: once a link stays away, and then at the set interval.
+
+        `now_s` is any clock that does not step. While the link is there and the cloud acknowledges, nothing is written.
+        """
+        self._away_since_s = None if connected else now_s if self._away_since_s is None else self._away_since_s
+        if connected:
+            self._away_flushed = False
+        if not self._ram:
+            self._held_since_s = None
+            return
+        self._held_since_s = now_s if self._held_since_s is None else self._held_since_s
+        link_is_lost = self._away_since_s is not None and now_s - self._away_since_s >= GRACE_S
+        if (link_is_lost and not self._away_flushed) or now_s - self._held_since_s >= self._room.flush_every_s:
+            self.flush()
+            self._away_flushed = link_is_lost
 
     def after(self, lane: Lane, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return the next records of a lane above `seq`, at most `limit`, in order."""
-        stored: list[tuple[int, bytes]] = self._db.execute(_NEXT, (lane, seq, limit)).fetchall()
-        if lane is Lane.TELEMETRY and len(stored) < limit:  # what is in RAM is newer than what is on disk
+        rows = self._store.db.execute(_NEXT, (lane, seq, limit)).fetchall()
+        stored = [(number, body) for number, body, crc in rows if checksum(number, body) == crc]
+        if len(stored) < len(rows):
+            good = {number for number, _ in stored}
+            for number in [number for number, _, _ in rows if number not in good]:
+                self.quarantine(lane, number, UNREADABLE)
+        if lane is Lane.TELEMETRY and len(rows) < limit:  # what is in RAM is newer than what is on disk
             fresh = [(number, body) for number, body in self._ram.items() if number > seq]
-            stored += fresh[: limit - len(stored)]
+            stored += fresh[: limit - len(rows)]
         return stored
+
+    def losses_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return the next records that declare losses: they close gaps, so they do not wait for what is before them."""
+        rows: list[tuple[int, bytes]] = self._store.db.execute(_LOSSES, (seq, limit)).fetchall()
+        return rows
+
+    def quarantine(self, lane: Lane, seq: int, cause: str) -> None:
+        """Take a record out of the way for good: it is kept to be looked at, and its number is declared as lost."""
+        row = self._store.db.execute("SELECT body FROM record WHERE lane = ? AND seq = ?", (lane, seq)).fetchone()
+        body = row[0] if row else self._ram.get(seq) if lane is Lane.TELEMETRY else None
+        if body is None or kind_of(lane, body) is Kind.LOSS:  # what accounts for others has to arrive
+            return
+        with self._store.transaction() as db:
+            db.execute(_QUARANTINE, (lane, seq, cause, body))
+            db.execute(_RELEASE, (QUARANTINED,))
+            db.execute(_DROP, (lane, seq))
+            losses.note(db, lane, self.stream(lane), [(seq, seq)], cause)
+        if row is None:
+            self._ram_bytes -= len(self._ram.pop(seq))
+
+    def quarantined(self) -> list[tuple[Lane, int, str]]:
+        """Return lane, number and cause of the records that nobody would take, oldest first."""
+        rows = self._store.db.execute("SELECT lane, seq, cause FROM quarantine ORDER BY rowid").fetchall()
+        return [(Lane(lane), seq, cause) for lane, seq, cause in rows]
+
+    def rewrite(self, lane: Lane, above: int, change: Callable[[bytes], bytes | None]) -> int:
+        """Change records above a number in place, None for as they are; return how many. They must never have left."""
+        stored = self._store.db.execute(_NEXT, (lane, above, _ALL)).fetchall()
+        changed = [(seq, new) for seq, body, _ in stored if (new := change(body)) is not None]
+        if changed:
+            with self._store.transaction() as db:
+                db.executemany(_DROP, [(lane, seq) for seq, _ in changed])
+                self._insert(lane, changed)
+        held = {} if lane is Lane.FINDINGS else {seq: change(body) for seq, body in self._ram.items() if seq > above}
+        fresh = {seq: body for seq, body in held.items() if body is not None}
+        self._ram.update(fresh)
+        self._ram_bytes = sum(map(len, self._ram.values()))
+        return len(changed) + len(fresh)
 
     def acknowledge(self, lane: Lane, stream: str, up_to: int) -> int:
         """Let go of what the cloud has committed; return how many numbers were new. Foreign streams are ignored."""
         state = self._lanes[lane]
-        newly = min(up_to, state.last_seq) - state.acked_up_to
-        if stream != state.stream or newly <= 0:
+        if stream != state.stream or up_to <= state.acked_up_to:
             return 0
-        state.acked_up_to += newly
-        if lane is Lane.FINDINGS:
-            with _transaction(self._db):
-                self._db.execute(_ACKED, (state.acked_up_to, lane, state.acked_up_to))
-                self._db.execute(_DROP_ACKED, (lane, state.acked_up_to))
-        for number in [number for number in self._ram if lane is Lane.TELEMETRY and number <= state.acked_up_to]:
-            del self._ram[number]
+        if up_to > state.last_seq:
+            return self._overtaken(lane, up_to)
+        newly = up_to - state.acked_up_to
+        state.acked_up_to = up_to
+        for number in [number for number in self._ram if lane is Lane.TELEMETRY and number <= up_to]:
+            self._ram_bytes -= len(self._ram.pop(number))
+        if lane is Lane.FINDINGS or self._on_disk(lane, up_to):
+            with self._store.transaction():
+                self._drop_acked(lane)
+            self._store.give_back()
         return newly
 
-    def waiting(self, lane: Lane) -> int:
-        """Return how many numbers of a lane are given out and not acknowledged."""
-        return self._lanes[lane].last_seq - self._lanes[lane].acked_up_to
+    def _on_disk(self, lane: Lane, up_to: int) -> bool:
+        query = "SELECT 1 FROM record WHERE lane = ? AND seq <= ? LIMIT 1"
+        return self._store.db.execute(query, (lane, up_to)).fetchone() is not None
+
+    def _drop_acked(self, lane: Lane) -> None:
+        state, db = self._lanes[lane], self._store.db
+        db.execute(_ACKED, (state.acked_up_to, lane, state.acked_up_to))
+        db.execute(_DROP_ACKED, (lane, state.acked_up_to))
+        losses.forget(db, lane, state.stream, state.acked_up_to)
+
+    def _overtaken(self, lane: Lane, up_to: int) -> int:
+        """The cloud knows numbers of this stream that we don't: we are an old copy of ourselves.
+
+        What waits gets numbers behind those, so that nothing of it is taken for what the cloud has already.
+        """
+        state = self._lanes[lane]
+        log.warning("the cloud has %s up to %d, we gave out %d: an old copy of the store", lane, up_to, state.last_seq)
+        bodies = [body for _, body in self.after(lane, state.acked_up_to, _ALL)]
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM record WHERE lane = ?", (lane,))
+            db.execute("DELETE FROM lost WHERE lane = ? AND stream = ?", (lane, state.stream))
+            self._insert(lane, enumerate(bodies, start=up_to + 1))
+            db.execute(_NUMBER, (up_to + len(bodies), lane))
+            db.execute(_ACKED, (up_to, lane, up_to))
+        if lane is Lane.TELEMETRY:
+            self._ram.clear()
+            self._ram_bytes = 0
+        newly, state.acked_up_to = up_to - state.acked_up_to, up_to
+        state.last_seq = state.reserved_up_to = up_to + len(bodies)
+        self._note_numbers()
+        return newly
+
+    def _make_room(self, need: int) -> None:
+        def lose(lane: Lane, numbers: list[int]) -> None:
+            losses.note(self._store.db, lane, self.stream(lane), losses.ranges(numbers), NO_ROOM)
+
+        make_room(self._store, self._room, need, lose)
+
+    def begin_anew(self, reason: str) -> None:
+        """The store turned out to be damaged while it was open: set it aside and go on with a new stream."""
+        self._known = {lane: Used(one.stream, one.last_seq) for lane, one in self._lanes.items()}
+        self._store.begin_anew(reason)
+        self._lanes = self._load()
+        self._ram.clear()
+        self._ram_bytes = 0
+        self._claim()
 
     def close(self) -> None:
-        """Write what is in RAM and mark the stop as clean."""
+        """Write what is in RAM and give the unused numbers back: the next start finds nothing missing."""
         lane = self._lanes[Lane.TELEMETRY]
-        with _transaction(self._db):
-            self._db.executemany(_PUT, [(Lane.TELEMETRY, number, body) for number, body in self._ram.items()])
-            self._db.execute(_NUMBER, (lane.last_seq, Lane.TELEMETRY))
-            self._db.execute(_ACKED, (lane.acked_up_to, Lane.TELEMETRY, lane.acked_up_to))
-            self._db.execute(_DROP_ACKED, (Lane.TELEMETRY, lane.acked_up_to))
-            self._db.execute(_CLEAN, (1,))
-        self._ram.clear()
-        self._db.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self.flush()
+        with self._store.transaction() as db:
+            db.execute(_NUMBER, (lane.last_seq, Lane.TELEMETRY))
+            self._drop_acked(Lane.TELEMETRY)
+        lane.reserved_up_to = lane.last_seq
+        self._note_numbers()
+        if self._ledger is not None:
+            self._ledger.close()
+        self._store.close()
 
 
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:  # a full disk has rolled back by itself
-            db.execute("ROLLBACK")
-        raise
-
-
-def _create(db: sqlite3.Connection) -> None:
-    with _transaction(db):
-        for statement in _SCHEMA.split(";\n"):
-            if statement.strip():
-                db.execute(statement)
-        for lane in Lane:
-            db.execute("INSERT INTO lane VALUES (?, ?, 0, 0, 1)", (lane, str(uuid.uuid4())))
-        db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-
-def _lock(path: Path) -> int:
-    """Hold a file beside the store for as long as we live: two agents would use one number for two records."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise InUse(f"{path} is in use by another process") from None
-    return lock
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename a damaged store and its journals, so that somebody can look at it later."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    kept = path.with_name(f"{path.name}.damaged-{stamp}")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(kept.with_name(kept.name + suffix))
-    return kept
+def _check(db: sqlite3.Connection, known: Mapping[Lane, Used]) -> None:
+    """Raise sqlite3.DatabaseError when the rows of the lanes can't be right."""
+    rows = db.execute(
+        "SELECT lane, stream, reserved_up_to, acked_up_to,"
+        " (SELECT coalesce(max(seq), 0) FROM record WHERE record.lane = lane.lane) FROM lane"
+    ).fetchall()
+    if {row[0] for row in rows} != set(Lane):
+        raise sqlite3.DatabaseError(f"it has lanes {[row[0] for row in rows]}")
+    for lane, stream, reserved, acked, newest in rows:
+        used = known.get(Lane(lane))
+        if not 0 <= acked <= reserved or newest > reserved:
+            raise sqlite3.DatabaseError(f"{lane}: acknowledged up to {acked}, given out up to {reserved} of {newest}")
+        if used and used.stream != stream and reserved:
+            raise sqlite3.DatabaseError(f"{lane}: its stream {stream!r} is not the one that was used")

@@ -1,83 +1,91 @@
-"""The uplink: MQTT. Drains the outbox's lanes, takes acknowledgements, says whether the device is there, reconnects.
+"""The uplink: drains the outbox's lanes over the connection, takes acknowledgements, finds out what blocks the way.
 
-What flows in: records of the outbox. What flows out: MQTT messages at QoS 1, and acknowledgements back to the outbox.
-The socket lives in paho's own thread; everything here but the callbacks runs in the agent's thread, in `pump`.
+What flows in: records of the outbox. What flows out: MQTT messages, and acknowledgements back to the outbox. A record
+leaves the outbox on the cloud's acknowledgement; the broker's only says who is to blame when something gets stuck.
+Everything happens in the agent's thread, in `pump`.
 """
 
 import logging
-import random
-import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from queue import Empty
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-
+from edge_agent.connection import Came, Connection, Down, Event, Link, Reached, Up, Words
 from edge_agent.outbox import Outbox
+from edge_agent.pacing import BACKOFF_MAX_S, ENVELOPE_BYTES, Pace, Sizes, Suspect
 from edge_agent.protocol import records, telemetry
 from edge_agent.protocol.topics import Channel, Lane, parse, topic
 
 log = logging.getLogger(__name__)
 
-BACKOFF_MIN_S = 5.0
-BACKOFF_MAX_S = 600.0
-STABLE_AFTER_S = 300.0  # a link counts as good, and the backoff starts anew, after it has held this long
 ACK_TIMEOUT_S = 15.0  # the first; it doubles to BACKOFF_MAX_S while nothing is acknowledged
 MESSAGE_RECORDS = 32
-MESSAGE_BYTES = 200_000  # of findings in one message: below the 256 KiB that common brokers allow
-QUEUED = 64  # messages paho may hold; a refused one is sent later
+ALONE_AFTER = 2  # silences after which the oldest record travels alone
 IN_FLIGHT = 128  # records of a lane that may be under way without an acknowledgement
+BACKLOG_BYTES_PER_S = 64_000.0  # of what is older than the connection, so that a fleet that comes back is no flood
+
+DATED_WITHIN_S = 60.0  # for so long a backlog without dates waits for a time server after the link is up
+
+ENDS_LINKS = "the broker ended the connection each time it was sent"
+TOO_LARGE = "it is larger than what the broker takes"
+NOT_TAKEN = "the cloud took others, but not this one, however often it was sent"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """Where the broker is and how to prove who we are. TLS is used or not; there is no way from one to the other."""
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What is on its way to the broker."""
 
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    username: str | None
-    password: str | None
-    keepalive_s: int
+    lane: Lane
+    first_seq: int
+    records: int
+    size: int
 
 
 @dataclass(slots=True)
 class _Flow:
-    """How far a lane has been sent since the last (re)connect, and when it last got on."""
+    """How far a lane has been sent in this connection, and how it gets on."""
 
     sent_up_to: int = 0
+    left_up_to: int = 0  # the highest that has ever been handed to a broker
+    backlog_up_to: int = 0  # what is older than the connection
     moved_at_s: float = 0.0
     timeout_s: float = ACK_TIMEOUT_S
+    lates: int = 0  # silences in a row in which the cloud took nothing new
+    heard: bool = False  # whether the cloud has acknowledged anything since the oldest record was last sent
+    suspect: Suspect = field(default_factory=Suspect)
+    losses_up_to: int = 0  # how far declared losses have been sent ahead of the rest
+    sent: deque[tuple[int, int]] = field(default_factory=deque)  # (last number, records) of each message under way
 
-    def moved(self, now_s: float) -> None:
-        """Something was acknowledged: be patient from here, and quick again after the next silence."""
-        self.moved_at_s, self.timeout_s = now_s, ACK_TIMEOUT_S
+    def again(self, acked: int, now_s: float) -> None:
+        """Send again from the last acknowledgement."""
+        self.sent_up_to = self.losses_up_to = acked
+        self.moved_at_s, self.heard = now_s, False
+        self.sent.clear()
 
+    def acknowledged(self, acked: int, now_s: float) -> None:
+        """Something got through: be patient from here, and quick again after the next silence."""
+        self.moved_at_s, self.timeout_s, self.lates = now_s, ACK_TIMEOUT_S, 0
+        self.sent_up_to = max(self.sent_up_to, acked)
+        self.suspect.clear(acked)
+        while self.sent and self.sent[0][0] <= acked:
+            self.sent.popleft()
 
-class Backoff:
-    """Full jitter between nothing and a ceiling that doubles; only a link that held for long resets it.
+    def apart(self, batch: list[tuple[int, bytes]], acked: int) -> list[tuple[int, bytes]]:
+        """Let a record that may be to blame travel alone: what follows it shows whether the cloud is there."""
+        if self.lates >= ALONE_AFTER and self.sent_up_to <= acked:
+            return batch[:1]
+        if self.suspect.isolated and batch[0][0] <= self.suspect.seq:
+            return [one for one in batch if one[0] < self.suspect.seq] or batch[:1]
+        return batch
 
-    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self._ceiling_s = BACKOFF_MIN_S
-
-    def next_s(self, link_held_s: float) -> float:
-        """Return how long to wait before the next try, given how long the last link held (0 if it never came up)."""
-        if link_held_s >= STABLE_AFTER_S:
-            self._ceiling_s = BACKOFF_MIN_S
-        wait_s = self._rng.uniform(0.5, self._ceiling_s)
-        self._ceiling_s = min(BACKOFF_MAX_S, self._ceiling_s * 2)
-        return wait_s
+    def room(self) -> int:
+        """Return how many records may still be sent before the next acknowledgement."""
+        return IN_FLIGHT - sum(count for _, count in self.sent)
 
 
 class Uplink:
-    """One MQTT connection. `start`, then `pump` at every sample and after every finding, then `stop`."""
+    """One device's way to the cloud. `start`, then `pump` at every sample and after every finding, then `stop`."""
 
     def __init__(
         self,
@@ -87,184 +95,219 @@ class Uplink:
         outbox: Outbox,
         presence: Callable[[records.PresenceState], records.Presence],
         monotonic: Callable[[], float],
+        undated: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`presence` makes the message for a state; `monotonic` is real time in seconds, for timeouts and backoff."""
-        self._device, self._link, self._outbox = device, link, outbox
-        self._presence, self._monotonic = presence, monotonic
-        self._backoff = Backoff(random.Random())
-        self._flows = {lane: _Flow() for lane in Lane}
-        self._acks: SimpleQueue[records.Ack] = SimpleQueue()
-        self._restart = False  # set by the network thread: send again from the last acknowledgement
-        self._up_since_s: float | None = None
-        self._down_said = False
-        self.sent_bytes = 0
-        self.bad_acks = 0
-        self._client = self._make_client()
+        """`presence` makes the message for a state; `monotonic` is real time in seconds, for timeouts and backoff.
 
-    def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._device,
-            protocol=MQTTProtocolVersion.MQTTv311,
-            clean_session=True,
+        `undated` says whether a backlog waits whose date is not known yet: it is worth a minute's patience.
+        """
+        self._device, self._outbox = device, outbox
+        self._presence, self._monotonic, self._undated = presence, monotonic, undated
+        self._flows = {lane: _Flow() for lane in Lane}
+        self._pace, self._sizes = Pace(BACKLOG_BYTES_PER_S), Sizes()
+        self._unreached: dict[int, _Message] = {}  # handed over, not at the broker yet; oldest first
+        self._reached_any = False  # whether the broker has taken anything in this connection
+        self._up_at_s, self._links = 0.0, 0
+        self._careful: Lane | None = None  # its oldest record was under way when the link ended: one at a time
+        self._refusals_said: set[str] = set()
+        self.bad_acks = 0
+        words = Words(
+            topic=topic(device, Channel.PRESENCE),
+            will=lambda: self._presence_bytes(records.PresenceState.OFFLINE),
+            online=lambda: self._presence_bytes(records.PresenceState.ONLINE),
+            listen=topic(device, Channel.ACK),
         )
-        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_connect_fail, client.on_message = self._on_connect_fail, self._on_message
-        client.will_set(
-            topic(self._device, Channel.PRESENCE),
-            self._presence_bytes(records.PresenceState.OFFLINE),
-            1,
-            True,
-        )
-        client.max_queued_messages_set(QUEUED)
-        if self._link.tls:
-            client.tls_set_context(self._link.tls)
-        if self._link.username:
-            client.username_pw_set(self._link.username, self._link.password)
-        return client
+        self._connection = Connection(device, link, words, monotonic)
 
     def start(self) -> None:
         """Begin to connect, in the background; a broker that is away is tried again for ever."""
-        self._set_backoff(0.0)
-        self._client.connect_async(self._link.host, self._link.port, self._link.keepalive_s)
-        self._client.loop_start()
+        self._connection.start()
 
     def stop(self) -> None:
-        """Say goodbye (so that the last will is not published) and close the connection."""
-        if self._client.is_connected():
-            goodbye = self._presence_bytes(records.PresenceState.GOING_DOWN)
-            message = self._client.publish(topic(self._device, Channel.PRESENCE), goodbye, 1, True)
-            try:
-                message.wait_for_publish(timeout=2.0)
-            except (RuntimeError, ValueError):
-                log.debug("the connection went away before the goodbye")
-        self._client.disconnect()
-        self._client.loop_stop()
+        """Say goodbye and close the connection."""
+        self._connection.stop(self._presence_bytes(records.PresenceState.GOING_DOWN))
 
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted us and is still there."""
-        return self._client.is_connected()
+        return self._connection.connected
+
+    @property
+    def sent_bytes(self) -> int:
+        """What has left in all, TLS included."""
+        return self._connection.sent_bytes()
+
+    def left_up_to(self, lane: Lane) -> int:
+        """Return the highest number of a lane that may have left the device in this run."""
+        return self._flows[lane].left_up_to
 
     def pump(self) -> None:
-        """Take acknowledgements, then send what the window has room for."""
-        self._take_acks()
-        if not self._client.is_connected():
+        """Take what has happened, then send what the window has room for, findings first."""
+        for event in self._happened():
+            self._take(event)
+        if not self._connection.connected:
             return
         now_s = self._monotonic()
-        if self._restart:
-            self._restart = False
-            for lane, flow in self._flows.items():
-                flow.sent_up_to = self._outbox.base_seq(lane) - 1
-                flow.moved(now_s)
-        for lane, flow in self._flows.items():
-            self._resend_if_late(lane, flow, now_s)
-            while self._send_next(lane, flow):
-                flow.moved_at_s = now_s
+        self._send_losses()
+        for lane in self._in_order():
+            self._resend_if_late(lane, now_s)
+            while self._send_next(lane, now_s):
+                self._flows[lane].moved_at_s = now_s
 
-    def _take_acks(self) -> None:
+    def _happened(self) -> Iterator[Event]:
         while True:
             try:
-                ack = self._acks.get_nowait()
+                yield self._connection.events.get_nowait()
             except Empty:
                 return
-            for lane, progress in ack.lanes.items():
-                if self._outbox.acknowledge(lane, progress.stream, progress.up_to):
-                    self._flows[lane].moved(self._monotonic())
 
-    def _resend_if_late(self, lane: Lane, flow: _Flow, now_s: float) -> None:
-        acked = self._outbox.base_seq(lane) - 1
-        flow.sent_up_to = max(flow.sent_up_to, acked)
-        if flow.sent_up_to > acked and now_s - flow.moved_at_s >= flow.timeout_s:
-            log.debug("%s: no acknowledgement of %d to %d in time; sending again", lane, acked + 1, flow.sent_up_to)
-            flow.sent_up_to, flow.timeout_s = acked, min(BACKOFF_MAX_S, flow.timeout_s * 2)
+    def _take(self, event: Event) -> None:
+        match event:
+            case Up(packet_bytes):
+                self._begin(packet_bytes)
+            case Down(too_large):
+                self._end(too_large)
+            case Reached(mid, refused):
+                self._reach(mid, refused)
+            case Came(name, payload):
+                self._hear(name, payload)
 
-    def _send_next(self, lane: Lane, flow: _Flow) -> bool:
-        room = IN_FLIGHT - (flow.sent_up_to - (self._outbox.base_seq(lane) - 1))
-        batch = _run(self._outbox.after(lane, flow.sent_up_to, min(room, MESSAGE_RECORDS))) if room > 0 else []
+    def _begin(self, packet_bytes: int | None) -> None:
+        """A connection begins: all that is not acknowledged is sent again."""
+        self._unreached.clear()
+        self._reached_any, self._up_at_s = False, self._monotonic()
+        self._links += 1
+        self._sizes.broker_bytes = packet_bytes
+        for lane, flow in self._flows.items():
+            flow.again(self._outbox.base_seq(lane) - 1, self._monotonic())
+            flow.timeout_s, flow.backlog_up_to = ACK_TIMEOUT_S, self._outbox.last_seq(lane)
+
+    def _end(self, too_large: bool) -> None:
+        """A connection ended: if the broker took anything in it, the oldest message it did not take is suspect."""
+        blamed = next(iter(self._unreached.values()), None)
+        self._unreached.clear()
+        if blamed is None or not (self._reached_any or too_large):
+            return
+        self._careful = blamed.lane
+        suspect = self._flows[blamed.lane].suspect
+        enough = suspect.strike(blamed.first_seq) or too_large
+        if blamed.records > 1 and (too_large or suspect.isolated):
+            self._sizes.shrink(blamed.size)
+        elif blamed.records == 1 and enough:
+            self._give_up(blamed.lane, blamed.first_seq, TOO_LARGE if too_large else ENDS_LINKS)
+
+    def _reach(self, mid: int, refused: str) -> None:
+        self._reached_any = True
+        message = self._unreached.pop(mid, None)
+        if refused and refused not in self._refusals_said:
+            self._refusals_said.add(refused)
+            log.warning("the broker does not take %s: %s", message or "our presence", refused)
+        elif message and message.lane is self._careful:
+            self._careful = None
+
+    def _hear(self, name: str, payload: bytes) -> None:
+        try:
+            if parse(name).channel is Channel.ACK:
+                self._acknowledge(records.decode_ack(payload))
+        except ValueError as error:
+            self.bad_acks += 1
+            level = logging.WARNING if self.bad_acks == 1 else logging.DEBUG
+            log.log(level, "%s: %s", name, error)
+
+    def _acknowledge(self, ack: records.Ack) -> None:
+        """The cloud is there: let go of what it has, and remember that it could have taken what it has not."""
+        for lane, progress in ack.lanes.items():
+            if self._outbox.acknowledge(lane, progress.stream, progress.up_to):
+                self._flows[lane].acknowledged(self._outbox.base_seq(lane) - 1, self._monotonic())
+                self._careful = None if self._careful is lane else self._careful
+        for flow in self._flows.values():
+            flow.heard = True
+
+    def _in_order(self) -> list[Lane]:
+        """Findings first, but a lane whose oldest record may be what ends connections waits for the others."""
+        return sorted(Lane, key=lambda lane: (lane is self._careful, lane is not Lane.FINDINGS))
+
+    def _resend_if_late(self, lane: Lane, now_s: float) -> None:
+        flow, acked = self._flows[lane], self._outbox.base_seq(lane) - 1
+        if flow.sent_up_to <= acked or now_s - flow.moved_at_s < flow.timeout_s:
+            return
+        log.debug("%s: no acknowledgement of %d to %d in time; sending again", lane, acked + 1, flow.sent_up_to)
+        oldest = self._outbox.after(lane, acked, 1)
+        if flow.heard and oldest and flow.suspect.strike(oldest[0][0]):
+            self._give_up(lane, oldest[0][0], NOT_TAKEN)
+        flow.lates += 1
+        flow.timeout_s = min(BACKOFF_MAX_S, flow.timeout_s * 2)
+        flow.again(acked, now_s)
+
+    def _give_up(self, lane: Lane, seq: int, cause: str) -> None:
+        log.error("%s %d is put aside: %s", lane, seq, cause)
+        self._outbox.quarantine(lane, seq, cause)
+        self._flows[lane].suspect.clear(seq)
+        self._careful = None
+
+    def _send_next(self, lane: Lane, now_s: float) -> bool:
+        flow = self._flows[lane]
+        if self._careful is not None and self._unreached:
+            return False  # one at a time, so that the right one is blamed
+        room = min(flow.room(), MESSAGE_RECORDS)
+        batch = self._outbox.after(lane, flow.sent_up_to, room) if room > 0 else []
+        batch = _run(batch, self._sizes.message_bytes)
         if not batch:
             return False
-        first, bodies = batch[0][0], [body for _, body in batch]
-        encode = records.join_envelope if lane is Lane.FINDINGS else telemetry.encode
-        payload = encode(self._outbox.stream(lane), self._outbox.base_seq(lane), first, bodies)
-        name = topic(self._device, lane)
-        if self._client.publish(name, payload, qos=1).rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+        batch = flow.apart(batch, self._outbox.base_seq(lane) - 1)
+        is_backlog = batch[0][0] <= flow.backlog_up_to
+        if is_backlog and not (self._may_be_dated(now_s) and self._pace.allows(now_s)):
             return False
-        self.sent_bytes += len(payload) + len(name)
+        return self._send(lane, batch, is_backlog=is_backlog)
+
+    def _send_losses(self) -> None:
+        """Send declared losses ahead of all: where a gap is wider than the window, nothing else could close it."""
+        flow = self._flows[Lane.FINDINGS]
+        while batch := _run(self._outbox.losses_after(flow.losses_up_to, MESSAGE_RECORDS), self._sizes.message_bytes):
+            payload = self._payload(Lane.FINDINGS, batch)
+            if self._connection.publish(topic(self._device, Lane.FINDINGS), payload) is None:
+                return
+            flow.losses_up_to = batch[-1][0]
+
+    def _payload(self, lane: Lane, batch: list[tuple[int, bytes]]) -> bytes:
+        """Return consecutive records as one message."""
+        encode = records.join_envelope if lane is Lane.FINDINGS else telemetry.encode
+        bodies = [body for _, body in batch]
+        return encode(self._outbox.stream(lane), self._outbox.base_seq(lane), batch[0][0], bodies)
+
+    def _may_be_dated(self, now_s: float) -> bool:
+        """Whether a backlog may go: where a network has just come back, a time server is about to be found too."""
+        first = self._links == 1  # of this run: who has been there before without a date gets none any more
+        return not first or now_s - self._up_at_s >= DATED_WITHIN_S or not self._undated()
+
+    def _send(self, lane: Lane, batch: list[tuple[int, bytes]], *, is_backlog: bool) -> bool:
+        """Publish consecutive records as one message; say whether it is under way, or out of the way for good."""
+        first, payload = batch[0][0], self._payload(lane, batch)
+        if self._sizes.too_large(len(payload) + ENVELOPE_BYTES) and len(batch) == 1:
+            self._give_up(lane, first, TOO_LARGE)
+            return True
+        mid = self._connection.publish(topic(self._device, lane), payload)
+        if mid is None:
+            return False
+        if is_backlog:
+            self._pace.spend(len(payload))
+        self._unreached[mid] = _Message(lane, first, len(batch), len(payload))
+        flow = self._flows[lane]
+        flow.heard = flow.heard and first > self._outbox.base_seq(lane)
         flow.sent_up_to = batch[-1][0]
+        flow.left_up_to = max(flow.left_up_to, flow.sent_up_to)
+        flow.sent.append((batch[-1][0], len(batch)))
         return True
 
     def _presence_bytes(self, state: records.PresenceState) -> bytes:
         return records.encode(self._presence(state))
 
-    def _set_backoff(self, link_held_s: float) -> None:
-        wait_s = self._backoff.next_s(link_held_s)
-        self._client.reconnect_delay_set(wait_s, wait_s)  # type: ignore[arg-type]  # paho waits any number of seconds
 
-    # From here on: paho's network thread.
-
-    def _on_connect(
-        self,
-        client: mqtt.Client,
-        _userdata: object,
-        _flags: mqtt.ConnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        if reason.is_failure:
-            self._say_down(f"the broker refuses us: {reason}")
-            return
-        log.info("connected to %s:%d as %s", self._link.host, self._link.port, self._device)
-        self._up_since_s, self._down_said = self._monotonic(), False
-        client.drop_out_messages()  # the outbox sends again what counts; paho's own copies would pile up
-        client.subscribe(topic(self._device, Channel.ACK), 1)
-        online = self._presence_bytes(records.PresenceState.ONLINE)
-        client.publish(topic(self._device, Channel.PRESENCE), online, 1, True)
-        self._restart = True
-
-    def _on_disconnect(
-        self,
-        _client: mqtt.Client,
-        _userdata: object,
-        _flags: mqtt.DisconnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        held_s = 0.0 if self._up_since_s is None else self._monotonic() - self._up_since_s
-        self._up_since_s = None
-        self._set_backoff(held_s)
-        if reason.is_failure:
-            self._say_down(str(reason))
-
-    def _on_connect_fail(self, _client: mqtt.Client, _userdata: object) -> None:
-        self._set_backoff(0.0)
-        self._say_down("it can't be reached")
-
-    def _say_down(self, why: str) -> None:
-        level = logging.DEBUG if self._down_said else logging.WARNING  # once on the way down
-        self._down_said = True
-        log.log(
-            level,
-            "no broker at %s:%d (%s); keeping everything until it is back",
-            self._link.host,
-            self._link.port,
-            why,
-        )
-
-    def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        try:
-            if parse(message.topic).channel is Channel.ACK:
-                self._acks.put(records.decode_ack(message.payload))
-        except ValueError as error:
-            self.bad_acks += 1
-            log.warning("%s: %s", message.topic, error)
-
-
-def _run(batch: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+def _run(batch: list[tuple[int, bytes]], message_bytes: int) -> list[tuple[int, bytes]]:
     """Cut a batch to consecutive numbers and to a message's size; one record always fits."""
     size = 0
     for index, (seq, body) in enumerate(batch):
         size += len(body)
-        if index and (seq != batch[index - 1][0] + 1 or size > MESSAGE_BYTES):
+        if index and (seq != batch[index - 1][0] + 1 or size > message_bytes):
             return batch[:index]
     return batch

@@ -98,10 +98,10 @@ class Pipeline:
             learners["relations"] = self._relations
         return learners
 
-    def step(self, sample: Sample, now: Instant) -> Outcome:
-        """Judge one sample. `now` is when it is judged, on the sample's own clock."""
+    def step(self, sample: Sample, now: Instant, told: Iterable[Verdict] = ()) -> Outcome:
+        """Judge one sample. `now` is when it is judged, on its own clock; `told` is what the agent says of itself."""
         features = self._features.step(sample)
-        verdicts = self._rules.step(features, now) + self._trends.step(features, now)
+        verdicts = [*told, *self._rules.step(features, now), *self._trends.step(features, now)]
         time_s = now.wall.timestamp() if now.synced else None
         score = self._scorer.step(_judged(features), now.uptime_s, time_s) if self._scorer else None
         if score is not None and self._relations and self._scorer:
@@ -142,4 +142,4 @@ def _judged(features: Mapping[str, float]) -> Mapping[str, float]:
     return {series: value for series, value in features.items() if series_name(series) not in _NOT_JUDGED}
 
 
-_NOT_JUDGED = frozenset(name for name in METRICS if name.endswith(".limit")) | {"system.uptime"}
+_NOT_JUDGED = frozenset(name for name in METRICS if name.endswith(".limit")) | {"system.uptime", "forewarn.agent.sent"}

@@ -94,6 +94,7 @@ METRICS: dict[str, Metric] = {
     "forewarn.agent.memory.usage": _gauge("By", 4096, "memory the agent itself uses, proportional set size"),
     "forewarn.agent.unreadable": _gauge("{source}", 1, "sources, or parts of one, that can't be read now"),
     "forewarn.agent.written": _counter("By", 1, "bytes the agent caused to be written to storage"),
+    "forewarn.agent.sent": _counter("By", 1, "bytes the agent sent to the broker, TLS included, as the kernel counts"),
 }
 
 

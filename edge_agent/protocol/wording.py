@@ -52,6 +52,7 @@ _METRICS = {
     "forewarn.agent.memory.usage": "Memory of the agent",
     "forewarn.agent.unreadable": "Sources the agent can't read",
     "forewarn.agent.written": "Written by the agent",
+    "forewarn.agent.sent": "Sent by the agent",
 }
 
 _UNITS = {

@@ -25,12 +25,14 @@ from types import FrameType
 from edge_agent.agent import Agent, Settings
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
+from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Pipeline
+from edge_agent.losses import Gone, loss_of
 from edge_agent.outbox import Outbox
 from edge_agent.protocol.instant import Instant
-from edge_agent.protocol.records import Presence, PresenceState
+from edge_agent.protocol.records import Presence, PresenceState, encode
 from edge_agent.protocol.topics import Lane
-from edge_agent.uplink import Link, Uplink
+from edge_agent.uplink import Uplink
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.faults import MemoryLeak
 from firmware_stubs.machine import VirtualMachine
@@ -63,12 +65,19 @@ class WitnessedOutbox(Outbox):
 
     def __init__(self, path: Path, ledger: Path) -> None:
         super().__init__(path)
-        self._ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._witness = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def put(self, records: Iterable[bytes], standing: Mapping[str, bytes | None] | None = None) -> None:
+    def put(
+        self,
+        records: Iterable[bytes],
+        standing: Mapping[str, bytes | None] | None = None,
+        *,
+        given_up: Mapping[Lane, int] | None = None,
+        declared: Iterable[Gone] = (),
+    ) -> None:
         """Commit, then write down."""
         listed = list(records)
-        super().put(listed, standing)
+        super().put(listed, standing, given_up=given_up, declared=declared)
         last = self._lanes[Lane.FINDINGS].last_seq
         for seq, body in enumerate(listed, start=last - len(listed) + 1):
             self._write(Lane.FINDINGS, seq, canonical(json.loads(body)))
@@ -81,7 +90,7 @@ class WitnessedOutbox(Outbox):
     def _write(self, lane: Lane, seq: int, body: bytes) -> None:
         digest = hashlib.sha256(body).hexdigest()
         line = json.dumps([lane, self.stream(lane), seq, digest])
-        os.write(self._ledger, f"{line}\n".encode())
+        os.write(self._witness, f"{line}\n".encode())
 
 
 def canonical(record: object) -> bytes:
@@ -137,6 +146,8 @@ def drain(options: argparse.Namespace) -> int:
     uplink.start()
     deadline = time.monotonic() + DRAIN_S
     while (left := sum(outbox.waiting(lane) for lane in Lane)) and time.monotonic() < deadline:
+        if gone := outbox.undeclared():
+            outbox.put([encode(loss_of(one, clock.now())) for one in gone], declared=gone)
         uplink.pump()
         time.sleep(0.05)
     uplink.stop()

@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from edge_agent.agent import LEARNT, Agent, Settings
-from edge_agent.collectors import Collection
+from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
+from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.scoring import Scorer
+from edge_agent.limits import CPU, Budgets
 from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
+from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.telemetry import unpack
 from edge_agent.protocol.topics import Lane
-from edge_agent.uplink import Link
 from firmware_stubs.faults import DiskFilling, Fault
 from firmware_stubs.machine import VirtualMachine
 from firmware_stubs.stage import free_port
@@ -23,11 +25,18 @@ from tests.builders import a_finding
 from tests.clocks import HandClock
 
 
-def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault, telemetry: str = "frugal") -> Agent:
+def an_agent(
+    outbox: Outbox,
+    clock: HandClock,
+    *faults: Fault,
+    collectors: tuple[Collector, ...] = (),
+    budgets: Budgets | None = None,
+    telemetry: str = "frugal",
+) -> Agent:
     """An agent on virtual hardware, without a broker."""
     settings = Settings(
         device="pump-07", firmware="", hardware="", model="", period_s=1.0, evidence_before_s=600.0,
-        evidence_after_s=60.0, telemetry=telemetry, publish_every_min=0,
+        evidence_after_s=60.0, telemetry=telemetry, publish_every_min=0, budgets=budgets or Budgets(),
     )  # fmt: skip
     link = Link(
         host="127.0.0.1", port=free_port(), tls=None,
@@ -36,7 +45,7 @@ def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault, telemetry: str = 
     return Agent(
         settings,
         clock=clock,
-        collection=Collection((HostCollector(VirtualMachine(clock, "pump-07", faults)),)),
+        collection=Collection(collectors or (HostCollector(VirtualMachine(clock, "pump-07", faults)),)),
         pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer()),
         outbox=outbox,
         link=link,
@@ -93,14 +102,15 @@ def test_a_full_disk_under_the_outbox_stops_nothing_and_what_was_to_be_said_is_s
 ) -> None:
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     agent = an_agent(outbox, clock, DiskFilling(start_s=1010, lasts_s=600))
-    pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
-    outbox._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says "database or disk is full"
+    database = outbox._store.db
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says "database or disk is full"
     for second in range(1000, 1350):
         clock.uptime_s = float(second)
         agent.step()
     assert kinds(outbox) == []
     assert caplog.text.count("disk is full") == 1, "said once, not each second"
-    outbox._db.execute("PRAGMA max_page_count = 100000")
+    database.execute("PRAGMA max_page_count = 100000")
     clock.uptime_s += 1
     agent.step()
     assert kinds(outbox)[:2] == ["open", "before"]
@@ -155,4 +165,83 @@ def test_a_profile_decides_which_telemetry_an_hour_leaves(tmp_path: Path, profil
     assert len(records) == batches
     for _, record in records:
         assert len(unpack(record).columns) >= 40
+    outbox.close()
+
+
+def test_a_damaged_store_is_reported_as_a_finding_that_clears_by_itself_and_its_loss_is_declared(
+    tmp_path: Path,
+) -> None:
+    first = Outbox(tmp_path / "outbox.db")
+    first.put([records.encode(a_finding())])
+    first.close()
+    (tmp_path / "outbox.db").write_bytes(b"x" * 20_000)
+    clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
+    agent = an_agent(outbox, clock)
+    agent._resume(clock.now())
+    for _ in range(700):
+        clock.uptime_s += 1
+        agent.step()
+    told = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 100)]
+    findings = [(one["fault"], one["phase"]) for one in told if one["kind"] == "finding"]
+    assert findings == [("agent.store_damaged", "open"), ("agent.store_damaged", "clear")]
+    assert "outbox.db.damaged-" in told[0]["reason"]
+    assert str(tmp_path) not in told[0]["reason"], "no folder names leave the device"
+    (gone,) = outbox.undeclared()
+    assert (gone.lane, gone.first_seq, gone.last_seq) == (Lane.FINDINGS, 1, 1)
+    outbox.close()
+
+
+def test_a_store_that_turns_out_damaged_in_use_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
+    agent = an_agent(outbox, clock, DiskFilling(start_s=1010, lasts_s=600))
+    clock.uptime_s = 1000.0
+    agent.step()
+    outbox._store.db.execute("DROP TABLE record")
+    for _ in range(300):
+        clock.uptime_s += 1
+        agent.step()
+    assert outbox.damage is not None
+    assert "open" in kinds(outbox)
+    assert caplog.text.count("is set aside") == 1
+    outbox.close()
+
+
+def test_an_agent_over_its_budget_samples_more_slowly_says_so_and_comes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
+    burning = 0.5
+
+    class OwnCost:
+        name = "own_cost"
+
+        def collect(self, _now: Instant) -> dict[str, float]:
+            return {CPU: burning, "system.memory.limit": 1e9}
+
+    agent = an_agent(outbox, clock, collectors=(OwnCost(),), budgets=Budgets(cpu=0.1))
+    samples = 0
+
+    def until(uptime_s: float) -> None:
+        nonlocal samples
+        samples = 0
+        while clock.uptime_s < uptime_s:
+            agent.step()
+            samples += 1
+            clock.uptime_s += agent._period_s()
+
+    until(590.0)
+    assert samples == 590
+    until(2500.0)
+    until(2900.0)
+    assert samples == 100, "at a quarter of the rate"
+    told = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 100)]
+    (opened,) = [one for one in told if one["kind"] == "finding" and one["phase"] == "open"]
+    assert (opened["fault"], opened["component"], opened["severity"]) == ("agent.over_budget", "cpu", "info")
+    telemetry_up_to = outbox.last_seq(Lane.TELEMETRY)
+    burning = 0.01
+    until(3600.0 * 4)
+    assert kinds(outbox)[-1] == "clear"
+    assert agent._period_s() == 1.0
+    assert outbox.last_seq(Lane.TELEMETRY) > telemetry_up_to
+    assert caplog.text.count("effort is now findings") == 1
     outbox.close()

@@ -1,17 +1,23 @@
 """The outbox: what it has accepted stays until the cloud has it, and no number is ever used twice."""
 
-import os
+import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.outbox import RESERVE, InUse, Outbox
+from edge_agent.losses import Gone
+from edge_agent.outbox import DAMAGED, FELL_BACK, GRACE_S, QUARANTINED, RESERVE, UNCLEAN, UNREADABLE, Outbox
+from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
+from edge_agent.room import LEAST_BYTES, Room
+from edge_agent.store import KEPT_ASIDE, InUse, Store
+from tests.builders import a_finding, a_loss, an_evidence, an_id
 
 Start = Callable[[], Outbox]
 
@@ -36,10 +42,9 @@ def start(path: Path) -> Iterator[Start]:
 
 def crash(outbox: Outbox) -> None:
     """End it as SIGKILL does: nothing is flushed, the locks are gone."""
-    outbox._db.close()
-    if outbox._lock is not None:
-        os.close(outbox._lock)
-        outbox._lock = None
+    outbox._store.close()
+    if outbox._ledger is not None:
+        outbox._ledger.close()
 
 
 def test_findings_survive_a_crash_in_order(start: Start) -> None:
@@ -75,7 +80,7 @@ def test_telemetry_survives_a_clean_stop(start: Start) -> None:
     outbox.hold(b"b")
     outbox.close()
     again = start()
-    assert again.gap is None
+    assert again.undeclared() == []
     again.hold(b"c")
     assert again.after(Lane.TELEMETRY, 0, 10) == [(1, b"a"), (2, b"b"), (3, b"c")]
 
@@ -87,14 +92,13 @@ def test_what_a_crash_takes_of_telemetry_is_named_and_its_numbers_are_not_used_a
     stream = outbox.stream(Lane.TELEMETRY)
     crash(outbox)
     again = start()
-    assert again.gap is not None
-    assert (again.gap.stream, again.gap.first_seq, again.gap.last_seq) == (stream, 1, RESERVE)
+    assert again.undeclared() == [Gone(Lane.TELEMETRY, stream, 1, RESERVE, UNCLEAN)]
     again.hold(b"c")
     assert again.after(Lane.TELEMETRY, 0, 10) == [(RESERVE + 1, b"c")]
 
 
 def test_a_first_start_has_no_gap(start: Start) -> None:
-    assert start().gap is None
+    assert start().undeclared() == []
 
 
 @pytest.mark.parametrize("content", [b"\0" * 8192, b"not a database at all, but long enough to be looked at" * 40])
@@ -103,8 +107,8 @@ def test_a_damaged_store_is_set_aside_and_a_new_stream_begins(path: Path, start:
     path.write_bytes(content)
     outbox = start()
     if content.strip(b"\0"):
-        assert outbox.set_aside is not None
-        assert outbox.set_aside.read_bytes() == content
+        assert outbox.damage is not None
+        assert outbox.damage.kept_as.read_bytes() == content
     outbox.put([b"one"])
     assert outbox.after(Lane.FINDINGS, 0, 1) == [(1, b"one")]
 
@@ -114,7 +118,7 @@ def test_a_store_of_a_newer_version_is_set_aside_not_misread(path: Path, start: 
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    assert start().set_aside is not None
+    assert start().damage is not None
 
 
 actions = st.lists(
@@ -122,6 +126,10 @@ actions = st.lists(
         st.tuples(st.just("put"), st.integers(1, 3)),
         st.tuples(st.just("hold"), st.integers(1, 3)),
         st.tuples(st.just("ack"), st.integers(0, 20)),
+        st.tuples(st.just("ack telemetry"), st.integers(0, 600)),
+        st.tuples(st.just("flush"), st.just(0)),
+        st.tuples(st.just("set aside"), st.integers(1, 20)),
+        st.tuples(st.just("declare"), st.just(0)),
         st.tuples(st.just("crash"), st.just(0)),
         st.tuples(st.just("stop"), st.just(0)),
     ),
@@ -129,32 +137,63 @@ actions = st.lists(
 )
 
 
+def put(outbox: Outbox, count: int, name: str) -> None:
+    outbox.put([f"finding {name}.{part}".encode() for part in range(count)])
+
+
+def hold(outbox: Outbox, count: int, name: str) -> None:
+    for part in range(count):
+        outbox.hold(f"batch {name}.{part}".encode())
+
+
+def ack(outbox: Outbox, lane: Lane, up_to: int) -> None:
+    outbox.acknowledge(lane, outbox.stream(lane), min(up_to, outbox.last_seq(lane)))
+
+
+def declare(outbox: Outbox, name: str) -> None:
+    gone = outbox.undeclared()
+    outbox.put([f"loss {name}.{part}".encode() for part in range(len(gone))], declared=gone)
+
+
+ACTIONS: dict[str, Callable[[Outbox, int, str], None]] = {
+    "put": put,
+    "hold": hold,
+    "ack": lambda outbox, count, _name: ack(outbox, Lane.FINDINGS, count),
+    "ack telemetry": lambda outbox, count, _name: ack(outbox, Lane.TELEMETRY, count),
+    "flush": lambda outbox, _count, _name: outbox.flush(),
+    "set aside": lambda outbox, count, _name: outbox.quarantine(list(Lane)[count % 2], count, "nobody takes it"),
+    "declare": lambda outbox, _count, name: declare(outbox, name),
+}
+
+
 @given(actions)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_happens_every_number_is_used_once_and_every_finding_is_kept(
+def test_whatever_happens_every_number_is_used_once_and_is_kept_or_known_to_be_gone(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
     path = tmp_path_factory.mktemp("outbox") / "outbox.db"
     outbox = Outbox(path)
     bodies: dict[tuple[Lane, int], bytes] = {}
-    written = acked = 0
     for index, (action, count) in enumerate(steps):
-        if action == "put":
-            outbox.put([f"finding {index}.{part}".encode() for part in range(count)])
-            written += count
-        elif action == "hold":
-            for part in range(count):
-                outbox.hold(f"batch {index}.{part}".encode())
-        elif action == "ack":
-            acked += outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), count)
+        if action in ACTIONS:
+            ACTIONS[action](outbox, count, f"{index}")
         else:
             crash(outbox) if action == "crash" else outbox.close()
             outbox = Outbox(path)
         for lane in Lane:
             for seq, body in outbox.after(lane, 0, 1000):
                 assert bodies.setdefault((lane, seq), body) == body, "a number was used for two records"
-    assert len(outbox.after(Lane.FINDINGS, 0, 1000)) == written - acked
+            assert accounted(outbox, lane) == set(range(outbox.base_seq(lane), outbox.last_seq(lane) + 1))
     crash(outbox)
+
+
+def accounted(outbox: Outbox, lane: Lane) -> set[int]:
+    """Return the numbers above the last acknowledged one that are here or known to be gone; never both."""
+    here = {seq for seq, _ in outbox.after(lane, 0, 10_000)}
+    rows = outbox._store.db.execute("SELECT first_seq, last_seq FROM lost WHERE lane = ?", (lane,)).fetchall()
+    gone = {seq for first, last in rows for seq in range(first, last + 1) if seq >= outbox.base_seq(lane)}
+    assert not here & gone
+    return here | gone
 
 
 def test_a_store_that_another_agent_has_is_left_alone(start: Start) -> None:
@@ -173,3 +212,241 @@ def test_without_a_disk_it_works_in_memory() -> None:
     assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"one")]
     assert outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), 1) == 1
     outbox.close()
+
+
+def test_telemetry_is_not_written_while_the_cloud_acknowledges_it(start: Start) -> None:
+    outbox = start()
+    for minute in range(0, 24 * 60, 15):
+        outbox.hold(b"batch")
+        outbox.tend(minute * 60.0, connected=True)
+        outbox.tend(minute * 60.0 + 1, connected=True)
+        outbox.acknowledge(Lane.TELEMETRY, outbox.stream(Lane.TELEMETRY), outbox.last_seq(Lane.TELEMETRY))
+        outbox.tend(minute * 60.0 + 2, connected=True)
+    assert written(outbox) == []
+    assert outbox.after(Lane.TELEMETRY, 0, 1000) == []
+
+
+def written(outbox: Outbox) -> list[int]:
+    rows = outbox._store.db.execute("SELECT seq FROM record WHERE lane = 'telemetry' ORDER BY seq").fetchall()
+    return [seq for (seq,) in rows]
+
+
+def test_a_power_cut_takes_no_more_telemetry_than_one_interval_and_says_which(start: Start) -> None:
+    """Written down once the link is away for a minute, and then at the set interval."""
+    outbox = start()
+    outbox.hold(b"one")
+    outbox.tend(0.0, connected=False)
+    outbox.tend(GRACE_S - 1, connected=False)
+    assert written(outbox) == [], "a short absence wears no card"
+    outbox.tend(GRACE_S, connected=False)
+    assert written(outbox) == [1]
+    outbox.hold(b"two")
+    outbox.tend(GRACE_S + 1, connected=False)
+    outbox.tend(GRACE_S + 899, connected=False)
+    assert written(outbox) == [1]
+    outbox.tend(GRACE_S + 901, connected=False)
+    assert written(outbox) == [1, 2]
+    outbox.hold(b"three")
+    stream = outbox.stream(Lane.TELEMETRY)
+    crash(outbox)
+    again = start()
+    assert again.after(Lane.TELEMETRY, 0, 10) == [(1, b"one"), (2, b"two")]
+    assert again.undeclared() == [Gone(Lane.TELEMETRY, stream, 3, RESERVE, UNCLEAN)]
+
+
+def test_what_a_broker_without_a_cloud_holds_up_is_written_down_at_the_interval(start: Start) -> None:
+    outbox = start()
+    outbox.hold(b"one")
+    for second in range(0, 901, 60):
+        outbox.tend(float(second), connected=True)
+    assert written(outbox) == [1]
+
+
+def test_a_loss_is_declared_once_and_forgotten_when_the_cloud_has_counted_it(start: Start) -> None:
+    outbox = start()
+    outbox.hold(b"one")
+    crash(outbox)
+    outbox = start()
+    (gone,) = outbox.undeclared()
+    outbox.put([b"the loss"], declared=[gone])
+    assert outbox.undeclared() == []
+    crash(outbox)
+    outbox = start()
+    assert outbox.undeclared() == [], "it is in the findings lane already"
+    outbox.acknowledge(Lane.TELEMETRY, gone.stream, gone.last_seq)
+    outbox.hold(b"next")
+    assert outbox._store.db.execute("SELECT count(*) FROM lost").fetchone() == (0,)
+
+
+def test_records_that_never_got_in_are_given_numbers_so_that_they_are_missed(start: Start) -> None:
+    outbox = start()
+    outbox.put([b"one"])
+    outbox.put([b"four"], given_up={Lane.FINDINGS: 2, Lane.TELEMETRY: 3})
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"one"), (4, b"four")]
+    assert [(one.lane, one.first_seq, one.last_seq) for one in outbox.undeclared()] == [
+        (Lane.FINDINGS, 2, 3),
+        (Lane.TELEMETRY, 1, 3),
+    ]
+    outbox.hold(b"batch")
+    assert outbox.after(Lane.TELEMETRY, 0, 10) == [(4, b"batch")]
+
+
+def test_a_store_that_falls_back_behind_what_was_committed_uses_no_number_again(path: Path, start: Start) -> None:
+    """A card that lies about writes, or a copy of yesterday: the ledger beside the store knows better."""
+    outbox = start()
+    outbox.put([b"one"])
+    crash(outbox)
+    yesterday = path.read_bytes()
+    outbox = start()
+    outbox.put([b"two", b"three"])
+    outbox.hold(b"batch")
+    stream = outbox.stream(Lane.FINDINGS)
+    crash(outbox)
+    path.write_bytes(yesterday)
+    again = start()
+    lost = [(one.lane, one.first_seq, one.last_seq, one.cause) for one in again.undeclared()]
+    assert lost == [(Lane.FINDINGS, 2, 3, FELL_BACK), (Lane.TELEMETRY, 1, RESERVE, UNCLEAN)]
+    again.put([b"four"])
+    assert again.stream(Lane.FINDINGS) == stream
+    assert again.after(Lane.FINDINGS, 0, 10) == [(1, b"one"), (4, b"four")]
+
+
+def test_what_a_damaged_store_held_is_declared_from_the_ledger(path: Path, start: Start) -> None:
+    outbox = start()
+    outbox.put([b"one", b"two"])
+    stream = outbox.stream(Lane.FINDINGS)
+    outbox.close()
+    path.write_bytes(b"x" * 20_000)
+    again = start()
+    assert again.damage is not None
+    assert again.undeclared() == [Gone(Lane.FINDINGS, stream, 1, 2, DAMAGED)]
+    assert again.stream(Lane.FINDINGS) != stream
+
+
+def test_a_store_found_damaged_while_it_is_open_is_set_aside_and_the_agent_goes_on(start: Start) -> None:
+    outbox = start()
+    outbox.put([b"one"])
+    stream = outbox.stream(Lane.FINDINGS)
+    outbox.begin_anew("database disk image is malformed")
+    assert outbox.damage is not None
+    assert outbox.undeclared() == [Gone(Lane.FINDINGS, stream, 1, 1, DAMAGED)]
+    outbox.put([b"first of a new stream"])
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"first of a new stream")]
+
+
+def test_an_acknowledgement_of_numbers_that_were_never_given_out_shows_an_old_copy(start: Start) -> None:
+    """Restored from a backup, ledger and all: what waits gets numbers behind those that the cloud knows."""
+    outbox = start()
+    outbox.put([b"one", b"two"])
+    outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), 7)
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(8, b"one"), (9, b"two")]
+    assert outbox.base_seq(Lane.FINDINGS) == 8
+
+
+def test_a_record_whose_bytes_changed_on_the_card_is_put_aside_and_the_lane_goes_on(start: Start) -> None:
+    outbox = start()
+    outbox.put([b"one", b"two", b"three"])
+    outbox._store.db.execute("UPDATE record SET body = x'00' WHERE seq = 2")
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"one"), (3, b"three")]
+    assert [(one.first_seq, one.last_seq) for one in outbox.undeclared()] == [(2, 2)]
+    assert outbox.quarantined() == [(Lane.FINDINGS, 2, UNREADABLE)]
+
+
+def test_the_quarantine_is_bounded_and_a_loss_is_never_put_there(start: Start) -> None:
+    outbox = start()
+    outbox.put([b"record"] * 20)
+    outbox.hold(b"batch")
+    for seq in range(1, 21):
+        outbox.quarantine(Lane.FINDINGS, seq, "nobody takes it")
+    outbox.quarantine(Lane.TELEMETRY, 1, "nobody takes it")
+    assert len(outbox.quarantined()) == QUARANTINED
+    assert outbox.quarantined()[-1][:2] == (Lane.TELEMETRY, 1)
+    assert outbox.after(Lane.TELEMETRY, 0, 1) == []
+    outbox.put([records.encode(a_loss(1, 2))])
+    outbox.quarantine(Lane.FINDINGS, 21, "nobody takes it")
+    assert [seq for seq, _ in outbox.after(Lane.FINDINGS, 0, 10)] == [21]
+
+
+def test_room_is_made_from_old_telemetry_first_then_old_evidence_and_every_drop_is_counted(path: Path) -> None:
+    room = Room(budget_bytes=1 << 20, headroom_bytes=0)
+    outbox = Outbox(path, room)
+    finding = records.encode(a_finding())
+    evidence = records.encode(an_evidence(values=[1.0] * 2000))
+    put = held = 0
+    for round_ in range(120):
+        outbox.put([finding, evidence])
+        put += 2
+        outbox.hold(bytes([round_]) * 20_000)
+        held += 1
+        outbox.flush()
+    kept = dict(outbox.after(Lane.FINDINGS, 0, 1000))
+    bulk = [seq for seq, _ in outbox.after(Lane.TELEMETRY, 0, 1000)]
+    assert sum(body == finding for body in kept.values()) == 120, "findings go last"
+    assert bulk == list(range(held - len(bulk) + 1, held + 1)), "the oldest went"
+    assert bulk, "the newest of the bulk stays"
+    packs = [seq for seq, body in kept.items() if body == evidence]
+    assert packs == list(range(put, put - 2 * len(packs), -2))[::-1]
+    lost = {
+        lane: sum(one.last_seq - one.first_seq + 1 for one in outbox.undeclared(999) if one.lane is lane)
+        for lane in Lane
+    }
+    assert lost == {Lane.FINDINGS: put - len(kept), Lane.TELEMETRY: held - len(bulk)}
+    assert len([one for one in outbox.undeclared(999) if one.lane is Lane.TELEMETRY]) == 1, "one range, not one by one"
+    assert outbox._store.used_bytes() <= 1 << 20
+    assert sum(part.stat().st_size for part in path.parent.iterdir()) < 4 << 20
+    crash(outbox)
+
+
+def test_a_file_system_that_is_nearly_full_is_left_its_headroom_and_findings_still_get_in(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(path, Room(budget_bytes=64 << 20, headroom_bytes=10 << 20))
+    for _ in range(200):
+        outbox.hold(b"x" * 20_000)
+    outbox.flush()
+    before = outbox._store.used_bytes()
+    monkeypatch.setattr(Store, "free_bytes", lambda _store: 5 << 20)
+    outbox.put([b"the disk is filling"])
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"the disk is filling")]
+    assert outbox._store.used_bytes() <= max(LEAST_BYTES, before - (5 << 20))
+    assert path.stat().st_size < before, "what was given up is given back to the file system"
+    crash(outbox)
+
+
+def test_an_old_store_becomes_one_of_today_and_nothing_in_it_is_lost(path: Path, start: Start) -> None:
+    path.parent.mkdir(parents=True)
+    shutil.copy(Path(__file__).parent / "stores" / "version-1.sqlite", path)
+    outbox = start()
+    assert outbox.damage is None
+    assert outbox.undeclared() == []
+    findings = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 10)]
+    assert [record["kind"] for record in findings] == ["evidence", "finding"]
+    assert outbox.base_seq(Lane.FINDINGS) == 2
+    batches = outbox.after(Lane.TELEMETRY, 0, 10)
+    assert [seq for seq, _ in batches] == [1, 2]
+    assert list(outbox.standing()) == [an_id(1)]
+    assert outbox.learnt("judges") == b'{"trends": {}}'
+    kinds = outbox._store.db.execute("SELECT kind FROM record ORDER BY lane, seq").fetchall()
+    assert kinds == [("evidence",), ("finding",), ("telemetry",), ("telemetry",)]
+    outbox.put([b"four"])
+    assert outbox.last_seq(Lane.FINDINGS) == 4
+    assert outbox._store.db.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+def test_another_programs_database_is_set_aside_not_written_into(path: Path, start: Start) -> None:
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as foreign:
+        foreign.execute("CREATE TABLE recipes (name TEXT)")
+    outbox = start()
+    assert outbox.damage is not None
+    assert "another program" in outbox.damage.reason
+
+
+def test_only_a_few_damaged_stores_are_kept(path: Path, start: Start) -> None:
+    for _ in range(5):
+        outbox = start()
+        outbox.close()
+        path.write_bytes(b"x" * 20_000)
+    start()
+    kept = [part for part in path.parent.iterdir() if ".damaged-" in part.name]
+    assert len(kept) == KEPT_ASIDE

@@ -1,0 +1,132 @@
+"""The schema of the store and its history: a file of any earlier version becomes one of today's.
+
+What flows in: a connection to a file of some version. What flows out: the same file with today's tables.
+"""
+
+import sqlite3
+import uuid
+import zlib
+from enum import StrEnum
+
+from edge_agent.protocol.topics import Lane
+
+
+class Kind(StrEnum):
+    """The classes of records, for when room is short."""
+
+    TELEMETRY = "telemetry"  # goes first
+    EVIDENCE = "evidence"
+    FINDING = "finding"  # goes last
+    LOSS = "loss"  # a few bytes that account for all the others: never goes
+
+
+def kind_of(lane: str, body: bytes) -> Kind:
+    """Tell the class of an encoded record; `kind` is the first field of every JSON record."""
+    if lane == Lane.TELEMETRY:
+        return Kind.TELEMETRY
+    start = body[:40]
+    return next((kind for kind in (Kind.EVIDENCE, Kind.LOSS) if f'"kind":"{kind}"'.encode() in start), Kind.FINDING)
+
+
+def checksum(seq: int, body: bytes) -> int:
+    """CRC-32 over a record's number and body."""
+    return zlib.crc32(body, seq & 0xFFFFFFFF)
+
+
+_FIRST_SCHEMA = """
+CREATE TABLE lane (                 -- one row a lane: its stream, and how far numbers may have been used
+    lane TEXT PRIMARY KEY,
+    stream TEXT NOT NULL,
+    reserved_up_to INTEGER NOT NULL,
+    acked_up_to INTEGER NOT NULL,
+    clean INTEGER NOT NULL
+) STRICT;
+CREATE TABLE record (               -- what the cloud has not acknowledged yet
+    lane TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (lane, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE learnt (               -- what the judges know of this device, by name
+    name TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE standing (             -- findings that are open, so that a restart neither forgets nor repeats them
+    finding_id TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+_LOSSES_AND_CLASSES = """
+ALTER TABLE lane DROP COLUMN clean; -- a clean stop is one whose reservation is used up exactly
+ALTER TABLE record ADD COLUMN kind TEXT NOT NULL DEFAULT 'finding';  -- decides what goes first when room is short
+ALTER TABLE record ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;   -- over number and body
+UPDATE record SET checksum = crc_of(seq, body), kind = kind_of(lane, body);
+CREATE TABLE lost (                 -- numbers whose records are gone, until the cloud has counted them
+    lane TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    declared INTEGER NOT NULL DEFAULT 0,  -- 1: the record that says so is in the findings lane
+    PRIMARY KEY (lane, stream, first_seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX loss ON record (seq) WHERE kind = 'loss';
+CREATE TABLE quarantine (           -- records nobody would take, for a person to look at
+    lane TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (lane, seq)
+) STRICT;
+"""
+
+
+def _first(db: sqlite3.Connection) -> None:
+    _run(db, _FIRST_SCHEMA)
+    for lane in Lane:
+        db.execute("INSERT INTO lane VALUES (?, ?, 0, 0, 1)", (lane, str(uuid.uuid4())))
+
+
+def _losses_and_classes(db: sqlite3.Connection) -> None:
+    _run(db, _LOSSES_AND_CLASSES)
+
+
+MIGRATIONS = (_first, _losses_and_classes)  # `user_version` says how many of them a file has had
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring a file of any earlier version to the present one, in one transaction.
+
+    Raises sqlite3.DatabaseError for a file of a newer version, or of another program.
+    """
+    db.create_function("crc_of", 2, checksum, deterministic=True)
+    db.create_function("kind_of", 2, kind_of, deterministic=True)
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise sqlite3.DatabaseError(f"it is of version {version}; this agent knows up to {len(MIGRATIONS)}")
+    if version == 0 and db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        raise sqlite3.DatabaseError("it is another program's database")
+    if version == len(MIGRATIONS):
+        return
+    if version > 0 and db.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
+        db.execute("VACUUM")  # takes over the incremental vacuum that was asked for
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for step in MIGRATIONS[version:]:
+            step(db)
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _run(db: sqlite3.Connection, script: str) -> None:
+    """Run statements one by one: `executescript` would commit the transaction first."""
+    statement = ""
+    for line in script.splitlines():
+        statement += line.partition("--")[0]
+        if sqlite3.complete_statement(statement):
+            db.execute(statement)
+            statement = ""
