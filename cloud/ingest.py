@@ -1,30 +1,37 @@
-"""Ingest: MQTT messages of all devices go into the intake, one after the other, and acknowledgements go back.
+"""Ingest: MQTT messages of all devices go into the intake, in batches, and acknowledgements go back.
 
 What flows in: what devices publish. What flows out: acknowledgements on `forewarn/v1/{device}/ack`, and the bell.
 
-The session with the broker is not persistent, and MQTT's own acknowledgement is given on receipt: neither carries any
-weight, because a device sends again what has not been acknowledged here, after the commit. For the same reason a
-message may be dropped when more than `QUEUE` wait for the database.
+A batch is what came in while the one before it was committed, so a lone message never waits for others. The session
+with the broker is not persistent, and MQTT's own acknowledgement is given on receipt: neither carries any weight,
+because a device sends again what has not been acknowledged here, after the commit. For the same reason messages may be
+dropped when too many wait for the database, and acknowledgements are published at QoS 0.
 """
 
 import asyncio
 import logging
 import random
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 import aiomqtt
-from sqlalchemy.exc import SQLAlchemyError
 
-from cloud.intake import Intake, Outcome
+from cloud.arrivals import Arrivals, Limits, device_of
+from cloud.intake import Intake
 from cloud.live import Bell
+from cloud.reading import Arrived
+from cloud.store.database import is_trouble
+from cloud.tally import Dropped, Tally
 from edge_agent.protocol import topics
 from edge_agent.protocol.records import encode
 from edge_agent.protocol.topics import Channel
 
-QUEUE = 10_000  # messages; the retained presence of a whole fleet comes in one gush
+BATCH_MESSAGES = 512  # in one transaction
+BATCH_BYTES = 4 << 20
 BACKOFF_MAX_S = 30.0
 
 log = logging.getLogger(__name__)
@@ -73,6 +80,7 @@ class Ingest:
         bell: Bell,
         *,
         now: Callable[[], datetime],
+        limits: Limits,
         backoff_min_s: float = 1.0,
     ) -> None:
         self._broker = broker
@@ -82,6 +90,8 @@ class Ingest:
         self._backoff_min_s = backoff_min_s
         self._link = Outage(f"broker {broker.host}:{broker.port}")
         self._store = Outage("database")
+        self.tally = Tally()
+        self._arrivals = Arrivals(limits, self.tally)
 
     async def run(self) -> None:
         """Receive for ever; cancel to stop."""
@@ -93,7 +103,7 @@ class Ingest:
                     self._link.up()
                     tries = 0
                     async for message in client.messages:
-                        await self._take(client, str(message.topic), bytes(message.payload))
+                        await self._take(client, self._batch(message))
             except aiomqtt.MqttError as error:
                 self._link.down(error)
             tries += 1
@@ -108,7 +118,7 @@ class Ingest:
             username=broker.username,
             password=broker.password,
             tls_context=ssl.create_default_context(cafile=broker.ca_file) if broker.tls else None,
-            max_queued_incoming_messages=QUEUE,
+            queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: self._arrivals),  # noqa: ARG005
             logger=_QUIET,
         )
 
@@ -116,26 +126,35 @@ class Ingest:
         for channel in (Channel.PRESENCE, Channel.FINDINGS, Channel.TELEMETRY):
             await client.subscribe(topics.subscription(channel), qos=1)
 
-    async def _take(self, client: aiomqtt.Client, topic: str, payload: bytes) -> None:
-        """Commit one message, then acknowledge it; without a commit the device sends it again."""
+    def _batch(self, first: aiomqtt.Message) -> list[Arrived]:
+        """Return the first message and what waits behind it, as much as fits into one transaction."""
+        now, size = self._now(), len(first.payload)
+        batch = [Arrived(first.topic.value, first.payload, now)]
+        while len(batch) < BATCH_MESSAGES and size < BATCH_BYTES and not self._arrivals.empty():
+            message = self._arrivals.get_nowait()
+            size += len(message.payload)
+            batch.append(Arrived(message.topic.value, message.payload, now))
+        return batch
+
+    async def _take(self, client: aiomqtt.Client, batch: list[Arrived]) -> None:
+        """Commit a batch, then acknowledge it; without a commit the devices send it again."""
         try:
-            outcome = await self._committed(topic, payload)
-        except SQLAlchemyError as error:
-            self._store.down(error)
+            outcome = await self._intake.take(batch)
+        except Exception as error:
+            if is_trouble(error):
+                self._store.down(error)
+            else:
+                log.exception("%d messages could be neither taken nor parked: this is our fault", len(batch))
+            for message in batch:
+                self.tally.drop(device_of(message.topic), Dropped.DATABASE)
             return
+        finally:
+            for line in self.tally.report(time.monotonic()):
+                log.warning("dropped messages: %s", line)
         self._store.up()
+        self.tally.taken += len(batch)
+        self.tally.parked += outcome.parked
         if outcome.changed:
             self._bell.ring()
-        if outcome.ack:
-            device = topics.parse(topic).device
-            await client.publish(topics.topic(device, Channel.ACK), encode(outcome.ack), qos=1)
-
-    async def _committed(self, topic: str, payload: bytes) -> Outcome:
-        now = self._now()
-        try:
-            return await self._intake.take(topic, payload, now)
-        except SQLAlchemyError:
-            raise
-        except Exception as error:
-            log.exception("a message on %s could not be taken: this is our fault", topic)
-            return await self._intake.park(topic, payload, f"could not be taken: {error}", now)
+        for device, ack in outcome.acks:
+            await client.publish(topics.topic(device, Channel.ACK), encode(ack), qos=0)

@@ -1,6 +1,6 @@
 """Reading: the bytes of a message become numbered records, each with its meaning or with what is wrong with it. Pure.
 
-What flows in: topic, payload and the time of arrival. What flows out: a delivery or a presence that can be stored.
+What flows in: a message with the time of its arrival. What flows out: a delivery or a presence that can be stored.
 """
 
 import json
@@ -22,6 +22,7 @@ from edge_agent.protocol.records import (
 from edge_agent.protocol.topics import Channel, Lane
 
 PARKED = "parked"  # the kind of a record that could not be taken: its number counts as stored
+MAX_BYTES = 4 << 20  # of a message; brokers commonly refuse what is larger than 256 KiB
 _KIND_LENGTH = 32  # of the store's column
 
 
@@ -31,6 +32,14 @@ class Key(NamedTuple):
     device: str
     lane: Lane
     stream: str
+
+
+class Arrived(NamedTuple):
+    """A message as the broker handed it over, and when."""
+
+    topic: str
+    payload: bytes
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +63,14 @@ class Delivery:
     items: tuple[Item, ...]
 
 
-def read(topic: str, payload: bytes, received_at: datetime) -> Delivery | Presence:
+def read(message: Arrived) -> Delivery | Presence:
     """Read a message of a device; one bad record is only that item's problem.
 
-    Raises ValueError or OverflowError with the reason when the message as a whole can't be taken.
+    Raises ValueError, OverflowError or RecursionError with the reason when the message as a whole can't be taken.
     """
+    topic, payload, received_at = message
+    if len(payload) > MAX_BYTES:
+        raise ValueError(f"a message of {len(payload)} bytes is larger than {MAX_BYTES}")
     address = topics.parse(topic)
     match address.channel:
         case Channel.PRESENCE:
@@ -99,7 +111,7 @@ def _read_json(seq: int, raw: dict[str, Any], received_at: datetime) -> Item:
         loss = record if isinstance(record, Loss) else None
         if loss and loss.last_seq < loss.first_seq:
             raise ValueError(f"last_seq: {loss.last_seq} is below first_seq {loss.first_seq}")
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         return Item(seq=seq, content=raw, problem=str(error))
     return Item(seq=seq, content=raw, kind=raw["kind"], loss=loss)
 
@@ -108,7 +120,7 @@ def _read_chunk(seq: int, raw: bytes, received_at: datetime) -> Item:
     """Open one telemetry batch to see that it can be opened, and when it begins."""
     try:
         start_at = dated(telemetry.unpack(raw).start, received_at)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         return Item(seq=seq, content=raw, problem=str(error))
     return Item(seq=seq, content=raw, kind=Lane.TELEMETRY, start_at=start_at)
 

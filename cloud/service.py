@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud import accounts
+from cloud.arrivals import Limits
 from cloud.broker import embedded_broker
 from cloud.casebook import Casebook
 from cloud.config import Config, ConfigError, Endpoint, read_secret
 from cloud.ingest import BrokerAddress, Ingest, Outage
 from cloud.intake import Intake
 from cloud.live import Bell
-from cloud.store.database import Database
+from cloud.store.database import Database, is_trouble
 from cloud.store.deliveries import prune_telemetry
 from cloud.web.app import create_app
 
@@ -51,7 +51,9 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
     welcome = f"Console: http://{_name(listening)}/\n{await _welcome(database, config)}"
-    console = _Console(create_app(database, casebook, bell, now=_now), bell, welcome)
+    limits = Limits(waiting=config.ingest.waiting_mib << 20, device_bytes_s=config.ingest.device_kib_s << 10)
+    ingest = Ingest(broker, intake, bell, now=_now, limits=limits)
+    console = _Console(create_app(database, casebook, bell, now=_now, tally=ingest.tally), bell, welcome)
 
     async def prune(session: AsyncSession, now: datetime) -> bool:
         await prune_telemetry(session, now, config.data.telemetry_retention_days)
@@ -59,7 +61,7 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
 
     async with asyncio.TaskGroup() as group:
         chores = (
-            group.create_task(Ingest(broker, intake, bell, now=_now).run()),
+            group.create_task(ingest.run()),
             group.create_task(_repeat(TICK_S, casebook.tick, database, bell)),
             group.create_task(_repeat(PRUNE_EVERY_S, prune, database, bell)),
         )
@@ -124,7 +126,9 @@ async def _repeat(period_s: float, chore: _Chore, database: Database, bell: Bell
         try:
             async with database.begin() as session:
                 changed = await chore(session, _now())
-        except SQLAlchemyError as error:
+        except Exception as error:
+            if not is_trouble(error):
+                raise
             outage.down(error)
         else:
             outage.up()

@@ -10,9 +10,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+_DATA_STATES = ("22", "23")  # classes of SQLSTATE: data exception, integrity constraint violation
 BUSY_TIMEOUT_S = 10.0  # how long a transaction waits for another one's lock on SQLite
 
 
@@ -43,6 +45,16 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether the database is to blame (away, full, locked, without our tables), and not what it was given."""
+    if isinstance(error, IntegrityError | DataError):
+        return False
+    if isinstance(error, DBAPIError):  # asyncpg's own words for the same: a state, or a ValueError before it is sent
+        state = getattr(error.orig, "sqlstate", None) or ""
+        return not state.startswith(_DATA_STATES) and not isinstance(getattr(error.orig, "__cause__", None), ValueError)
+    return isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, StatementError)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -2,22 +2,38 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from cloud.store.database import Database
+from tests.journeys.conftest import missing
+from tests.postgres import programs, running_postgres
 
-# postgresql+asyncpg://user@host/name of a database that tests may empty
+# postgresql+asyncpg://user@host/name of a database that tests may empty; without it they start one of their own
 POSTGRES = os.environ.get("FOREWARN_TEST_POSTGRES", "")
 
 
-@pytest.fixture(params=["sqlite", "postgres"] if POSTGRES else ["sqlite"])
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL database that tests may empty."""
+    if POSTGRES:
+        yield POSTGRES
+        return
+    if programs() is None:
+        missing("postgresql")
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(POSTGRES if request.param == "postgres" else f"sqlite+aiosqlite:///{tmp_path / 'cloud.db'}")
-    if request.param == "postgres":
+    on_postgres = request.param == "postgres"
+    url = request.getfixturevalue("postgres") if on_postgres else f"sqlite+aiosqlite:///{tmp_path / 'cloud.db'}"
+    database = Database(url)
+    if on_postgres:
         async with database.begin() as session:
             await session.execute(text("DROP SCHEMA public CASCADE"))
             await session.execute(text("CREATE SCHEMA public"))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import aiomqtt
 
-from edge_agent.protocol.records import LaneAck, decode_ack
+from edge_agent.protocol.records import LaneAck, decode_ack, decode_envelope
 from edge_agent.protocol.topics import Channel, Lane, topic
 from tests.builders import DEVICE
 
@@ -23,13 +23,16 @@ class Pump:
         await self._client.publish(topic(DEVICE, channel), payload, qos=1, retain=retain)
 
     async def acked(self, payload: bytes) -> LaneAck:
-        """Send again and again until it is acknowledged, as the uplink does."""
+        """Send again and again until all of it is acknowledged, as the uplink does."""
+        said = decode_envelope(payload)
         while True:
             await self.say(Channel.FINDINGS, payload)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.2):
-                    message = await anext(aiter(self._client.messages))
-                    return decode_ack(bytes(message.payload)).lanes[Lane.FINDINGS]
+                    async for message in self._client.messages:
+                        ack = decode_ack(bytes(message.payload)).lanes[Lane.FINDINGS]
+                        if ack.up_to >= said.first_seq + len(said.records) - 1:
+                            return ack
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
+from cloud.arrivals import Limits
 from cloud.broker import embedded_broker
 from cloud.casebook import Casebook
 from cloud.episodes import Rules
@@ -32,7 +33,8 @@ CRITICAL = an_envelope(1, a_finding(severity=Severity.CRITICAL))
 async def ingesting(broker: int | BrokerAddress, database: Database, bell: Bell) -> AsyncIterator[None]:
     address = BrokerAddress(host=HOST, port=broker) if isinstance(broker, int) else broker
     intake = Intake(database, Casebook(Rules()))
-    ingest = Ingest(address, intake, bell, now=lambda: NOON + timedelta(seconds=1), backoff_min_s=0.02)
+    later = NOON + timedelta(seconds=1)
+    ingest = Ingest(address, intake, bell, now=lambda: later, limits=Limits(), backoff_min_s=0.02)
     task = asyncio.create_task(ingest.run())
     try:
         yield

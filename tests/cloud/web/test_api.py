@@ -16,6 +16,7 @@ PATHS = (
     "/api/v1/devices",
     "/api/v1/parked",
     "/api/v1/losses",
+    "/api/v1/ingest",
     "/api/openapi.json",
 )
 CHANGES = ("take", "release", "close", "reopen", "note")
