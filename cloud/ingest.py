@@ -13,7 +13,8 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -23,15 +24,17 @@ import aiomqtt
 from cloud.arrivals import Arrivals, Limits, device_of
 from cloud.intake import Intake
 from cloud.live import Bell
-from cloud.reading import Arrived
+from cloud.reading import Arrived, Key
 from cloud.store.database import is_trouble
 from cloud.tally import Dropped, Tally
 from edge_agent.protocol import topics
-from edge_agent.protocol.records import encode
-from edge_agent.protocol.topics import Channel
+from edge_agent.protocol.records import Ack, LaneAck, encode
+from edge_agent.protocol.topics import Channel, Lane
 
 BATCH_MESSAGES = 512  # in one transaction
 BATCH_BYTES = 4 << 20
+ACK_EVERY_S = 0.2  # while more waits to be taken: by then a busy device has had several messages committed
+ACKS_AT_ONCE = 32
 BACKOFF_MAX_S = 30.0
 
 log = logging.getLogger(__name__)
@@ -92,6 +95,8 @@ class Ingest:
         self._store = Outage("database")
         self.tally = Tally()
         self._arrivals = Arrivals(limits, self.tally)
+        self._owed: dict[Key, int] = {}  # committed, and not acknowledged yet
+        self._acked_at_s = 0.0
 
     async def run(self) -> None:
         """Receive for ever; cancel to stop."""
@@ -156,5 +161,26 @@ class Ingest:
         self.tally.parked += outcome.parked
         if outcome.changed:
             self._bell.ring()
-        for device, ack in outcome.acks:
-            await client.publish(topics.topic(device, Channel.ACK), encode(ack), qos=0)
+        self._owed.update(outcome.stored)
+        if self._arrivals.empty() or time.monotonic() >= self._acked_at_s + ACK_EVERY_S:
+            await self._acknowledge(client)
+
+    async def _acknowledge(self, client: aiomqtt.Client) -> None:
+        """Tell the devices what is committed; what can't be told now is told when they send it again."""
+        acks, self._owed, self._acked_at_s = acknowledgements(self._owed), {}, time.monotonic()
+        for first in range(0, len(acks), ACKS_AT_ONCE):
+            some = acks[first : first + ACKS_AT_ONCE]
+            await asyncio.gather(
+                *(client.publish(topics.topic(device, Channel.ACK), encode(ack), qos=0) for device, ack in some)
+            )
+
+
+def acknowledgements(stored: Mapping[Key, int]) -> list[tuple[str, Ack]]:
+    """Return one acknowledgement for each device; a second one only for a second stream of the same lane."""
+    lanes: dict[tuple[str, int], dict[Lane, LaneAck]] = {}
+    streams: Counter[tuple[str, Lane]] = Counter()
+    for key, up_to in stored.items():
+        place = streams[key.device, key.lane]
+        streams[key.device, key.lane] += 1
+        lanes.setdefault((key.device, place), {})[key.lane] = LaneAck(stream=key.stream, up_to=up_to)
+    return [(device, Ack(lanes=said)) for (device, _), said in lanes.items()]

@@ -1,8 +1,8 @@
-"""Intake: messages of devices become one transaction, and acknowledgements of what is committed.
+"""Intake: messages of devices become one transaction.
 
-What flows in: messages with the time of their arrival. What flows out: the acknowledgements to publish. A message comes
-at least once, in any order; what it says takes effect exactly once, in the order of its numbers: a record waits in the
-database until none before it is missing, and a number that is stored is never stored again.
+What flows in: messages with the time of their arrival. What flows out: how far each stream is committed. A message
+comes at least once, in any order; what it says takes effect exactly once, in the order of its numbers: a record waits
+in the database until none before it is missing, and a number that is stored is never stored again.
 What can't be read is parked with its cause, and its number counts as stored, so that it is in nobody's way. A message
 that makes the transaction fail is found by taking each of its neighbours alone, and is parked as well.
 """
@@ -10,10 +10,9 @@ that makes the transaction fail is found by taking each of its neighbours alone,
 import hashlib
 import json
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,10 +25,12 @@ from cloud.store.database import Database, is_trouble
 from cloud.store.deliveries import AHEAD_MAX, Course, Row
 from cloud.store.tables import Device, RecordRow, TelemetryChunk
 from edge_agent.protocol import topics
-from edge_agent.protocol.records import Ack, Evidence, Finding, LaneAck, Loss, Presence, read_record
+from edge_agent.protocol.records import Evidence, Finding, Loss, Presence, read_record
 from edge_agent.protocol.topics import Lane
 
 PARKED_MAX = 1000
+KNOWN_MAX = 100_000  # streams whose progress is remembered
+SEEN_STEP = timedelta(seconds=5)  # when a device has last spoken is written down no more often
 FORGOTTEN = (
     "the device let go of them after an acknowledgement that this database does not know: it is new or was restored"
 )
@@ -40,9 +41,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What messages led to: acknowledgements for devices, how much was parked, whether a person could see a change."""
+    """What messages led to: what to acknowledge, how much was parked, whether a person could see a change."""
 
-    acks: tuple[tuple[str, Ack], ...] = ()
+    stored: Mapping[Key, int] = field(default_factory=dict)  # up to which number all of a stream is committed
     parked: int = 0
     changed: bool = False
 
@@ -68,34 +69,43 @@ class Intake:
         self._database = database
         self._casebook = casebook
         self._parked_max = parked_max
+        self._known = Known()
 
     async def take(self, messages: Sequence[Arrived]) -> Outcome:
-        """Commit what messages say, all or nothing. Raises what `is_trouble` knows if the database can't."""
-        return await self._commit([_Read(message, _understood(message)) for message in messages])
+        """Commit what messages say. Raises what `is_trouble` knows if the database can't; they are to be sent again."""
+        batch = [_Read(message, _understood(message)) for message in messages]
+        try:
+            return await self._commit(batch)
+        except Exception as error:
+            if is_trouble(error):
+                raise
+        outcomes = [await self._take_alone(message) for message in batch]
+        return Outcome(
+            stored={key: up_to for outcome in outcomes for key, up_to in outcome.stored.items()},
+            parked=sum(outcome.parked for outcome in outcomes),
+            changed=any(outcome.changed for outcome in outcomes),
+        )
+
+    async def _take_alone(self, message: _Read) -> Outcome:
+        """Find the message that no transaction survives, and set it aside; its neighbours are good."""
+        try:
+            return await self._commit([message])
+        except Exception as error:
+            if is_trouble(error) or isinstance(message.said, _Refused):
+                raise
+            log.exception("a message on %s could not be taken: this is our fault", message.arrived.topic)
+            return await self._commit([_Read(message.arrived, _Refused(f"could not be taken: {error}"))])
 
     async def _commit(self, messages: Sequence[_Read]) -> Outcome:
         try:
             async with self._database.begin() as session:
-                return await _Transaction(session, self._casebook, self._parked_max).take(messages)
-        except Exception as error:
-            if is_trouble(error):
-                raise  # the database's, not a message's: the devices send all of it again
-            return await self._apart(messages, error)
-
-    async def _apart(self, messages: Sequence[_Read], error: Exception) -> Outcome:
-        """Take messages one by one, so that the one that can't be taken stops no other."""
-        if len(messages) > 1:
-            outcomes = [await self._commit([message]) for message in messages]
-            return Outcome(
-                acks=tuple(ack for outcome in outcomes for ack in outcome.acks),
-                parked=sum(outcome.parked for outcome in outcomes),
-                changed=any(outcome.changed for outcome in outcomes),
-            )
-        (message,) = messages
-        if isinstance(message.said, _Refused):
-            raise error  # not even that
-        log.error("a message on %s could not be taken: this is our fault", message.arrived.topic, exc_info=error)
-        return await self._commit([_Read(message.arrived, _Refused(f"could not be taken: {error}"))])
+                transaction = _Transaction(session, self._casebook, self._parked_max, self._known)
+                outcome = await transaction.take(messages)
+        except Exception:
+            self._known.forget()
+            raise
+        self._known.learn(transaction.courses, transaction.seen)
+        return outcome
 
 
 def _understood(message: Arrived) -> Delivery | Presence | _Refused:
@@ -108,12 +118,46 @@ def _understood(message: Arrived) -> Delivery | Presence | _Refused:
         return _Refused(f"could not be read: {error}")
 
 
+class Known:
+    """What the database said at the last commit, so that it need not be asked again.
+
+    This process is the only one that takes messages. Were there another one, what it stores would collide with the keys
+    of the tables; then all this is forgotten, and the database asked.
+    """
+
+    def __init__(self) -> None:
+        self._courses: dict[Key, Course] = {}
+        self._seen: dict[str, datetime] = {}
+
+    def courses(self, keys: Iterable[Key]) -> dict[Key, Course]:
+        """Return copies of those that are known."""
+        return {key: course.copy() for key in keys if (course := self._courses.get(key))}
+
+    def is_news(self, device: str, at: datetime) -> bool:
+        """Whether it is worth writing down that a device has spoken."""
+        last = self._seen.get(device)
+        return last is None or at - last >= SEEN_STEP or at < last
+
+    def learn(self, courses: dict[Key, Course], seen: dict[str, datetime]) -> None:
+        """Remember what is committed."""
+        if len(self._courses) + len(courses) > KNOWN_MAX or len(self._seen) + len(seen) > KNOWN_MAX:
+            self.forget()
+        self._courses |= courses
+        self._seen |= seen
+
+    def forget(self) -> None:
+        """Know nothing."""
+        self._courses.clear()
+        self._seen.clear()
+
+
 class _Transaction:
     """One batch on its way into the database."""
 
-    def __init__(self, session: AsyncSession, casebook: Casebook, parked_max: int) -> None:
-        self._session, self._casebook, self._parked_max = session, casebook, parked_max
-        self._courses: dict[Key, Course] = {}
+    def __init__(self, session: AsyncSession, casebook: Casebook, parked_max: int, known: Known) -> None:
+        self._session, self._casebook, self._parked_max, self._known = session, casebook, parked_max, known
+        self.courses: dict[Key, Course] = {}
+        self.seen: dict[str, datetime] = {}
         self._losses: list[tuple[str, Loss]] = []  # newly declared, with the device that says so
         self._parked: list[Row] = []
 
@@ -131,7 +175,8 @@ class _Transaction:
             await self._close_gaps([said for _, said in delivered], now)
             changed |= await self._move_on(before, now)
         await deliveries.park(self._session, self._parked, self._parked_max)
-        return Outcome(acks=self._acks(), parked=len(self._parked), changed=changed or bool(self._parked))
+        stored = {key: course.up_to for key, course in self.courses.items()}
+        return Outcome(stored=stored, parked=len(self._parked), changed=changed or bool(self._parked))
 
     async def _note_presence(self, presences: Sequence[tuple[Arrived, Presence]]) -> bool:
         """Keep who is there. A retained message and a last will are older than their arrival: their own date counts."""
@@ -149,9 +194,12 @@ class _Transaction:
         keys = {said.key for _, said in delivered}
         losses = [(said.key.device, item.loss) for _, said in delivered for item in said.items if item.loss]
         keys |= {Key(device, loss.lane, loss.stream) for device, loss in losses}
-        await deliveries.see_devices(self._session, {said.key.device: arrived.at for arrived, said in delivered})
-        self._courses = await deliveries.courses(self._session, sorted(keys), now)
-        return {key: course.up_to for key, course in self._courses.items()}
+        spoke = {said.key.device: arrived.at for arrived, said in delivered}
+        self.seen = {device: at for device, at in spoke.items() if self._known.is_news(device, at)}
+        await deliveries.see_devices(self._session, self.seen)
+        self.courses = self._known.courses(keys)
+        self.courses |= await deliveries.courses(self._session, sorted(keys - self.courses.keys()), now)
+        return {key: course.up_to for key, course in self.courses.items()}
 
     async def _store(self, delivered: Sequence[tuple[Arrived, Delivery]]) -> None:
         """Keep the records that are new, and look at those whose number was there already."""
@@ -159,7 +207,7 @@ class _Transaction:
         records: list[Row] = []
         repeated: dict[Key, list[tuple[Arrived, Item]]] = {}
         for arrived, said in delivered:
-            course = self._courses[said.key]
+            course = self.courses[said.key]
             for item in said.items:
                 if course.holds(item.seq):
                     repeated.setdefault(said.key, []).append((arrived, item))
@@ -191,19 +239,19 @@ class _Transaction:
     async def _close_gaps(self, delivered: Iterable[Delivery], now: datetime) -> None:
         """Count as lost what devices have declared, and what they can't send any more although it never came."""
         lost: list[Row] = []
-        for course in self._courses.values():
+        for course in self.courses.values():
             course.advance()
         for device, loss in self._losses:
             key = Key(device, loss.lane, loss.stream)
             lost += self._lose(key, loss.first_seq, loss.last_seq, loss.reason, now)
         for said in delivered:
-            lost += self._lose(said.key, self._courses[said.key].up_to + 1, said.base_seq - 1, FORGOTTEN, now)
+            lost += self._lose(said.key, self.courses[said.key].up_to + 1, said.base_seq - 1, FORGOTTEN, now)
         if lost:
             await deliveries.declare_lost(self._session, lost)
 
     def _lose(self, key: Key, first_seq: int, last_seq: int, reason: str, now: datetime) -> list[Row]:
         """Go on behind lost numbers; what is stored already without a gap is none of them."""
-        course = self._courses[key]
+        course = self.courses[key]
         first_seq = max(first_seq, course.up_to + 1)
         if first_seq > last_seq:
             return []
@@ -214,7 +262,7 @@ class _Transaction:
 
     async def _move_on(self, before: dict[Key, int], now: datetime) -> bool:
         """Note how far streams have come, and apply the findings and evidence that became complete, in order."""
-        moved = {key: course.up_to for key, course in self._courses.items() if course.up_to > before[key]}
+        moved = {key: course.up_to for key, course in self.courses.items() if course.up_to > before[key]}
         await deliveries.move_streams(self._session, moved)
         findings = [key for key in moved if key.lane is Lane.FINDINGS]
         for key in findings:
@@ -249,17 +297,6 @@ class _Transaction:
         """Set a message, or one record of it, aside."""
         payload = content if isinstance(content, bytes) else json.dumps(content).encode()
         self._parked.append({"received_at": arrived.at, "topic": arrived.topic, "cause": cause, "payload": payload})
-
-    def _acks(self) -> tuple[tuple[str, Ack], ...]:
-        """One acknowledgement for each device; a second one only for a second stream of the same lane."""
-        lanes: dict[tuple[str, int], dict[Lane, LaneAck]] = {}
-        streams: Counter[tuple[str, Lane]] = Counter()
-        for key, course in self._courses.items():
-            place = streams[key.device, key.lane]
-            streams[key.device, key.lane] += 1
-            progress = LaneAck(stream=key.stream, up_to=course.up_to)
-            lanes.setdefault((key.device, place), {})[key.lane] = progress
-        return tuple((device, Ack(lanes=said)) for (device, _), said in lanes.items())
 
 
 def _note(row: Device, said: Presence, received_at: datetime) -> bool:

@@ -34,6 +34,10 @@ class Course:
     seqs: set[int] = field(default_factory=set)
     spans: list[tuple[int, int]] = field(default_factory=list)  # declared lost, both ends included
 
+    def copy(self) -> "Course":
+        """The same, to go on from."""
+        return Course(self.up_to, set(self.seqs), list(self.spans))
+
     def holds(self, seq: int) -> bool:
         """Whether this number is stored already, or does not count any more."""
         return seq <= self.up_to or seq in self.seqs
@@ -53,6 +57,7 @@ class Course:
         """Go on to where the next number is missing, over what was declared lost."""
         self.up_to = contiguous(self.up_to, self.seqs, self.spans)
         self.seqs = {seq for seq in self.seqs if seq > self.up_to}
+        self.spans = [span for span in self.spans if span[1] > self.up_to]
 
 
 def contiguous(known: int, seqs: Iterable[int], spans: Iterable[tuple[int, int]]) -> int:
@@ -66,6 +71,8 @@ def contiguous(known: int, seqs: Iterable[int], spans: Iterable[tuple[int, int]]
 
 async def see_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
     """Note when devices last spoke; one that speaks for the first time gets its row."""
+    if not seen:
+        return
     rows = [{"device": device, "first_seen": at, "last_seen": at} for device, at in sorted(seen.items())]
     statement = _upsert(session, Device)
     later = case(
@@ -87,7 +94,9 @@ async def device_rows(session: AsyncSession, devices: Collection[str]) -> dict[s
 
 
 async def courses(session: AsyncSession, keys: Collection[Key], now: datetime) -> dict[Key, Course]:
-    """How far each stream has come; one that begins gets its row. The rows are locked until the transaction ends."""
+    """How far each stream has come; one that begins gets its row."""
+    if not keys:
+        return {}
     found = await _positions(session, keys)
     if new := [{**key._asdict(), "stored_up_to": 0, "started_at": now} for key in keys if key not in found]:
         await session.execute(_upsert(session, Stream).on_conflict_do_nothing(), new)
@@ -103,7 +112,7 @@ async def courses(session: AsyncSession, keys: Collection[Key], now: datetime) -
 
 
 async def _positions(session: AsyncSession, keys: Collection[Key]) -> dict[Key, Course]:
-    query = select(*_KEY, Stream.stored_up_to).where(tuple_(*_KEY).in_(keys)).with_for_update()
+    query = select(*_KEY, Stream.stored_up_to).where(tuple_(*_KEY).in_(keys))
     return {
         Key(device, Lane(lane), stream): Course(up_to) for device, lane, stream, up_to in await session.execute(query)
     }
@@ -140,14 +149,16 @@ async def add(session: AsyncSession, table: type[Base], rows: Sequence[Row]) -> 
 
 
 async def move_streams(session: AsyncSession, reached: dict[Key, int]) -> None:
-    """Note how far streams have come."""
+    """Note how far streams have come; none ever goes back."""
     rows = [
         {"k_device": key.device, "k_lane": key.lane, "k_stream": key.stream, "to": to} for key, to in reached.items()
     ]
     if rows:
         table = _table(Stream)
         here = (table.c.device == bindparam("k_device")) & (table.c.lane == bindparam("k_lane"))
-        statement = update(table).where(here & (table.c.stream == bindparam("k_stream")))
+        statement = update(table).where(
+            here, table.c.stream == bindparam("k_stream"), table.c.stored_up_to < bindparam("to")
+        )
         await session.execute(statement.values(stored_up_to=bindparam("to")), rows)
 
 

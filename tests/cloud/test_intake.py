@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from sqlalchemy.exc import OperationalError
 from cloud.casebook import Casebook
 from cloud.episodes import EpisodeState, Rules
 from cloud.intake import Intake, Outcome
-from cloud.reading import Arrived
+from cloud.reading import Arrived, Delivery, Key, read
 from cloud.store.database import Database
-from cloud.store.deliveries import prune_telemetry
+from cloud.store.deliveries import AHEAD_MAX, prune_telemetry
 from cloud.store.tables import (
     CaseEntry,
     Device,
@@ -32,7 +33,7 @@ from cloud.store.tables import (
     TelemetryChunk,
 )
 from edge_agent.protocol.faults import Severity
-from edge_agent.protocol.records import Phase, PresenceState
+from edge_agent.protocol.records import Phase, Presence, PresenceState
 from edge_agent.protocol.topics import Lane
 from tests.builders import (
     DEVICE,
@@ -57,8 +58,8 @@ def intake(database: Database) -> Intake:
 
 
 def acked(outcome: Outcome, lane: Lane = Lane.FINDINGS) -> int:
-    ((_, ack),) = outcome.acks
-    return ack.lanes[lane].up_to
+    (up_to,) = (up_to for key, up_to in outcome.stored.items() if key.lane is lane)
+    return up_to
 
 
 async def take(intake: Intake, topic: str, payload: bytes, at: datetime) -> Outcome:
@@ -123,11 +124,7 @@ async def test_a_declared_loss_of_telemetry_is_acknowledged_there_and_counts_onl
     telemetry = an_id(9)
     await take(intake, TELEMETRY, a_telemetry_message(1, a_chunk(), a_chunk(60), stream=telemetry), NOON)
     outcome = await take(intake, FINDINGS, an_envelope(1, a_loss(1, 256, stream=telemetry)), NOON)
-    ((_, acknowledged),) = outcome.acks
-    assert {lane: (ack.stream, ack.up_to) for lane, ack in acknowledged.lanes.items()} == {
-        Lane.FINDINGS: (STREAM, 1),
-        Lane.TELEMETRY: (telemetry, 256),
-    }
+    assert outcome.stored == {Key(DEVICE, Lane.FINDINGS, STREAM): 1, Key(DEVICE, Lane.TELEMETRY, telemetry): 256}
     (row,) = await rows(database, LossRow)
     assert (row.first_seq, row.last_seq) == (3, 256)
     following = a_telemetry_message(257, a_chunk(120), stream=telemetry)
@@ -217,7 +214,7 @@ async def test_of_two_records_with_one_number_the_first_is_kept_and_the_second_p
 async def test_a_message_that_can_not_be_taken_is_parked_and_not_acknowledged(
     intake: Intake, database: Database, topic: str, payload: bytes, cause: str
 ) -> None:
-    assert (await take(intake, topic, payload, NOON)).acks == ()
+    assert (await take(intake, topic, payload, NOON)).stored == {}
     (parked,) = await rows(database, Parked)
     assert cause in parked.cause
     assert (parked.topic, parked.payload) == (topic, payload)
@@ -246,6 +243,82 @@ async def test_a_record_that_trips_our_own_code_is_parked_loudly_and_the_next_on
     assert await count(database, Episode) == 2
 
 
+async def test_what_is_taken_together_is_stored_together_each_device_for_itself(
+    intake: Intake, database: Database
+) -> None:
+    said = (an_envelope(1, a_finding(severity=Severity.CRITICAL)), an_envelope(3, a_finding()), b"rubbish")
+    batch = [Arrived(f"forewarn/v1/{device}/findings", each, NOON) for device in ("a", "b") for each in said]
+    batch += [Arrived("forewarn/v1/a/telemetry", a_telemetry_message(seq, a_chunk()), NOON) for seq in (2, 1, 2)]
+    outcome = await intake.take(batch)
+    assert outcome.stored == {
+        Key("a", Lane.FINDINGS, STREAM): 1,
+        Key("a", Lane.TELEMETRY, STREAM): 2,
+        Key("b", Lane.FINDINGS, STREAM): 1,
+    }
+    assert outcome.parked == 2
+    assert {case.device for case in await rows(database, SupportCase)} == {"a", "b"}
+    assert await count(database, RecordRow) == 4
+    assert await count(database, TelemetryChunk) == 2
+
+
+async def test_a_message_that_no_transaction_survives_is_parked_and_takes_no_neighbour_with_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def spoilt(message: Arrived) -> Delivery | Presence:
+        said = read(message)
+        if "culprit" not in message.topic:
+            return said
+        assert isinstance(said, Delivery)
+        return replace(said, items=tuple(replace(item, kind=None) for item in said.items))  # type: ignore[arg-type]
+
+    monkeypatch.setattr("cloud.intake.read", spoilt)
+    intake = Intake(database, Casebook(Rules()))
+    names = ("pump-07", "culprit", "pump-08")
+    batch = [Arrived(f"forewarn/v1/{name}/findings", an_envelope(1, a_finding()), NOON) for name in names]
+    outcome = await intake.take(batch)
+    assert {key.device: up_to for key, up_to in outcome.stored.items()} == {"pump-07": 1, "pump-08": 1}
+    (parked,) = await rows(database, Parked)
+    assert "culprit" in parked.topic
+    assert parked.cause.startswith("could not be taken: ")
+    assert "this is our fault" in caplog.text
+    assert acked(await intake.take(batch[:1])) == 1  # and what it remembered is still right
+
+
+async def test_what_another_process_has_stored_meanwhile_is_found_out(database: Database) -> None:
+    one, other = (Intake(database, Casebook(Rules())) for _ in range(2))
+    first, second = a_telemetry_message(1, a_chunk()), a_telemetry_message(2, a_chunk(60))
+    await take(one, TELEMETRY, first, NOON)
+    await take(other, TELEMETRY, second, NOON)
+    assert acked(await take(one, TELEMETRY, second, NOON), Lane.TELEMETRY) == 2
+    assert await count(database, TelemetryChunk) == 2
+    assert await causes(database) == []
+
+
+async def test_a_device_that_leaves_a_gap_can_not_fill_the_database_behind_it(
+    intake: Intake, database: Database
+) -> None:
+    for first in range(2, 2 * AHEAD_MAX, 256):
+        message = a_telemetry_message(first, *[a_chunk()] * 256)
+        assert acked(await take(intake, TELEMETRY, message, NOON), Lane.TELEMETRY) == 0
+    assert await count(database, TelemetryChunk) == AHEAD_MAX
+    assert "wait behind a gap already" in (await causes(database))[0]
+    closing = a_telemetry_message(1, a_chunk())
+    assert acked(await take(intake, TELEMETRY, closing, NOON), Lane.TELEMETRY) == AHEAD_MAX + 1
+
+
+async def test_evidence_is_stored_once_and_known_again(intake: Intake, database: Database) -> None:
+    message = an_envelope(1, a_finding(), an_evidence())
+    await take(intake, FINDINGS, message, NOON)
+    _, record = await rows(database, RecordRow)
+    assert record.body.keys() == {"kind", "evidence_id", "part", "content_sha256"}
+    (evidence,) = await rows(database, EvidenceRow)
+    assert evidence.body == an_evidence().model_dump(mode="json")
+    assert acked(await take(intake, FINDINGS, message, NOON)) == 2
+    assert await causes(database) == []
+    await take(intake, FINDINGS, an_envelope(2, an_evidence(values=(7.0,))), NOON)
+    assert await causes(database) == ["record 2: the number was used before, for another record, which is kept"]
+
+
 async def test_evidence_from_before_all_calendars_is_parked(intake: Intake, database: Database) -> None:
     ancient = an_evidence().model_copy(update={"detected_uptime_s": -1e300})
     assert acked(await take(intake, FINDINGS, an_envelope(1, ancient), NOON)) == 1
@@ -272,7 +345,7 @@ async def test_a_device_is_known_from_its_first_word_and_its_last_will_is_no_wor
     intake: Intake, database: Database
 ) -> None:
     outcome = await take(intake, PRESENCE, a_presence(), NOON)
-    assert (outcome.acks, outcome.changed) == ((), True)
+    assert (outcome.stored, outcome.changed) == ({}, True)
     await take(intake, TELEMETRY, a_telemetry_message(1, a_chunk()), NOON + timedelta(seconds=30))
     will = await take(intake, PRESENCE, a_presence(PresenceState.OFFLINE), NOON + timedelta(minutes=5))
     assert will.changed
