@@ -54,6 +54,7 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
         device, channel = _address(item)
         if channel == Channel.PRESENCE and device in self._presence:
             self._gone(device, self._presence.pop(device))
+            self._tally.drop(device, Dropped.OUTDATED)
         if why := self._refusal(device, channel, _cost(item)):
             self._tally.drop(device, why)
             return

@@ -17,6 +17,7 @@ class Dropped(StrEnum):
     DEVICE_FULL = "device_queue_full"  # too much of this device waits
     FULL = "queue_full"  # too much waits in all
     DATABASE = "not_stored"  # the database was in trouble
+    OUTDATED = "presence_outdated"  # no loss: the device has said since whether it is there
 
 
 class Tally:
@@ -32,7 +33,8 @@ class Tally:
     def drop(self, device: str, why: Dropped) -> None:
         """Count a message that was not taken."""
         self.dropped[why] += 1
-        self._unsaid[why, device] += 1
+        if why is not Dropped.OUTDATED:
+            self._unsaid[why, device] += 1
 
     def report(self, now_s: float) -> list[str]:
         """Return what is to be said about drops: at once after the first one, then at most once a minute."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from alembic import command
 from alembic.config import Config
+from asyncpg import PostgresError
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
@@ -54,7 +55,9 @@ def is_trouble(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):  # asyncpg's own words for the same: a state, or a ValueError before it is sent
         state = getattr(error.orig, "sqlstate", None) or ""
         return not state.startswith(_DATA_STATES) and not isinstance(getattr(error.orig, "__cause__", None), ValueError)
-    return isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, StatementError)
+    if isinstance(error, StatementError):
+        return False
+    return isinstance(error, SQLAlchemyError | OSError | PostgresError)  # a connection that is refused comes unwrapped
 
 
 def _upgrade(connection: Connection) -> None:

@@ -48,10 +48,13 @@ def test_a_device_that_sends_much_waits_behind_itself_and_not_in_front_of_others
 
 
 def test_of_a_device_that_comes_and_goes_only_the_last_word_waits() -> None:
-    arrivals = waiting()
+    tally = Tally()
+    arrivals = waiting(tally=tally)
     for word in (b"online", b"offline", b"online again"):
         arrivals.put_nowait(a_message("pump-07", Channel.PRESENCE, word))
     assert emptied(arrivals) == [("pump-07", "presence", b"online again")]
+    assert tally.dropped == {Dropped.OUTDATED: 2}
+    assert tally.report(0.0) == []
 
 
 def test_what_is_too_much_of_one_device_is_dropped_and_counted_and_the_others_have_room() -> None:
