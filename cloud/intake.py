@@ -1,7 +1,7 @@
 """Intake: messages of devices become one transaction.
 
-What flows in: messages with the time of their arrival. What flows out: how far each stream is committed. A message
-comes at least once, in any order; what it says takes effect exactly once, in the order of its numbers: a record waits
+What flows in: messages that have been read. What flows out: how far each stream is committed. A message comes
+at least once, in any order; what it says takes effect exactly once, in the order of its numbers: a record waits
 in the database until none before it is missing, and a number that is stored is never stored again.
 What can't be read is parked with its cause, and its number counts as stored, so that it is in nobody's way. A message
 that makes the transaction fail is found by taking each of its neighbours alone, and is parked as well.
@@ -49,17 +49,17 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
+class Refused:
     """A message that can't be taken."""
 
     cause: str
 
 
-class _Read(NamedTuple):
+class Read(NamedTuple):
     """A message and how it was understood."""
 
     arrived: Arrived
-    said: Delivery | Presence | _Refused
+    said: Delivery | Presence | Refused
 
 
 class Intake:
@@ -71,9 +71,8 @@ class Intake:
         self._parked_max = parked_max
         self._known = Known()
 
-    async def take(self, messages: Sequence[Arrived]) -> Outcome:
+    async def take(self, batch: Sequence[Read]) -> Outcome:
         """Commit what messages say. Raises what `is_trouble` knows if the database can't; they are to be sent again."""
-        batch = [_Read(message, _understood(message)) for message in messages]
         try:
             return await self._commit(batch)
         except Exception as error:
@@ -86,17 +85,17 @@ class Intake:
             changed=any(outcome.changed for outcome in outcomes),
         )
 
-    async def _take_alone(self, message: _Read) -> Outcome:
+    async def _take_alone(self, message: Read) -> Outcome:
         """Find the message that no transaction survives, and set it aside; its neighbours are good."""
         try:
             return await self._commit([message])
         except Exception as error:
-            if is_trouble(error) or isinstance(message.said, _Refused):
+            if is_trouble(error) or isinstance(message.said, Refused):
                 raise
             log.exception("a message on %s could not be taken: this is our fault", message.arrived.topic)
-            return await self._commit([_Read(message.arrived, _Refused(f"could not be taken: {error}"))])
+            return await self._commit([Read(message.arrived, Refused(f"could not be taken: {error}"))])
 
-    async def _commit(self, messages: Sequence[_Read]) -> Outcome:
+    async def _commit(self, messages: Sequence[Read]) -> Outcome:
         try:
             async with self._database.begin() as session:
                 transaction = _Transaction(session, self._casebook, self._parked_max, self._known)
@@ -108,14 +107,15 @@ class Intake:
         return outcome
 
 
-def _understood(message: Arrived) -> Delivery | Presence | _Refused:
+def understood(message: Arrived) -> Read:
+    """Read a message; what can't be read is a reason to refuse it."""
     try:
-        return read(message)
+        return Read(message, read(message))
     except (ValueError, OverflowError, RecursionError) as error:
-        return _Refused(str(error))
+        return Read(message, Refused(str(error)))
     except Exception as error:
         log.exception("a message on %s could not be read: this is our fault", message.topic)
-        return _Refused(f"could not be read: {error}")
+        return Read(message, Refused(f"could not be read: {error}"))
 
 
 class Known:
@@ -161,12 +161,12 @@ class _Transaction:
         self._losses: list[tuple[str, Loss]] = []  # newly declared, with the device that says so
         self._parked: list[Row] = []
 
-    async def take(self, messages: Sequence[_Read]) -> Outcome:
+    async def take(self, messages: Sequence[Read]) -> Outcome:
         """Store what is new, see how far all is complete, apply what became complete, and acknowledge."""
         now = messages[-1].arrived.at
         delivered = [(arrived, said) for arrived, said in messages if isinstance(said, Delivery)]
         for arrived, said in messages:
-            if isinstance(said, _Refused):
+            if isinstance(said, Refused):
                 self._park(arrived, arrived.payload, said.cause)
         changed = await self._note_presence([(a, said) for a, said in messages if isinstance(said, Presence)])
         if delivered:

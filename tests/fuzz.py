@@ -164,6 +164,8 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         verdict = fuzz(Path(folder), arguments.messages, arguments.seed)
+        if not verdict.good:
+            print((Path(folder) / "cloud.log").read_text(), file=sys.stderr)
     print(json.dumps(asdict(verdict)))
     return 0 if verdict.good else 1
 

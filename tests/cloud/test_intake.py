@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from cloud.casebook import Casebook
 from cloud.episodes import EpisodeState, Rules
-from cloud.intake import Intake, Outcome
+from cloud.intake import Intake, Outcome, understood
 from cloud.reading import Arrived, Delivery, Key, read
 from cloud.store.database import Database
 from cloud.store.deliveries import AHEAD_MAX, prune_telemetry
@@ -64,7 +64,7 @@ def acked(outcome: Outcome, lane: Lane = Lane.FINDINGS) -> int:
 
 async def take(intake: Intake, topic: str, payload: bytes, at: datetime) -> Outcome:
     """Take a message that came alone."""
-    return await intake.take([Arrived(topic, payload, at)])
+    return await intake.take([understood(Arrived(topic, payload, at))])
 
 
 async def rows(database: Database, table: type[Any]) -> Sequence[Any]:
@@ -249,7 +249,7 @@ async def test_what_is_taken_together_is_stored_together_each_device_for_itself(
     said = (an_envelope(1, a_finding(severity=Severity.CRITICAL)), an_envelope(3, a_finding()), b"rubbish")
     batch = [Arrived(f"forewarn/v1/{device}/findings", each, NOON) for device in ("a", "b") for each in said]
     batch += [Arrived("forewarn/v1/a/telemetry", a_telemetry_message(seq, a_chunk()), NOON) for seq in (2, 1, 2)]
-    outcome = await intake.take(batch)
+    outcome = await intake.take([understood(message) for message in batch])
     assert outcome.stored == {
         Key("a", Lane.FINDINGS, STREAM): 1,
         Key("a", Lane.TELEMETRY, STREAM): 2,
@@ -275,13 +275,13 @@ async def test_a_message_that_no_transaction_survives_is_parked_and_takes_no_nei
     intake = Intake(database, Casebook(Rules()))
     names = ("pump-07", "culprit", "pump-08")
     batch = [Arrived(f"forewarn/v1/{name}/findings", an_envelope(1, a_finding()), NOON) for name in names]
-    outcome = await intake.take(batch)
+    outcome = await intake.take([understood(message) for message in batch])
     assert {key.device: up_to for key, up_to in outcome.stored.items()} == {"pump-07": 1, "pump-08": 1}
     (parked,) = await rows(database, Parked)
     assert "culprit" in parked.topic
     assert parked.cause.startswith("could not be taken: ")
     assert "this is our fault" in caplog.text
-    assert acked(await intake.take(batch[:1])) == 1  # and what it remembered is still right
+    assert acked(await intake.take([understood(batch[0])])) == 1  # and what it remembered is still right
 
 
 async def test_what_another_process_has_stored_meanwhile_is_found_out(database: Database) -> None:
