@@ -7,7 +7,7 @@ MQTT_PORT ?= 1883
 SPEED ?= 1
 DATA ?= ../shared/data
 
-.PHONY: help demo smoke test check format docs bench train eval system clean
+.PHONY: help demo smoke test check format docs bench chaos train eval system clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -36,8 +36,11 @@ format: $(VENV)/.dev  ## put the code into shape
 docs: $(VENV)/.dev  ## write docs/reference anew from the code
 	$(BIN)/python -m tests.documents
 
-bench: $(VENV)/.dev  ## cost of the parts, as ratios to a peer in the same run
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.dev system  ## cost of the parts, as ratios to a peer in the same run
+	$(BIN)/python -m tests.bench --write docs/performance.md
+
+chaos: $(VENV)/.dev system  ## kill everything again and again for CHAOS_SECONDS, and account for every record
+	@$(BIN)/python -m tests.chaos
 
 train: $(VENV)/.train  ## train the network anew from DATA
 	$(BIN)/python -m models train --data $(DATA) --out models/artifacts

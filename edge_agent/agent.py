@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 MAX_UNSAID = 256  # records kept in memory while the outbox can't be written; then the oldest go
 LEARNT = "judges"
-LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 12 kB a write
+LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 30 kB a write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,16 +19,20 @@ from urllib.parse import urlsplit
 from edge_agent import __version__
 from edge_agent.agent import Agent, Settings
 from edge_agent.clock import SystemClock
-from edge_agent.collectors import Collection
+from edge_agent.collectors import Collection, Collector
+from edge_agent.collectors.battery import BatteryCollector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
 from edge_agent.collectors.own_cost import OwnCostCollector
 from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
 from edge_agent.collectors.storage import StorageCollector
+from edge_agent.collectors.systemd import SystemdCollector
+from edge_agent.collectors.wifi import WifiCollector
 from edge_agent.config import AgentConfig, ConfigError, load, read_secret, tls_context
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.scoring import DETECTOR, Scorer
 from edge_agent.outbox import InUse, Outbox
+from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import quantity
 from edge_agent.uplink import Link
@@ -104,21 +108,32 @@ def make_agent(config: AgentConfig) -> Agent:
     return Agent(
         settings,
         clock=SystemClock(),
-        collection=_collection(config),
+        collection=make_collection(config),
         pipeline=Pipeline(
             period_s=config.sampling.period_s,
             horizon_s=config.detection.horizon_h * 3600,
             scorer=scorer,
             false_per_week=config.detection.false_cases_per_week,
+            anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
         ),
         outbox=outbox,
         link=link,
     )
 
 
-def _collection(config: AgentConfig) -> Collection:
-    host = HostCollector(LinuxMachine(config.sampling.exclude_mounts))
-    return Collection((host, RaspberryPiCollector(), StorageCollector(), OwnCostCollector()))
+def make_collection(config: AgentConfig) -> Collection:
+    """Return every collector of this machine that the configuration wants."""
+    collectors: list[Collector] = [
+        HostCollector(LinuxMachine(config.sampling.exclude_mounts)),
+        RaspberryPiCollector(),
+        StorageCollector(),
+        BatteryCollector(),
+        WifiCollector(),
+        OwnCostCollector(),
+    ]
+    if config.services.units:
+        collectors.append(SystemdCollector(config.services.units, config.services.exclude))
+    return Collection(tuple(collectors))
 
 
 def _outbox(folder: Path) -> Outbox:
@@ -167,7 +182,7 @@ def _hardware() -> str:
 def _sample(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     clock = SystemClock()
-    collection = _collection(config)
+    collection = make_collection(config)
     collection.sample(clock.now())
     time.sleep(min(1.0, config.sampling.period_s))  # shares of CPU time need two readings
     sample = collection.sample(clock.now())

@@ -74,6 +74,19 @@ class Sampling(_Table):
     exclude_mounts: tuple[str, ...] = Field(default=(), strict=False, description="mount points that are not watched")
 
 
+class Services(_Table):
+    """Which services of systemd are watched. Names are sent of those that fail or are restarted, and of no other."""
+
+    units: tuple[str, ...] = Field(
+        default=("*.service",),
+        strict=False,
+        description="patterns of the units that are watched; empty asks systemd nothing. Names of units that fail or "
+        "are restarted by systemd are sent, without the instance of a template. Names of other kinds of units hold "
+        "paths and ids",
+    )
+    exclude: tuple[str, ...] = Field(default=(), strict=False, description="patterns of units that are not watched")
+
+
 class Detection(_Table):
     """How the device judges."""
 
@@ -83,6 +96,9 @@ class Detection(_Table):
     )
     false_cases_per_week: Annotated[float, Field(gt=0, le=100)] = Field(
         default=1.0, description="false cases a week that the model may raise on this device; 0.23 is one a month"
+    )
+    anomalies_open_cases: bool = Field(
+        default=False, description="what the model finds unusual opens a case (a warning), not only a note (info)"
     )
     model: bool = Field(default=True, description="judge with the trained network too")
     model_dir: str = Field(
@@ -123,6 +139,7 @@ class AgentConfig(_Table):
     device: Device = Device()
     mqtt: Mqtt = Mqtt()
     sampling: Sampling = Sampling()
+    services: Services = Services()
     detection: Detection = Detection()
     evidence: EvidenceTable = EvidenceTable()
     state: State = State()

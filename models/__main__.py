@@ -1,10 +1,10 @@
-"""`python -m models score | judge | evaluate`: everything else about them is in their --help."""
+"""`python -m models score | judge | evaluate | growth`: everything else about them is in their --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from models import evaluate, judge, score
+from models import evaluate, growth, judge, score
 from models.datasets import DataError
 
 
@@ -15,6 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     score.add_command(commands)
     judge.add_command(commands)
     evaluate.add_command(commands)
+    growth.add_command(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)

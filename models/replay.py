@@ -44,8 +44,9 @@ class Way:
 class Replayed(NamedTuple):
     """What the Scorer and the Alarms said.
 
-    `score` and `alarm` are of each row after the history. `strength` is of each row of the history too, NaN where the
-    device was not ready to decide. `dropped` counts the readings that the Scorer dropped, history included.
+    `score` and `alarm` are of each row after the history. `score` ranks rows, 0..1: from a half on are those at which a
+    case opens, below it all others, each by the Scorer's value. `strength` is of each row of the history too, NaN where
+    the device was not ready to decide. `dropped` counts the readings that the Scorer dropped, history included.
     """
 
     score: Array
@@ -96,18 +97,18 @@ def replay(recording: Recording, way: Way) -> Replayed:
     names = [f"channel{number}" for number in range(recording.rows.shape[1])]
     scores: list[Score] = []
     rows = np.concatenate([history, recording.rows])
-    for number, row in enumerate(rows):
+    samples: list[dict[str, float]] = [dict(zip(names, row.tolist(), strict=True)) for row in rows]
+    for number, sample in enumerate([*samples, {}]):  # a row is finished by the first sample after it
         # the middle of each step, so that rounding never puts two rows into one
-        score = scorer.step(dict(zip(names, row.tolist(), strict=True)), (number + 0.5) * recording.period_s)
+        time_s = (number + 0.5) * recording.period_s
+        score = scorer.step(sample, time_s, time_s)
         scores += [score] if score else []
-    # the last row is finished by the first sample after it
-    score = scorer.step({}, (len(rows) + 0.5) * recording.period_s)
-    scores += [score] if score else []
     strength = np.array([score.strength if score.ready else np.nan for score in scores])
+    alarm = decide(strength, Alarms(way.false_per_week, recording.period_s))
     judged = slice(len(history), None)
     return Replayed(
-        score=np.array([score.value for score in scores])[judged],
-        alarm=decide(strength, Alarms(way.false_per_week, recording.period_s))[judged],
+        score=((np.array([score.value for score in scores]) + alarm) / 2)[judged],
+        alarm=alarm[judged],
         strength=strength,
         dropped=scorer.dropped_values,
     )

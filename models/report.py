@@ -37,19 +37,19 @@ def report(figures: Mapping[str, Figures], chosen: Sequence[Outcome], cost: Cost
         "False cases as set and as incurred, settings of the bar chosen by whom:",
         _chosen(chosen),
         f"CPU time of one whole step, {METRICS} metrics in, decision out:",
-        _markdown(["median", "p99"], [[f"{cost.median_us:.0f} µs", f"{cost.p99_us:.0f} µs"]]),
+        table(["median", "p99"], [[f"{cost.median_us:.0f} µs", f"{cost.p99_us:.0f} µs"]]),
     ]
     return "\n\n".join(parts)
 
 
-def insert(path: Path, text: str) -> None:
-    """Put a table into a document. Raises DataError if it has no place for one."""
+def insert(path: Path, text: str, begin_mark: str = BEGIN, end_mark: str = END) -> None:
+    """Put a table between two marks of a document. Raises DataError if it has none."""
     before = path.read_text()
-    head, begin, rest = before.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    head, begin, rest = before.partition(begin_mark)
+    _, end, tail = rest.partition(end_mark)
     if not begin or not end:
-        raise DataError(f"{path}: has no place for an evaluation; put {BEGIN} and {END} where it belongs")
-    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+        raise DataError(f"{path}: has no place for a table; put {begin_mark} and {end_mark} where it belongs")
+    path.write_text(f"{head}{begin_mark}\n{text}\n{end_mark}{tail}")
 
 
 def _fleets(figures: Mapping[str, Figures]) -> str:
@@ -58,7 +58,7 @@ def _fleets(figures: Mapping[str, Figures]) -> str:
         for fleet, got in judged.fleets.items():
             cells = [_cell(field, getattr(got, field)) for field in COLUMNS.values()]
             lines.append([way, fleet, _found(got), *cells])
-    return _markdown(["way", "fleet", "machines", *COLUMNS], lines)
+    return table(["way", "fleet", "machines", *COLUMNS], lines)
 
 
 def _cell(field: str, value: float | None) -> str:
@@ -84,7 +84,7 @@ def _nab(figures: Mapping[str, Figures]) -> str:
         for way, judged in figures.items()
         if (nab := judged.nab)
     ]
-    return _markdown(heads, lines)
+    return table(heads, lines)
 
 
 def _chosen(outcomes: Sequence[Outcome]) -> str:
@@ -93,7 +93,7 @@ def _chosen(outcomes: Sequence[Outcome]) -> str:
         numbers = map(_number, (got.false_per_week, got.cases.f1, got.cases.precision, got.cases.recall))
         lines.append([got.rate, got.who, got.fleet, *numbers, _range(got.settings)])
     heads = ["set", "chosen by", "fleet", "false / week", "event_f1", "precision", "recall", "start, push"]
-    return _markdown(heads, lines)
+    return table(heads, lines)
 
 
 def _range(settings: Sequence[Setting]) -> str:
@@ -102,7 +102,8 @@ def _range(settings: Sequence[Setting]) -> str:
     return ", ".join(f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}" for low, high in spans)
 
 
-def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     rows = [heads, ["---"] * len(heads), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

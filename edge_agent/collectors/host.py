@@ -5,59 +5,87 @@ What flows in: a `Machine`. What flows out: `{series: value}` under OpenTelemetr
 
 from collections.abc import Iterator, Mapping
 
+from edge_agent.collectors import PartlyRead, Reading, read_parts
 from edge_agent.collectors.machine import Machine
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
 
 _SLOW_EVERY_S = 10.0  # what changes slowly or costs a walk over /proc: mounts, sensors, open files of processes
-_Reading = tuple[str, float]
 
 
 class HostCollector:
-    """Reads a machine at every sample, its slow parts every ten seconds."""
+    """Reads a machine at every sample, its slow parts every ten seconds. A part that can't be read takes no other."""
 
     name = "host"
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._slow: dict[str, float] = {}
+        self._slow_reasons: dict[str, str] = {}
         self._slow_at = float("-inf")
         self._cpu_before: Mapping[str, float] | None = None
         self._mountpoints: tuple[str, ...] = ()
 
     def collect(self, now: Instant) -> Mapping[str, float]:
-        """Read the machine once."""
+        """Read the machine once. Raises PartlyRead."""
         if now.uptime_s - self._slow_at >= _SLOW_EVERY_S:
-            self._slow, self._slow_at = dict(self._read_slow()), now.uptime_s
-        values = dict(self._slow)
-        values.update(self._cpu())
-        values.update(self._memory())
-        values.update(self._file_systems())
-        values.update(self._disks())
-        values.update(self._network())
-        values["system.uptime"] = now.uptime_s
+            self._slow_at = now.uptime_s
+            self._slow, self._slow_reasons = read_parts(
+                {
+                    "mounts": self._mounts,
+                    "temperatures": self._temperatures,
+                    "fans": self._fans,
+                    "processes": self._processes,
+                    "fullest_process": self._fullest_process,
+                }
+            )
+        values, reasons = read_parts(
+            {
+                "load": self._load,
+                "cpu": self._cpu,
+                "memory": self._memory,
+                "kernel_counters": self._kernel_counters,
+                "open_files": self._open_files,
+                "file_systems": self._file_systems,
+                "disks": self._disks,
+                "network": self._network,
+            }
+        )
+        values = {**self._slow, **values, "system.uptime": now.uptime_s}
+        if reasons := self._slow_reasons | reasons:
+            raise PartlyRead(values, reasons)
         return values
 
-    def _read_slow(self) -> Iterator[_Reading]:
+    def _mounts(self) -> Iterator[Reading]:
         mounts = self._machine.mounts()
         self._mountpoints = tuple(mount.mountpoint for mount in mounts)
         for mount in mounts:
             yield _mounted("system.filesystem.read_only", mount.mountpoint), float(mount.refuses_writes)
+
+    def _temperatures(self) -> Iterator[Reading]:
         for sensor, reading in self._machine.temperatures().items():
             yield series("hw.temperature", hw__name=sensor), reading.celsius
             if reading.high is not None:
                 yield series("hw.temperature.limit", hw__limit_type="high", hw__name=sensor), reading.high
+
+    def _fans(self) -> Iterator[Reading]:
         for fan, rpm in self._machine.fans().items():
             yield series("hw.fan.speed", hw__name=fan), rpm
+
+    def _processes(self) -> Iterator[Reading]:
         yield "system.process.count", self._machine.processes()
+
+    def _fullest_process(self) -> Iterator[Reading]:
         if (fullest := self._machine.fullest_process()) is not None:
             yield "forewarn.process.file_descriptor.utilization", fullest
 
-    def _cpu(self) -> Iterator[_Reading]:
-        times = self._machine.cpu_times()
-        before, self._cpu_before = self._cpu_before, times
+    def _load(self) -> Iterator[Reading]:
         for minutes, load in zip((1, 5, 15), self._machine.load_average(), strict=True):
             yield f"system.cpu.load_average.{minutes}m", load
+
+    def _cpu(self) -> Iterator[Reading]:
+        times = self._machine.cpu_times()
+        before, self._cpu_before = self._cpu_before, times
         if before is None:
             return
         spent = {mode: max(0.0, seconds - before[mode]) for mode, seconds in times.items()}
@@ -65,7 +93,7 @@ class HostCollector:
             for mode, seconds in spent.items():
                 yield series("system.cpu.utilization", cpu__mode=mode), seconds / total
 
-    def _memory(self) -> Iterator[_Reading]:
+    def _memory(self) -> Iterator[Reading]:
         memory = self._machine.memory()
         for state in ("used", "free", "cached", "buffers"):
             yield series("system.memory.usage", system__memory__state=state), getattr(memory, state)
@@ -74,16 +102,20 @@ class HostCollector:
         if memory.swap_used + memory.swap_free:
             yield series("system.paging.usage", system__paging__state="used"), memory.swap_used
             yield series("system.paging.usage", system__paging__state="free"), memory.swap_free
+
+    def _kernel_counters(self) -> Iterator[Reading]:
         counters = self._machine.kernel_counters()
         for counter, name in _KERNEL.items():
             if counter in counters:
                 yield name, counters[counter]
+
+    def _open_files(self) -> Iterator[Reading]:
         if (files := self._machine.open_files()) is not None:
             yield "forewarn.file_descriptor.usage", files[0]
             if files[1] is not None:
                 yield "forewarn.file_descriptor.limit", files[1]
 
-    def _file_systems(self) -> Iterator[_Reading]:
+    def _file_systems(self) -> Iterator[Reading]:
         for mountpoint in self._mountpoints:
             try:
                 space = self._machine.space(mountpoint)
@@ -95,7 +127,7 @@ class HostCollector:
                 yield _mounted("system.filesystem.inodes.usage", mountpoint, "used"), space.inodes_used
                 yield _mounted("system.filesystem.inodes.usage", mountpoint, "free"), space.inodes_free
 
-    def _disks(self) -> Iterator[_Reading]:
+    def _disks(self) -> Iterator[Reading]:
         for name, disk in self._machine.disks().items():
             yield series("system.disk.io", disk__io__direction="read", system__device=name), disk.read_bytes
             yield series("system.disk.io", disk__io__direction="write", system__device=name), disk.write_bytes
@@ -109,7 +141,7 @@ class HostCollector:
             )
             yield series("system.disk.io_time", system__device=name), disk.busy_s
 
-    def _network(self) -> Iterator[_Reading]:
+    def _network(self) -> Iterator[Reading]:
         for name, nic in self._machine.nics().items():
             for metric, (received, sent) in {
                 "system.network.io": (nic.received_bytes, nic.sent_bytes),

@@ -1,9 +1,10 @@
 """The agent's own cost: CPU, memory and bytes written, as metrics beside those of the machine."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import psutil
 
+from edge_agent.collectors import PartlyRead, Reading, read_parts
 from edge_agent.protocol.instant import Instant
 
 _MEMORY_EVERY_S = 60.0  # the proportional set size costs the kernel a walk over all our pages
@@ -21,16 +22,30 @@ class OwnCostCollector:
         self._pss_at = float("-inf")
 
     def collect(self, now: Instant) -> Mapping[str, float]:
-        """Return the share of one core since the last call, the proportional set size, and bytes written."""
+        """Return the share of one core since the last call, the proportional set size, and bytes written.
+
+        Raises PartlyRead.
+        """
+        values, reasons = read_parts(
+            {"cpu": lambda: self._cpu(now), "memory": lambda: self._memory(now), "io": self._io}
+        )
+        if reasons:
+            raise PartlyRead(values, reasons)
+        return values
+
+    def _cpu(self, now: Instant) -> Iterator[Reading]:
         times = self._process.cpu_times()
-        spent_s = times.user + times.system
-        values: dict[str, float] = {}
-        if self._before and now.uptime_s > self._before[0]:
-            values["forewarn.agent.cpu.utilization"] = (spent_s - self._before[1]) / (now.uptime_s - self._before[0])
-        self._before = (now.uptime_s, spent_s)
+        spent_s = times.user + times.system + times.children_user + times.children_system  # we ask systemd by a program
+        before, self._before = self._before, (now.uptime_s, spent_s)
+        if before and now.uptime_s > before[0]:
+            yield "forewarn.agent.cpu.utilization", (spent_s - before[1]) / (now.uptime_s - before[0])
+
+    def _memory(self, now: Instant) -> Iterator[Reading]:
         if now.uptime_s - self._pss_at >= _MEMORY_EVERY_S:
+            self._pss = None
             self._pss, self._pss_at = float(self._process.memory_full_info().pss), now.uptime_s
         if self._pss is not None:
-            values["forewarn.agent.memory.usage"] = self._pss
-        values["forewarn.agent.written"] = float(self._process.io_counters().write_bytes)
-        return values
+            yield "forewarn.agent.memory.usage", self._pss
+
+    def _io(self) -> Iterator[Reading]:
+        yield "forewarn.agent.written", float(self._process.io_counters().write_bytes)

@@ -8,9 +8,10 @@ What flows in: the strength of each row (Score.strength). What flows out: one De
                                     + the peak of the last case, fading within hours
 
 Each case pushes the bar towards the strength that the device itself exceeds no more often than was set: the n-th
-highest of its six-hour peaks of four weeks. Time lets go of it, at the rate of cases that a device may have. So a
-device with few cases is judged as the fleet is, whatever its past; one with many is judged by its own past; and no
-number of incidents lifts the bar beyond what the device has shown in four weeks.
+highest of its six-hour peaks of four weeks. Time lets go of it, at the rate of cases that a device may have, and saves
+a few of those that a quiet device didn't open. So a device with few cases is judged as the fleet is, whatever its past;
+one with many is judged by its own past; and no number of incidents lifts the bar beyond what the device has shown in
+four weeks.
 
 A device can't tell true cases from false ones, so what it holds is a rate of all cases: twice the rate that was set,
 plus one incident a week (docs/adr/0007).
@@ -20,19 +21,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 START = 2.8
 """The bar of the fleet for one false case a week; strengths are root mean squares over channels, 1 is usual."""
 PER_FOLD = 0.25  # how much higher the logarithm of the fleet's bar is where the rate is e times lower
 PUSH = 0.2  # of the way to the own peaks, by each case
 PUSHED_AT_FIRST = 0.4  # a device that hasn't shown yet that the fleet's bar serves it
+SAVED = 1.0  # of the way: so many cases that a quiet device didn't open may come later, before it is pushed at all
 MOST_PUSHED = 1.2  # a little beyond the own peaks, so that each case still counts where the bar has reached them
 CASES_PER_FALSE_ONE = 2.0
 INCIDENTS_PER_WEEK = 1.0
 FADE_S = 24 * 3600.0  # half-life of the memory of a case's peak
 ABOVE_PEAK = 1.1  # another case needs so many times the height of the last one's peak over the bar
 FADED = 0.01  # of the logarithm: less is forgotten
-CAUTION = 0.5  # of the logarithm: how much higher the bar is while nothing is known of the device
+CAUTION = 0.15  # of the logarithm: how much higher the bar is while nothing is known of the device
 CAUTION_S = 72 * 3600.0  # half-life of that caution
 BLOCK_S = 6 * 3600.0  # peaks of one block are one burst
 BLOCKS = 112  # four weeks
@@ -80,7 +82,7 @@ class Alarms:
         self._own = self._fleet  # where the own peaks would have the bar
         self._rows = 0  # of the block that goes on
         self._highest = math.log(LEAST)  # in it
-        self._pushed = PUSHED_AT_FIRST  # 0: the fleet's bar; 1: the own one
+        self._pushed = PUSHED_AT_FIRST  # 0: the fleet's bar; 1: the own one; below 0: cases saved
         self._caution = CAUTION
         self._memory = 0.0  # how far above the bar the last case's peak still is
         self._quiet = self._rows_of_case  # rows since a case opened
@@ -91,7 +93,7 @@ class Alarms:
         measured = strength is not None and math.isfinite(strength)
         loud = math.log(min(MOST, max(LEAST, strength))) if strength is not None and measured else math.log(LEAST)
         fleet = self._fleet + self._caution
-        bar = fleet + self._pushed * max(0.0, self._own - fleet)
+        bar = fleet + max(0.0, self._pushed) * max(0.0, self._own - fleet)
         needed = bar + self._memory
         self._quiet += 1
         alarm = measured and loud > needed and self._quiet >= self._rows_of_case
@@ -131,7 +133,7 @@ class Alarms:
         bound = math.log(MOST)
         kept = [_number(peak, "peaks", -bound, bound) for peak in peaks]
         highest = _number(state.get("highest"), "highest", -bound, bound)
-        pushed = _number(state.get("pushed"), "pushed", 0.0, MOST_PUSHED)
+        pushed = _number(state.get("pushed"), "pushed", -SAVED, MOST_PUSHED)
         caution = _number(state.get("caution"), "caution", 0.0, CAUTION)
         memory = _number(state.get("memory"), "memory", 0.0, 3 * bound)
         rows, quiet = (_number(state.get(name), name, 0.0, 2.0**53) for name in ("rows", "quiet"))
@@ -146,7 +148,7 @@ class Alarms:
         if alarm or self._memory > 0:
             self._memory = max(self._memory, ABOVE_PEAK * above)
         self._memory = self._memory * self._fade if self._memory > FADED else 0.0
-        self._pushed = max(0.0, self._pushed - self._let_go)
+        self._pushed = max(-SAVED, self._pushed - self._let_go)
         self._caution *= self._settle
         self._highest = max(self._highest, loud)
         self._rows += 1

@@ -71,22 +71,27 @@ class Baseline:
 
     def deviation(self, statistic: str) -> Array:
         """Root mean square of a statistic of each channel, never zero."""
-        root: Array = np.sqrt(self._squares[self._statistics.index(statistic)])
-        floor = np.maximum(self._floors, RELATIVE_FLOOR * np.abs(self.means))
-        return np.maximum(root, np.maximum(floor, TINY))
+        deviation: Array = self.deviations()[self._statistics.index(statistic)]
+        return deviation
 
-    def learn(self, row: Array, statistics: Mapping[str, Array]) -> None:
-        """Take in a row and its statistics, measured against the baseline before it. NaN teaches nothing."""
+    def deviations(self) -> Array:
+        """Root mean squares of all statistics, never zero: (statistics, channels)."""
+        floor = np.maximum(np.maximum(self._floors, RELATIVE_FLOOR * np.abs(self.means)), TINY)
+        return np.maximum(np.sqrt(self._squares), floor)
+
+    def learn(self, row: Array, measured: Array) -> None:
+        """Take in a row and its statistics (statistics, channels), measured against the baseline before it.
+
+        NaN teaches nothing.
+        """
         seen = np.isfinite(row)
-        for index, name in enumerate(self._statistics):
-            squares, learned, measured = self._squares[index], self._learned[index], statistics[name]
-            known = seen & np.isfinite(measured)
-            learned[known] += 1
-            weight = np.maximum(self._spread_weight, 1 / learned[known])
-            squares[known] += weight * (measured[known] ** 2 - squares[known])
+        known = np.isfinite(measured) & seen
+        self._learned += known
+        weight = np.maximum(self._spread_weight, 1 / np.maximum(self._learned, 1))
+        self._squares += np.where(known, weight * (measured**2 - self._squares), 0.0)
         weight = np.maximum(self._mean_weight, 1 / (self.counts + 1))
-        self.means[seen] += weight[seen] * (row[seen] - self.means[seen])
-        self.counts[seen] += 1
+        self.means += np.where(seen, weight * (row - self.means), 0.0)
+        self.counts += seen
 
     def export_state(self) -> dict[str, object]:
         """Return the state as a plain dictionary of strings and finite numbers, fit for JSON."""

@@ -11,13 +11,13 @@ from edge_agent.detection.scoring import DETECTOR, Score, Scorer
 from edge_agent.detection.trends import Trends
 from edge_agent.detection.unusual import unusual
 from edge_agent.detection.verdicts import Verdict
-from edge_agent.protocol.faults import Judge
+from edge_agent.protocol.faults import Judge, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import METRICS, series_name
 from edge_agent.protocol.records import Finding
 from edge_agent.sample import Sample
 
-RULES_VERSION = "rules-2"
+RULES_VERSION = "rules-3"
 TRENDS_VERSION = "trends-2"
 
 
@@ -34,9 +34,19 @@ class Pipeline:
     """Judges samples of one device, in the order of its uptime."""
 
     def __init__(
-        self, *, period_s: float, horizon_s: float, scorer: Scorer | None, false_per_week: float = 1.0
+        self,
+        *,
+        period_s: float,
+        horizon_s: float,
+        scorer: Scorer | None,
+        false_per_week: float = 1.0,
+        anomalies: Severity = Severity.INFO,
     ) -> None:
-        """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the model may raise."""
+        """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the model may raise.
+
+        `anomalies`: how urgent what the model finds is taken to be.
+        """
+        self._anomalies = anomalies
         self._features = Features()
         self._rules = Rules()
         self._trends = Trends(period_s, horizon_s)
@@ -83,11 +93,12 @@ class Pipeline:
         """Judge one sample. `now` is when it is judged, on the sample's own clock."""
         features = self._features.step(sample)
         verdicts = self._rules.step(features, now) + self._trends.step(features, now)
-        score = self._scorer.step(_judged(features), now.uptime_s) if self._scorer else None
+        time_s = now.wall.timestamp() if now.synced else None
+        score = self._scorer.step(_judged(features), now.uptime_s, time_s) if self._scorer else None
         if score is not None:
             explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
             decision = self._alarms.step(score.strength if score.ready else None)
-            verdict = unusual(score, decision, explained)
+            verdict = unusual(score, decision, explained, self._anomalies)
             if verdict and self._unusual and not decision.alarm:
                 # whoever carries most may change from row to row; it stays one finding
                 verdict = replace(verdict, component=self._unusual.component)

@@ -8,6 +8,7 @@ from collections.abc import Container
 from edge_agent.detection.alarms import Decision
 from edge_agent.detection.scoring import Score
 from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import METRICS, feature_unit, series_name
 from edge_agent.protocol.records import Carrier
 from edge_agent.protocol.wording import metric_words, quantity, span
@@ -17,7 +18,7 @@ LEAST_SHARE = 0.5  # of what is unusual: less than this is left where rules and 
 _SIGNED = frozenset({"Cel"})  # units in which less than nothing can be read
 
 
-def unusual(score: Score, decision: Decision, explained: Container[str]) -> Verdict | None:
+def unusual(score: Score, decision: Decision, explained: Container[str], severity: Severity) -> Verdict | None:
     """Turn an alarm into a verdict, unless what carries it has been said by a rule or a trend already."""
     carrying = [series for series in score.shares if series not in explained]
     if not decision.standing or not carrying or sum(map(score.shares.__getitem__, carrying)) < LEAST_SHARE:
@@ -26,6 +27,7 @@ def unusual(score: Score, decision: Decision, explained: Container[str]) -> Verd
     return Verdict(
         fault="anomaly.unknown",
         component=carrying[0],
+        severity=severity,
         confidence=score.value,
         reason=f"{_sentence(carriers)}. All together: {decision.reason}",
         carriers=carriers,

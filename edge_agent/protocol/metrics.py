@@ -69,6 +69,18 @@ METRICS: dict[str, Metric] = {
     "hw.status": _gauge("1", 1, "1 while a part of hw.type is in hw.state: what the hardware says of itself"),
     "hw.errors": _gauge("{error}", 1, "errors a file system has counted since it was last checked"),
     "hw.physical_disk.endurance_utilization": _gauge("1", 0.1, "share of flash endurance by hw.physical_disk.state"),
+    "hw.battery.charge": _gauge("1", 0.01, "what is in a battery, as a share of what it holds"),
+    "forewarn.battery.capacity.utilization": _gauge(
+        "1", 0.01, "what a battery holds when full, as a share of its design"
+    ),
+    "forewarn.cpu.throttled": _gauge(
+        "1", 1, "1 while Raspberry Pi firmware slows the cores, by forewarn.cause: heat, soft_limit, voltage"
+    ),
+    "forewarn.wifi.signal": _gauge("dBm", 1, "how strong a wireless adapter hears its access point"),
+    "systemd.unit.state": _gauge("1", 1, "1 while a unit that has failed before is in systemd.unit.active_state"),
+    "systemd.service.restarts": _counter("{restart}", 0.001, "restarts of a service by systemd itself"),
+    "forewarn.systemd.crashed": _gauge("1", 1, "1 if restarts of a service are known to have followed failures"),
+    "forewarn.systemd.failed_units": _gauge("{unit}", 1, "units that are failed, of those watched"),
     "system.process.count": _gauge("{process}", 1, "processes"),
     "system.process.created": _counter("{process}", 0.1, "processes started since boot"),
     "forewarn.file_descriptor.usage": _gauge("{fd}", 1, "open files of the whole system"),
@@ -80,6 +92,7 @@ METRICS: dict[str, Metric] = {
     "system.uptime": _gauge("s", 1, "time since boot"),
     "forewarn.agent.cpu.utilization": _gauge("1", 0.0001, "share of one core that the agent itself uses"),
     "forewarn.agent.memory.usage": _gauge("By", 4096, "memory the agent itself uses, proportional set size"),
+    "forewarn.agent.unreadable": _gauge("{source}", 1, "sources, or parts of one, that can't be read now"),
     "forewarn.agent.written": _counter("By", 1, "bytes the agent caused to be written to storage"),
 }
 

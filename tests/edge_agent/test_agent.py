@@ -107,6 +107,31 @@ def test_a_full_disk_under_the_outbox_stops_nothing_and_what_was_to_be_said_is_s
     outbox.close()
 
 
+def test_a_part_of_a_source_that_can_not_be_read_is_said_once_each_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_machine: VirtualMachine) -> None:
+        raise PermissionError(13, "Permission denied", "/proc/net/dev")
+
+    caplog.set_level("INFO")
+    clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
+    agent = an_agent(outbox, clock)
+    for broken in (True, False):
+        with monkeypatch.context() as patch:
+            if broken:
+                patch.setattr(VirtualMachine, "nics", refused)
+            for _ in range(30):
+                clock.uptime_s += 1
+                features = agent.step().features
+                assert "system.linux.memory.available" in features
+                assert features["forewarn.agent.unreadable"] == broken
+    said = [record.message for record in caplog.records if record.message.startswith("collector")]
+    assert len(said) == 2
+    assert said[0].startswith("collector host.network can't read: PermissionError: ")
+    assert said[1] == "collector host.network reads again"
+    outbox.close()
+
+
 @pytest.mark.parametrize("body", [b"not json", None])
 def test_a_finding_of_another_version_is_cleared_and_not_fatal(tmp_path: Path, body: bytes | None) -> None:
     store = Outbox(tmp_path / "outbox.db")

@@ -130,5 +130,5 @@ def test_every_figure_of_the_table_is_explained() -> None:
 
 def test_a_document_without_a_place_for_the_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("no place")
-    with pytest.raises(DataError, match="has no place for an evaluation"):
+    with pytest.raises(DataError, match="has no place for a table"):
         insert(tmp_path / "a.md", "text")

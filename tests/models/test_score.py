@@ -61,13 +61,15 @@ def test_what_is_scored_is_what_the_device_says() -> None:
     pipeline = Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(step_s=60.0))
     values, opened = [], []
     for number, row in enumerate([*rows, rows[-1]]):
-        now = an_instant(60.0 * number)
+        now = an_instant(60.0 * (number + 0.5))
         names = ("channel0", "channel1", "channel2")
         sample = Sample(at=now, values=dict(zip(names, row.tolist(), strict=True)))
         outcome = pipeline.step(sample, now)
         values += [outcome.score.value] if outcome.score else []
         opened += [number for said in outcome.announcements if said.finding.phase == "open"]
-    assert judged.score == pytest.approx(values[300:])
+    # the rows at which a case opens rank above all others
+    assert judged.score == pytest.approx((np.array(values[300:]) + judged.alarm) / 2)
+    assert judged.score[judged.alarm].min() > 0.5 > judged.score[~judged.alarm].max()
     # a row is judged by the sample after it, and a finding opens when a second row agrees
     assert opened == [300 + int(np.flatnonzero(judged.alarm)[0]) + 2]
 

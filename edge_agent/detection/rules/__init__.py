@@ -6,7 +6,7 @@ device was watched: what was true before a suspend and is after it has not held 
 
 from collections.abc import Mapping
 
-from edge_agent.detection.rules import clock, memory, power, storage, thermal
+from edge_agent.detection.rules import battery, clock, memory, power, services, storage, thermal, wifi
 from edge_agent.detection.rules.lasting import Lasting
 from edge_agent.detection.rules.missing import Missing
 from edge_agent.detection.rules.sensors import Sensors
@@ -26,6 +26,7 @@ class Rules:
         self._lasting = Lasting()
         self._clock = clock.ClockRule()
         self._storage = storage.StorageRules()
+        self._services = services.ServiceRules()
         self._sensors = Sensors()
         self._missing = Missing()
         self._last: Instant | None = None
@@ -38,8 +39,12 @@ class Rules:
             *self._storage.step(values, at_s),
             *power.undervoltage(values, at_s, self._lasting),
             *thermal.throttling(values, at_s, self._lasting),
+            *thermal.throttled(values, at_s, self._lasting),
+            *battery.worn(values, at_s, self._lasting),
+            *wifi.weak(values, at_s, self._lasting),
             *memory.killed(values, at_s, self._lasting),
             *self._clock.step(now, at_s, self._lasting),
+            *self._services.step(values, at_s, self._lasting),
             *self._sensors.step(values, at_s, self._lasting),
             *self._missing.step(values, at_s),
         ]
@@ -52,5 +57,10 @@ class Rules:
         return self._watched_s
 
     def resume(self, finding: Finding) -> None:
-        """Take up a finding that stood when the agent stopped: what was missing then is not forgotten."""
+        """Take up a finding that stood when the agent stopped, where a rule would need long to see it again."""
+        self._clock.resume(finding, self._lasting)
+        self._services.resume(finding)
+        self._sensors.resume(finding)
         self._missing.resume(finding)
+        battery.resume(finding, self._lasting)
+        wifi.resume(finding, self._lasting)

@@ -7,6 +7,7 @@ from edge_agent.detection.rules.lasting import Lasting
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.records import Finding
 from edge_agent.protocol.wording import duration
 
 LOST_FOR_S = 3600.0  # the kernel itself waits for hours before it gives a clock up (adjtimex(2), maxerror of 16 s)
@@ -30,6 +31,12 @@ class ClockRule:
             yield _unsynchronised(f"no time server has set the clock for {duration(lost_s)}", None)
         elif lost_s is not None and not self._was_synced and now.uptime_s >= NEVER_FOR_S:
             yield _unsynchronised("no time server has set the clock since the device was started", Severity.INFO)
+
+    def resume(self, finding: Finding, lasting: Lasting) -> None:
+        """Take up a finding that stood when the agent stopped; after another boot it begins anew."""
+        if finding.fault == "clock.unsynchronised":
+            self._boot_id, self._was_synced = finding.at.boot_id, finding.severity is not Severity.INFO
+            lasting.resume(("unsynchronised", self._boot_id), LOST_FOR_S)
 
 
 def _unsynchronised(reason: str, severity: Severity | None) -> Verdict:

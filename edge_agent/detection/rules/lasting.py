@@ -27,3 +27,7 @@ class Lasting:
     def holds(self, key: tuple[str, str]) -> bool:
         """Say whether it held at the last sample: a limit is left by a step back, not by a hair."""
         return key in self._spans
+
+    def resume(self, key: tuple[str, str], for_s: float) -> None:
+        """Take up what had held for so long when the agent stopped: the first sample says whether it still does."""
+        self._spans[key] = (-for_s, 0.0)

@@ -31,6 +31,10 @@ _DRIVES = ("logical_disk", "physical_disk")  # named like sensors, and plugged l
 _BY_NATURE = (
     "system.paging.usage",
     "forewarn.process.file_descriptor.utilization",
+    "systemd.unit.state",  # units come and go with packages, and are named when they are unwell only
+    "systemd.service.restarts",
+    "forewarn.systemd.crashed",
+    "forewarn.wifi.signal",  # there only while it is connected
 )
 _VIRTUAL = ("veth", "docker", "br-", "virbr", "tap", "tun", "vnet", "wg", "ppp", "bnep", "p2p", "cni", "flannel")
 _BY_HAND = ("/run/user", "/media", "/run/media", "/mnt", "/tmp", "/snap")  # noqa: S108  mounts, not files
@@ -148,9 +152,11 @@ def _least_s(kind: str) -> float:
 
 
 def _is_watched(series: str) -> bool:
+    if series_name(series) in _BY_NATURE:
+        return False
     kind, thing = _thing(series)
     if kind == "network.interface.name":
         return not thing.startswith(_VIRTUAL)
     if kind == "system.filesystem.mountpoint":
         return not thing.startswith(_BY_HAND)
-    return series_name(series) not in _BY_NATURE
+    return True

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from edge_agent.detection.rules.lasting import Lasting
 from edge_agent.detection.verdicts import Basis, Verdict
-from edge_agent.protocol.metrics import series_attributes, series_name
+from edge_agent.protocol.metrics import series, series_attributes, series_name
 from edge_agent.protocol.records import Carrier
 from edge_agent.protocol.wording import duration
 
+_SLOWED = series("forewarn.cpu.throttled", forewarn__cause="voltage")
 STEADY_FOR_S = 600.0  # dips come with load; ten minutes without one and the supply holds again
 
 
@@ -28,5 +29,5 @@ def undervoltage(values: Mapping[str, float], at_s: float, lasting: Lasting) -> 
                 reason="the supply fell below what the board needs"
                 + (f", again and again for {duration(since_s)}" if since_s >= STEADY_FOR_S else ""),
                 carriers=(Carrier(metric=key, value=alarm, unit="1", expected_high=0.0, share=1.0),),
-                basis=Basis(judged=(key,)),
+                basis=Basis(judged=(key,), explained=(_SLOWED,)),
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edge_agent.detection.rules.lasting import Lasting
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import metric_of, series_attributes, series_name
-from edge_agent.protocol.records import Carrier
+from edge_agent.protocol.records import Carrier, Finding
 from edge_agent.protocol.wording import duration, quantity
 
 POSSIBLE = {"hw.temperature": (-45.0, 150.0), "hw.fan.speed": (0.0, 30_000.0)}
@@ -44,8 +44,8 @@ class Sensors:
             sensor = self._sensors.setdefault(key, _Sensor(value, at_s))
             if name == MOVES and (stuck_s := _stands_still_s(sensor, value, at_s)):
                 reason = f"exactly {quantity(value, metric_of(key).unit)} for {duration(stuck_s)}"
-                usual = f"before, it changed every {duration(sensor.usual_s)} or so"
-                yield _verdict("sensor.stuck", key, value, f"{reason}; {usual}")
+                usual = f"; before, it changed every {duration(sensor.usual_s)} or so" if sensor.usual_s else ""
+                yield _verdict("sensor.stuck", key, value, reason + usual)
             low, high = POSSIBLE[name]
             sensible = low <= value <= high
             sensor.sensible += sensible
@@ -55,6 +55,14 @@ class Sensors:
                 what = quantity(value, metric_of(key).unit)
                 yield _verdict("sensor.out_of_range", key, value, f"it reads {what}, which can't be")
 
+    def resume(self, finding: Finding) -> None:
+        """Take up a finding that stood when the agent stopped: how the sensor was before is known by it."""
+        for carrier in finding.carriers:
+            if finding.fault == "sensor.stuck":
+                self._sensors[carrier.metric] = _Sensor(carrier.value, -STUCK_FOR_S, changes=MOVED_FOR)
+            elif finding.fault == "sensor.out_of_range":
+                self._sensors[carrier.metric] = _Sensor(carrier.value, 0.0, sensible=SENSIBLE_FOR)
+
 
 def _stands_still_s(sensor: _Sensor, value: float, at_s: float) -> float | None:
     """Take a reading; return for how long the sensor has been stuck, if it is."""
@@ -62,7 +70,7 @@ def _stands_still_s(sensor: _Sensor, value: float, at_s: float) -> float | None:
     if value == sensor.value:
         stuck = sensor.changes >= MOVED_FOR and still_s >= max(STUCK_FOR_S, STUCK_FACTOR * sensor.usual_s)
         return still_s if stuck else None
-    sensor.changes += 1
+    sensor.changes = sensor.changes + 1 if sensor.usual_s else 1  # of one that was resumed nothing else is known
     sensor.usual_s += (still_s - sensor.usual_s) / min(sensor.changes, MOVED_FOR)
     sensor.value, sensor.changed_at_s = value, at_s
     return None

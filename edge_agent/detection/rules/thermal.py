@@ -1,17 +1,22 @@
-"""Heat: a sensor at or near the limit where the device slows itself down."""
+"""Heat: a sensor at or near the limit where the device slows itself down, and firmware that says that it does."""
 
 from collections.abc import Iterator, Mapping
 
 from edge_agent.detection.rules.lasting import Lasting
 from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import metric_of, series, series_attributes, series_name
 from edge_agent.protocol.records import Carrier, Threshold
+from edge_agent.protocol.wording import duration
 
 HOT_CEL = 80.0  # Raspberry Pi firmware begins to slow the ARM cores (documentation, frequency-management)
 COOLED_BY_CEL = 5.0  # how far below the limit a sensor must fall to count as cool again
 HOT_FOR_S = 60.0  # shorter peaks are what a busy processor does
 BELIEVABLE_LIMIT_CEL = (50.0, 110.0)  # drivers report 0, 65261.8 and the like where a chip has no limit
 BELIEVABLE_CEL = (-45.0, 150.0)  # beyond it is no heat, but a broken sensor
+
+FLICKERS_S = 30.0  # firmware switches quickly near its limit, and is asked every ten seconds only
+COOL_FOR_S = 600.0  # it comes with load; ten minutes at full speed and the cooling holds again
 
 
 def throttling(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
@@ -44,4 +49,43 @@ def _too_hot(key: str, celsius: float, limit: float, hot_s: float) -> Verdict:
             judged=(key,),
             threshold=Threshold(metric=key, value=limit, meaning="the device slows itself down"),
         ),
+    )
+
+
+def throttled(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+    """Yield a verdict if firmware has slowed the processor for a minute, and until it has not for ten.
+
+    The soft limit of the 3B+ (60 °C) takes a seventh of its speed, by design: that is for information.
+    """
+    hot_s, soft_s = (_slowed_s(values, at_s, lasting, cause) for cause in ("heat", "soft_limit"))
+    if hot_s is not None:
+        yield _throttled(values, "heat", "firmware slows the processor down because it is too hot", hot_s, None)
+    elif soft_s is not None:
+        reason = "firmware holds the processor at its soft temperature limit"
+        yield _throttled(values, "soft_limit", reason, soft_s, Severity.INFO)
+
+
+def _slowed_s(values: Mapping[str, float], at_s: float, lasting: Lasting, cause: str) -> float | None:
+    """Return since when firmware does so, in seconds; None while it does not, or not for long enough to count."""
+    now_s = lasting.held_s((f"slowed by {cause}", ""), values.get(_slowed_by(cause), 0.0) > 0, at_s, FLICKERS_S)
+    slow = now_s is not None and now_s >= HOT_FOR_S
+    return lasting.held_s((f"throttled by {cause}", ""), slow, at_s, COOL_FOR_S)
+
+
+def _slowed_by(cause: str) -> str:
+    return series("forewarn.cpu.throttled", forewarn__cause=cause)
+
+
+def _throttled(
+    values: Mapping[str, float], cause: str, reason: str, since_s: float, severity: Severity | None
+) -> Verdict:
+    key = _slowed_by(cause)
+    return Verdict(
+        fault="thermal.throttled",
+        component="cpu",
+        confidence=1.0,
+        reason=reason + (f", again and again for {duration(since_s)}" if since_s >= COOL_FOR_S else ""),
+        severity=severity,
+        carriers=(Carrier(metric=key, value=values.get(key, 0.0), unit="1", expected_high=0.0, share=1.0),),
+        basis=Basis(judged=(_slowed_by("heat"), _slowed_by("soft_limit"))),
     )

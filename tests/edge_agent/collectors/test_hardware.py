@@ -1,13 +1,20 @@
 """Boards and drives: the sample trees of several machines, with what is missing, shuffled or refused."""
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from edge_agent.collectors import Collector, raspberry_pi
+from edge_agent.collectors.battery import BatteryCollector
 from edge_agent.collectors.machine import LinuxMachine
-from edge_agent.collectors.raspberry_pi import UNDERVOLTAGE, RaspberryPiCollector
+from edge_agent.collectors.raspberry_pi import UNDERVOLTAGE, RaspberryPiCollector, ask_firmware
 from edge_agent.collectors.storage import StorageCollector
-from edge_agent.protocol.metrics import METRICS, series_name
+from edge_agent.collectors.wifi import WifiCollector
+from edge_agent.protocol.metrics import METRICS, series, series_name
 from tests.builders import an_instant
 
 PI_5 = {
@@ -34,6 +41,7 @@ WORN_CM4 = {
     "sys/block/mmcblk0/device/life_time": "0x09 0x0a\n",
     "sys/block/mmcblk0/device/pre_eol_info": "0x02\n",
 }
+CAUSES = {cause: series("forewarn.cpu.throttled", forewarn__cause=cause) for cause in ("heat", "voltage", "soft_limit")}
 LEFT = "hw.physical_disk.endurance_utilization{hw.name=mmcblk0,hw.physical_disk.state=remaining}"
 FAILS = "hw.status{hw.name=mmcblk0,hw.state=predicted_failure,hw.type=physical_disk}"
 ERRORS = "hw.errors{hw.name=mmcblk0p2,hw.type=logical_disk}"
@@ -125,6 +133,176 @@ def test_an_ext4_error_that_leaves_the_mount_writable_is_seen_by_its_count(tmp_p
     assert StorageCollector(root).collect(an_instant())[ERRORS] == 7
 
 
+class Firmware:
+    """A Pi's firmware with these bits, behind the mailbox of one kind of kernel."""
+
+    def __init__(self, bits: int = 0, mailbox: str = "vcio_gencmd") -> None:
+        self.answer, self.mailbox = f"throttled=0x{bits:x}\n".encode(), mailbox
+
+    def __call__(self, device: Path, command: str) -> bytes:
+        if device.name != self.mailbox:
+            raise PermissionError(13, "Permission denied", str(device))
+        return self.answer if command == "get_throttled" else b'error=1 error_msg="Command not registered"'
+
+
+def slowed(collector: Collector, after_s: float = 0.0) -> set[str]:
+    values = collector.collect(an_instant(after_s))
+    assert set(CAUSES.values()) <= values.keys()
+    return {cause for cause, key in CAUSES.items() if values[key]}
+
+
+@pytest.mark.parametrize("mailbox", ["vcio_gencmd", "vcio"])
+@pytest.mark.parametrize(
+    ("bits", "causes"),
+    [
+        (0x0, set()),
+        (0x50000, set()),  # a dip in the past
+        (0x50005, {"voltage"}),
+        (0x80008, {"soft_limit"}),  # a 3B+ at 60 degrees
+        (0xE0000, set()),
+        (0x60006, {"heat"}),
+        (0xE000E, {"heat", "soft_limit"}),
+    ],
+)
+def test_firmware_says_what_slows_the_cores(tmp_path: Path, mailbox: str, bits: int, causes: set[str]) -> None:
+    assert slowed(RaspberryPiCollector(tmp_path, Firmware(bits, mailbox))) == causes
+
+
+def test_what_happened_between_two_looks_for_the_first_time_since_the_start_is_seen_once(tmp_path: Path) -> None:
+    firmware = Firmware(0x0)
+    collector = RaspberryPiCollector(tmp_path, firmware)
+    assert slowed(collector, 0) == set()
+    firmware.answer = b"throttled=0x40000"
+    assert slowed(collector, 9) == set(), "it is asked every ten seconds"
+    assert slowed(collector, 10) == {"heat"}
+    assert slowed(collector, 20) == set()
+    firmware.answer = b"throttled=0x50000"
+    assert slowed(collector, 30) == set(), "low voltage alone slows nothing"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"throttled=", b'error=1 error_msg="Command not registered"', b"throttled=0x1 and more"]
+)
+def test_firmware_that_says_something_else_is_left_out(tmp_path: Path, answer: bytes) -> None:
+    firmware = Firmware()
+    firmware.answer = answer
+    assert RaspberryPiCollector(tmp_path, firmware).collect(an_instant()) == {}
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=10))
+def test_whatever_the_bits_heat_and_want_of_voltage_are_told_apart(words: list[int]) -> None:
+    firmware = Firmware()
+    collector = RaspberryPiCollector(Path("/nonexistent"), firmware)
+    for number, bits in enumerate(words):
+        firmware.answer = f"throttled=0x{bits:x}".encode()
+        assert not {"heat", "voltage"} <= slowed(collector, 10.0 * number)
+
+
+def test_the_mailbox_is_spoken_to_as_the_kernel_wants_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message of vcgencmd: 263 words, the tag of a text command, and the answer in the place of the question."""
+
+    def kernel(_file: object, request: int, message: bytearray) -> int:
+        assert request == (0xC0086400 if struct.calcsize("P") == 8 else 0xC0046400)
+        assert struct.unpack_from("<6I", message) == (1052, 0, 0x00030080, 1024, 0, 0)
+        assert len(message) == 1052
+        assert bytes(message[24:]).rstrip(b"\0") == b"get_throttled"
+        message[24:48] = b"throttled=0x50005".ljust(24, b"\0")
+        return 0
+
+    monkeypatch.setattr(raspberry_pi, "ioctl", kernel)
+    (tmp_path / "vcio").write_bytes(b"")
+    assert ask_firmware(tmp_path / "vcio", "get_throttled") == b"throttled=0x50005"
+
+
+def test_a_device_that_is_no_mailbox_is_an_error_of_the_system() -> None:
+    with pytest.raises(OSError, match="ioctl"):
+        ask_firmware(Path("/dev/null"), "get_throttled")
+    with pytest.raises(FileNotFoundError):
+        ask_firmware(Path("/dev/no-such-mailbox"), "get_throttled")
+
+
+POWER = "sys/class/power_supply"
+LAPTOP = {
+    f"{POWER}/AC/type": "Mains\n",
+    f"{POWER}/AC/online": "1\n",
+    f"{POWER}/BAT0/type": "Battery\n",
+    f"{POWER}/BAT0/status": "Discharging\n",
+    f"{POWER}/BAT0/capacity": "83\n",
+    f"{POWER}/BAT0/energy_full": "24000000\n",
+    f"{POWER}/BAT0/energy_full_design": "50000000\n",
+}
+UPS = {
+    f"{POWER}/ups/type": "Battery\n",
+    f"{POWER}/ups/scope": "System\n",
+    f"{POWER}/ups/status": "Full\n",
+    f"{POWER}/ups/health": "Dead\n",
+    f"{POWER}/ups/charge_full": "900000\n",
+    f"{POWER}/ups/charge_full_design": "1000000\n",
+}
+MOUSE = {f"{POWER}/hid-1/type": "Battery\n", f"{POWER}/hid-1/scope": "Device\n", f"{POWER}/hid-1/capacity": "5\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "reads"),
+    [
+        (
+            LAPTOP,
+            {
+                "hw.battery.charge{hw.name=BAT0}": 0.83,
+                "hw.status{hw.name=BAT0,hw.state=discharging,hw.type=battery}": 1.0,
+                "forewarn.battery.capacity.utilization{hw.name=BAT0}": 0.48,
+            },
+        ),
+        (
+            UPS,
+            {
+                "hw.status{hw.name=ups,hw.state=discharging,hw.type=battery}": 0.0,
+                "hw.status{hw.name=ups,hw.state=failed,hw.type=battery}": 1.0,
+                "forewarn.battery.capacity.utilization{hw.name=ups}": 0.9,
+            },
+        ),
+        ({f"{POWER}/b/type": "Battery\n", f"{POWER}/b/health": "Unknown\n", f"{POWER}/b/charge_full": "0\n"}, {}),
+        (MOUSE, {}),
+        (PI_5, {}),
+        ({}, {}),
+    ],
+)
+def test_batteries_of_the_machine_say_what_they_know(tmp_path: Path, files: dict[str, str], reads: object) -> None:
+    assert BatteryCollector(tree(tmp_path, files)).collect(an_instant()) == reads
+
+
+WIRELESS = """\
+Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE
+ face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22
+ wlan0: 0000   59.  -51.  -256        0      0      0     18      0        0
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "reads"),
+    [
+        (WIRELESS, {"forewarn.wifi.signal{network.interface.name=wlan0}": -51.0}),
+        (WIRELESS.replace("59.  -51.  -256", "0     0     0"), {}),  # not connected
+        (WIRELESS.replace("-51.", "72."), {}),  # a share, from an old driver
+        (WIRELESS[: WIRELESS.rindex("-51.")], {}),
+        (WIRELESS[: WIRELESS.index(" wlan0")], {}),
+        ("", {}),
+    ],
+)
+def test_the_signal_of_a_connected_adapter_is_read(tmp_path: Path, content: str, reads: object) -> None:
+    collector = WifiCollector(tree(tmp_path, {"proc/net/wireless": content}))
+    assert collector.collect(an_instant()) == reads
+
+
+@pytest.mark.parametrize("make", [BatteryCollector, WifiCollector])
+def test_slow_things_are_read_again_later(tmp_path: Path, make: Callable[[Path], Collector]) -> None:
+    collector = make(tmp_path)
+    assert not collector.collect(an_instant(0))
+    tree(tmp_path, LAPTOP | {"proc/net/wireless": WIRELESS})
+    assert not collector.collect(an_instant(9))
+    assert collector.collect(an_instant(60))
+
+
 def test_this_machine_is_read_with_documented_metrics_only() -> None:
-    for collector in (RaspberryPiCollector(), StorageCollector()):
+    for collector in (RaspberryPiCollector(), StorageCollector(), BatteryCollector(), WifiCollector()):
         assert {series_name(series) for series in collector.collect(an_instant())} <= METRICS.keys()

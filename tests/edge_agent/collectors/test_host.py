@@ -3,20 +3,24 @@
 import math
 import os
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edge_agent.clock import SystemClock
-from edge_agent.collectors import Collection
+from edge_agent.collectors import UNREADABLE, Collection, Reading, read_parts
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine, Machine, Temperature
 from edge_agent.collectors.own_cost import OwnCostCollector
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import METRICS, Kind, metric_of, series_name
+from edge_agent.sample import Sample
 from firmware_stubs.clock import VirtualClock
 from firmware_stubs.machine import VirtualMachine
+from tests.builders import an_instant
 
 
 @pytest.fixture(params=["this machine", "virtual machine"])
@@ -128,6 +132,79 @@ def test_a_collector_that_fails_is_named_and_the_others_go_on() -> None:
     sample = collection.sample(SystemClock().now())
     assert "no such sensor" in collection.failing["broken"]
     assert sample.values["forewarn.agent.memory.usage"] > 1e6
+
+
+LOST = {
+    "mounts": {"system.filesystem.read_only"},
+    "temperatures": {"hw.temperature"},
+    "fans": set(),  # it has none
+    "processes": {"system.process.count"},
+    "fullest_process": {"forewarn.process.file_descriptor.utilization"},
+    "load_average": {f"system.cpu.load_average.{minutes}m" for minutes in (1, 5, 15)},
+    "cpu_times": {"system.cpu.utilization"},
+    "memory": {"system.memory.usage", "system.memory.limit", "system.linux.memory.available"},
+    "kernel_counters": {"system.process.created", "system.paging.faults"},
+    "open_files": {"forewarn.file_descriptor.usage"},
+    "space": {"system.filesystem.usage", "system.filesystem.inodes.usage"},
+    "disks": {"system.disk.io", "system.disk.operations", "system.disk.io_time"},
+    "nics": {
+        "system.network.io",
+        "system.network.packet.count",
+        "system.network.errors",
+        "system.network.packet.dropped",
+    },
+}
+
+
+def names(sample: Sample) -> set[str]:
+    return {series_name(series) for series in sample.values}
+
+
+@pytest.mark.parametrize("part", LOST)
+def test_a_part_of_the_machine_that_can_not_be_read_takes_no_other_with_it(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_asked_for: str) -> None:
+        raise ValueError("nonsense in a file of the kernel")
+
+    machine = VirtualMachine(VirtualClock(), "pump-07")
+    collection = Collection((HostCollector(machine),))
+    collection.sample(an_instant(0))
+    whole = collection.sample(an_instant(10))
+    assert whole.values[UNREADABLE] == 0
+
+    monkeypatch.setattr(machine, part, broken)
+    for after_s in (20, 21):  # what is read every ten seconds is missing in between too
+        sample = collection.sample(an_instant(after_s))
+        assert names(whole) - names(sample) == LOST[part]
+        assert sample.values[UNREADABLE] == 1
+        assert list(collection.failing.values()) == ["ValueError: nonsense in a file of the kernel"]
+
+    monkeypatch.undo()
+    collection.sample(an_instant(30))
+    assert names(collection.sample(an_instant(31))) == names(whole)
+    assert not collection.failing
+
+
+def test_what_a_part_had_read_before_it_failed_is_kept() -> None:
+    def part() -> Iterator[Reading]:
+        yield "a", 1.0
+        raise OSError("the second sensor is broken")
+
+    assert read_parts({"sensors": part, "rest": lambda: [("b", 2.0)]}) == (
+        {"a": 1.0, "b": 2.0},
+        {"sensors": "OSError: the second sensor is broken"},
+    )
+
+
+def test_our_own_cost_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_process: object) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", refused)
+    collection = Collection((OwnCostCollector(),))
+    assert collection.sample(an_instant()).values.keys() == {"forewarn.agent.written", UNREADABLE}
+    assert collection.failing.keys() == {"own_cost.memory"}
 
 
 def test_the_clock_reads_this_boot_and_never_goes_back() -> None:

@@ -15,6 +15,8 @@ from edge_agent.detection.alarms import (
     BLOCKS,
     CASES_PER_FALSE_ONE,
     INCIDENTS_PER_WEEK,
+    PUSH,
+    SAVED,
     START,
     Alarms,
     Decision,
@@ -77,6 +79,20 @@ def test_a_device_with_few_cases_is_judged_as_the_fleet_is() -> None:
     assert alarms.step(1.01 * START).alarm
 
 
+def test_a_quiet_device_saves_some_cases_and_spends_them_before_its_bar_rises() -> None:
+    """Peaks of four weeks are far above the fleet's bar; only its own cases push a device towards them."""
+    saved = round(SAVED / PUSH)
+    alarms = Alarms(1.0, STEP_S)
+    decide(alarms, np.full(4 * WEEK, 1.0))
+    bars = []
+    for _ in range(saved + 3):
+        bars.append(alarms.step(5.0).bar)
+        decide(alarms, [1.0] * 71)  # six hours; what is remembered of the last case's peak is no matter here
+        alarms.restore_state(alarms.export_state() | {"memory": 0.0})
+    assert bars[: saved + 1] == pytest.approx([START] * (saved + 1), rel=0.01)
+    assert bars[-1] > 1.05 * START
+
+
 def test_incidents_do_not_blind_the_device_to_what_rises_above_them() -> None:
     strengths = np.full(8 * WEEK, 1.0)
     strengths[:: WEEK // 5] = 6.0  # five incidents a week
@@ -88,7 +104,7 @@ def test_incidents_do_not_blind_the_device_to_what_rises_above_them() -> None:
 
 
 def test_a_new_device_is_careful_and_serves_from_its_first_row() -> None:
-    assert not Alarms().step(1.2 * START).alarm
+    assert not Alarms().step(1.1 * START).alarm
     assert Alarms().step(1.8 * START).alarm
 
 
@@ -131,7 +147,15 @@ def test_what_was_learnt_outlives_a_reboot_and_serves_another_rate() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"version": 0}, {"step_s": 1.0}, {"peaks": [math.nan]}, {"peaks": [0.0] * 113}, {"pushed": 2}, {"rows": None}],
+    [
+        {"version": 0},
+        {"step_s": 1.0},
+        {"peaks": [math.nan]},
+        {"peaks": [0.0] * 113},
+        {"pushed": 2},
+        {"pushed": -2},
+        {"rows": None},
+    ],
 )
 def test_a_broken_state_is_refused_and_changes_nothing(change: dict[str, object]) -> None:
     alarms = Alarms(1.0, STEP_S)

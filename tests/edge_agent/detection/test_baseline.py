@@ -17,7 +17,7 @@ def a_baseline(*, mean_rows: float = 1000.0, spread_rows: float = 1000.0, max_ch
 def feed(baseline: Baseline, row: dict[str, float]) -> None:
     placed, _ = baseline.place(row)
     away = np.where(baseline.counts > 0, placed - baseline.means, np.nan)
-    baseline.learn(placed, {"row": away})
+    baseline.learn(placed, away[np.newaxis])
 
 
 def test_mean_and_deviation_of_a_steady_channel_are_those_of_its_rows() -> None:

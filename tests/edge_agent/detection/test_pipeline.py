@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import numpy as np
 from hypothesis import given, settings
@@ -136,8 +137,8 @@ def test_a_file_system_that_refuses_writes_is_critical_at_once() -> None:
 LOADS = tuple(f"system.cpu.load_average.{minutes}m" for minutes in (1, 5, 15))
 
 
-def with_model(**settings: float) -> Pipeline:
-    return Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(), **settings)
+def with_model(false_per_week: float = 1.0) -> Pipeline:
+    return Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(), false_per_week=false_per_week)
 
 
 def loads(rows: int, burst_at: int) -> Iterator[Sample]:
@@ -172,6 +173,18 @@ def test_what_the_model_and_its_alarms_have_learnt_is_kept_and_a_broken_part_is_
         (reason,) = other.restore_state(state | {part: {"version": 99}})
         assert part in reason
     assert other.export_state() == state
+
+
+def test_only_a_clock_that_was_set_tells_the_hour_of_a_row() -> None:
+    def learnt(*, synced: bool, wall: datetime | None) -> object:
+        pipeline = with_model()
+        for number, sample in enumerate(loads(100, burst_at=50)):
+            pipeline.step(sample, an_instant(60.0 * number, synced=synced, wall=wall))
+        return pipeline.export_state()["scorer"]
+
+    midnight, noon = (datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (0, 12))
+    assert learnt(synced=False, wall=midnight) == learnt(synced=False, wall=noon)
+    assert learnt(synced=True, wall=midnight) != learnt(synced=True, wall=noon)
 
 
 def test_how_often_a_row_is_sampled_and_how_fast_it_is_replayed_changes_no_alarm() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.detection.growth import growth
 from edge_agent.detection.scoring import Score, Scorer
 
 STEP_S = 60.0
@@ -31,8 +32,9 @@ def samples(rows: npt.NDArray[np.float64]) -> Iterator[tuple[dict[str, float], f
         yield {f"c{channel}": float(value) for channel, value in enumerate(row)}, number * STEP_S
 
 
-def scores(scorer: Scorer, rows: npt.NDArray[np.float64]) -> list[Score]:
-    found = [scorer.step(values, uptime_s) for values, uptime_s in samples(rows)]
+def scores(scorer: Scorer, rows: npt.NDArray[np.float64], midnight_s: float = 0.0) -> list[Score]:
+    """`midnight_s`: uptime at a midnight."""
+    found = [scorer.step(values, uptime_s, uptime_s - midnight_s) for values, uptime_s in samples(rows)]
     return [score for score in [*found, scorer.step({}, len(rows) * STEP_S)] if score is not None]
 
 
@@ -65,7 +67,7 @@ def test_a_fault_raises_the_score_and_names_its_channel() -> None:
     rows = quiet_rows(2000)
     rows[1980:, 2] += 8.0
     found = scores(a_scorer(), rows)
-    assert values(found)[300:1980].max() < 0.7 < values(found)[1982:1985].min()
+    assert values(found)[300:1980].max() < 0.6 < values(found)[1984:1988].min()
     assert max(found[1982].shares, key=lambda name: found[1982].shares[name]) == "c2"
     assert found[1982].shares["c2"] > 0.7
 
@@ -97,6 +99,41 @@ def test_a_missing_channel_is_not_judged_and_the_others_still_are() -> None:
     found = scores(a_scorer(), rows)
     assert found[-1].shares.keys() == {"c1", "c2", "c3"}
     assert values(found)[300:].max() < 0.8
+
+
+def test_what_is_usual_at_this_hour_ranks_below_the_same_at_another() -> None:
+    """A job runs for an hour each night; on the last day it runs at noon instead."""
+    day, rows = 1440, quiet_rows(11 * 1440)
+    for start in [*range(120, 10 * day, day), 10 * day + 720]:
+        rows[start : start + 60, 0] += 4.0
+    found = values(scores(a_scorer(), rows))
+    night, noon = 9 * day + 120, 10 * day + 720
+    assert found[night + 20 : night + 60].mean() < 0.8 * found[noon + 20 : noon + 60].mean()
+
+
+def test_the_hour_counts_by_the_clock_and_not_by_the_time_since_the_start() -> None:
+    rows = quiet_rows(6 * 1440)
+    rows[:, 0] += 6.0 * np.sin(np.arange(len(rows)) / 1440 * 2 * np.pi)
+    straight, moved = a_scorer(), a_scorer()
+    found, other = (values(scores(one, rows, midnight_s)) for one, midnight_s in ((straight, 0.0), (moved, 86_400.0)))
+    assert other == pytest.approx(found)
+    assert values(scores(a_scorer(), rows, 3600.0 * 7.5)) != pytest.approx(found)
+
+
+def test_without_a_clock_a_device_is_judged_all_the_same() -> None:
+    scorer = a_scorer()
+    found = [scorer.step(sample, uptime_s) for sample, uptime_s in samples(quiet_rows(300))]
+    assert all(score.value < 0.8 for score in found if score)
+
+
+def test_channels_that_part_rank_above_those_that_move_as_far_together() -> None:
+    rng = np.random.default_rng(3)
+    load = np.repeat(rng.choice([-2.0, 2.0], size=300), 20)
+    together = quiet_rows(6000, channels=8) + load[:, np.newaxis]
+    apart = together.copy()
+    apart[5980:, ::2] -= 2 * load[5980:, np.newaxis]
+    found, other = (values(scores(a_scorer(), rows))[5982:6000].mean() for rows in (together, apart))
+    assert other > 1.4 * found
 
 
 def test_constant_channels_make_no_noise() -> None:
@@ -139,12 +176,31 @@ def test_what_was_learned_outlives_a_reboot() -> None:
     assert values(found).max() < 0.8
 
 
-@pytest.mark.parametrize("change", [{"version": 0}, {"step_s": 1.0}, {"judged": -1}, {"baseline": 1}])
+def test_the_same_burst_counts_for_less_while_channels_are_young_and_a_reboot_makes_none_young_again() -> None:
+    week = round(7 * 86_400 / STEP_S)
+    quiet, burst = quiet_rows(week + 100), quiet_rows(6, seed=2)
+    burst[4:] += 8.0
+
+    def strongest(rows: int) -> float:
+        scorer, rebooted = a_scorer(), a_scorer()
+        scores(scorer, quiet[:rows])
+        rebooted.restore_state(scorer.export_state())
+        return max(score.strength for score in scores(rebooted, burst))
+
+    young, grown = strongest(200), strongest(week + 100)
+    _, level, jump, _, _ = growth(np.array([200 * STEP_S])).ravel()
+    assert grown / level < young < 1.1 * grown / jump
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": 0}, {"step_s": 1.0}, {"judged": -1}, {"baseline": 1}, {"daily": 1}, {"daily": {}}, {"components": {}}],
+)
 def test_a_broken_state_is_refused_and_changes_nothing(change: dict[str, object]) -> None:
     scorer = a_scorer()
     scores(scorer, quiet_rows(5))
     before = scorer.export_state()
-    with pytest.raises(ValueError, match="scorer: "):
+    with pytest.raises(ValueError, match=r"(scorer|daily|components): "):
         scorer.restore_state(before | change)
     assert scorer.export_state() == before
 

@@ -1,13 +1,8 @@
-"""`make bench`: what one sample costs, as a ratio to the raw limit in the same run.
+"""What one sample costs, beside the raw limit in the same run: a plain psutil sample of the same things."""
 
-The raw limit is a plain psutil sample of the same things. Prints a table, and writes build/bench.json.
-"""
-
-import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -71,26 +66,12 @@ def judging(model: bool) -> Callable[[], object]:
     return next_sample
 
 
-def main() -> int:
-    """Measure, print, write; return the exit code."""
+def steps() -> dict[str, tuple[float, float]]:
+    """Return median and p99 of each part in microseconds; the raw limit comes first."""
     clock, host = SystemClock(), HostCollector(LinuxMachine())
-    rows = {
+    return {
         "psutil, the same readings (raw limit)": cpu_us(raw_psutil),
         "collect one sample": cpu_us(lambda: host.collect(clock.now())),
         "judge one sample, without the model": cpu_us(judging(model=False)),
         "judge one sample, with the model": cpu_us(judging(model=True)),
     }
-    limit = next(iter(rows.values()))[0]
-    print(f"{'':40}{'median us':>12}{'p99 us':>12}{'of raw limit':>14}")
-    for name, (median, p99) in rows.items():
-        print(f"{name:40}{median:12.0f}{p99:12.0f}{median / limit:14.2f}")
-    result = {
-        name: {"median_us": median, "p99_us": p99, "ratio": median / limit} for name, (median, p99) in rows.items()
-    }
-    Path("build").mkdir(exist_ok=True)
-    Path("build/bench.json").write_text(json.dumps(result, indent=1))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The Wi-Fi collector: how strong the access point is heard. No privilege; network names are not read.
+
+What flows in: /proc/net/wireless below a root (kernel net/wireless/wext-proc.c). What flows out: `{series: value}`.
+Adapters of Wi-Fi 7 don't appear there; a kernel without the file has nothing to say.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from edge_agent.collectors import Reading
+from edge_agent.collectors.files import read_text
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.metrics import series
+
+_EVERY_S = 10.0
+_HEARD_DBM = (-120.0, 0.0)  # a row of zeros is not connected, and some drivers give a share instead of dBm
+
+
+class WifiCollector:
+    """Reads every adapter that is connected, every ten seconds."""
+
+    name = "wifi"
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._at_s = float("-inf")
+        self._values: dict[str, float] = {}
+
+    def collect(self, now: Instant) -> Mapping[str, float]:
+        """Return the signal of each connected adapter."""
+        if now.uptime_s - self._at_s >= _EVERY_S:
+            self._values, self._at_s = dict(self._read()), now.uptime_s
+        return self._values
+
+    def _read(self) -> Iterator[Reading]:
+        for line in (read_text(self._root / "proc/net/wireless") or "").splitlines()[2:]:
+            adapter, _, rest = line.partition(":")
+            try:
+                dbm = float(rest.split()[2])
+            except (IndexError, ValueError):
+                continue
+            if _HEARD_DBM[0] < dbm < _HEARD_DBM[1]:
+                yield series("forewarn.wifi.signal", network__interface__name=adapter.strip()), dbm

@@ -1,0 +1,1 @@
+"""What the parts cost; `make bench` runs it all."""

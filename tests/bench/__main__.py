@@ -1,0 +1,104 @@
+"""`make bench`: what the parts cost, as ratios to a peer or to the raw limit in the same run.
+
+What flows out: tables on the terminal, between two marks of docs/performance.md with --write, and build/bench.json.
+Machines are shared and noisy: read the ratios.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from models.report import insert, table
+from tests.bench.agent import beside_peers
+from tests.bench.day import a_day
+from tests.bench.steps import steps
+
+RESULT = Path("build/bench.json")
+BEGIN, END = "<!-- bench -->", "<!-- end of bench -->"
+
+
+class Part(NamedTuple):
+    """A table for people, and the same for programs."""
+
+    text: str
+    figures: Mapping[str, Any]
+
+
+def main() -> int:
+    """Measure, print, write; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="default: all of them")
+    parser.add_argument(
+        "--watch-s", type=float, default=600.0, metavar="S", help="how long agent and peers are watched"
+    )
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document")
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    measured = {}
+    for name in options.parts:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        measured[name] = PARTS[name](options)
+    about = f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.machine()}, "
+    about += f"{os.cpu_count()} cores, load {load:.1f} before"
+    text = "\n\n".join([about, *(f"### {PARTS[name].__doc__}\n\n{part.text}" for name, part in measured.items())])
+    print(text)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps({"about": about} | {name: part.figures for name, part in measured.items()}, indent=1))
+    if options.write:
+        insert(options.write, text, BEGIN, END)
+    return 0
+
+
+def _steps(_options: argparse.Namespace) -> Part:
+    """One sample, CPU time"""
+    rows = steps()
+    limit = next(iter(rows.values()))[0]
+    lines = [[name, f"{median:.0f}", f"{p99:.0f}", f"{median / limit:.2f}"] for name, (median, p99) in rows.items()]
+    figures = {
+        name: {"median_us": median, "p99_us": p99, "ratio": median / limit} for name, (median, p99) in rows.items()
+    }
+    return Part(table(["", "median, µs", "p99, µs", "of the raw limit"], lines), figures)
+
+
+def _agent(options: argparse.Namespace) -> Part:
+    """The agent at 1 Hz beside its peers"""
+    with tempfile.TemporaryDirectory() as folder:
+        costs = beside_peers(Path(folder), options.watch_s)
+    own = costs["edge-agent"]
+    lines = [
+        [
+            name,
+            f"{cost.cpu_percent:.2f} %",
+            f"{cost.cpu_percent / own.cpu_percent:.1f}",
+            f"{cost.pss_mib:.1f}",
+            f"{cost.written_bytes / 1024:.0f}",
+            "–" if cost.sent_bytes is None else f"{cost.sent_bytes / 1000:.1f}",
+        ]
+        for name, cost in costs.items()
+    ]
+    heads = ["", "CPU of one core", "times the agent's", "PSS, MiB", "written, KiB", "sent, kB"]
+    text = f"Watched for {options.watch_s:.0f} s, same machine and time.\n\n{table(heads, lines)}"
+    return Part(text, {name: asdict(cost) for name, cost in costs.items()})
+
+
+def _day(_options: argparse.Namespace) -> Part:
+    """A healthy, connected day of a virtual device"""
+    with tempfile.TemporaryDirectory() as folder:
+        day = a_day(Path(folder))
+    lines = [["sent, kB", f"{day['sent_bytes'] / 1000:.1f}"], ["written, KiB", f"{day['written_bytes'] / 1024:.0f}"]]
+    return Part(table(["in 24 hours", ""], lines), day)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {"steps": _steps, "agent": _agent, "day": _day}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

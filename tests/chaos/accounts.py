@@ -1,0 +1,82 @@
+"""The accounts: what the agents had accepted, against what stands in the cloud's database.
+
+What flows in: ledgers (one a device, see device.py) and the database. What flows out: a Balance.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from cloud.store.database import Database
+from cloud.store.tables import LossRow, RecordRow, TelemetryChunk
+from edge_agent.protocol.topics import Lane
+from tests.chaos.device import canonical
+
+Number = tuple[str, str, str, int]  # device, lane, stream, number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """Every accepted record is stored, or it is telemetry that was declared lost, or it is missing.
+
+    `duplicates` are records that stand in the database under more than one number.
+    """
+
+    accepted: int
+    stored: int
+    declared_lost: int
+    missing: tuple[Number, ...]
+    duplicates: int
+
+
+def balance(ledgers: Mapping[str, Path], database_url: str) -> Balance:
+    """Compare all ledgers with the database."""
+    stored, lost = asyncio.run(_read(database_url))
+    accepted = {number: digest for device, path in ledgers.items() for number, digest in _ledger(device, path)}
+    there = {number for number, digest in accepted.items() if stored.get(number) == digest}
+    declared = {one for one in accepted.keys() - there if one[1] == Lane.TELEMETRY and _is_lost(one, lost)}
+    contents = Counter((number[0], digest) for number, digest in stored.items())
+    return Balance(
+        accepted=len(accepted),
+        stored=len(there),
+        declared_lost=len(declared),
+        missing=tuple(sorted(accepted.keys() - there - declared)),
+        duplicates=sum(count - 1 for count in contents.values()),
+    )
+
+
+def _ledger(device: str, path: Path) -> Iterable[tuple[Number, str]]:
+    for line in path.read_text().splitlines():
+        lane, stream, seq, digest = json.loads(line)
+        yield (device, lane, stream, seq), digest
+
+
+async def _read(database_url: str) -> tuple[dict[Number, str], list[tuple[str, str, str, int, int]]]:
+    """Return the content's hash of each stored record, and what was declared lost."""
+    database = Database(database_url)
+    stored: dict[Number, str] = {}
+    try:
+        async with database.begin() as session:
+            for row in await session.scalars(select(RecordRow)):
+                stored[row.device, row.lane, row.stream, row.seq] = _digest(canonical(row.body))
+            for chunk in await session.scalars(select(TelemetryChunk)):
+                stored[chunk.device, Lane.TELEMETRY, chunk.stream, chunk.seq] = _digest(chunk.body)
+            losses = await session.scalars(select(LossRow))
+            lost = [(row.device, row.lane, row.stream, row.first_seq, row.last_seq) for row in losses]
+    finally:
+        await database.close()
+    return stored, lost
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _is_lost(number: Number, lost: Iterable[tuple[str, str, str, int, int]]) -> bool:
+    return any(number[:3] == one[:3] and one[3] <= number[3] <= one[4] for one in lost)

@@ -1,0 +1,78 @@
+"""A PostgreSQL of our own on loopback, from Debian's package, in a folder; it may be killed."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from firmware_stubs.stage import free_port, is_taken
+
+USER = "postgres"
+START_S = 60.0
+
+
+class Postgres:
+    """A cluster. `start`, and after a `kill` again `start`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the cluster. Raises FileNotFoundError if there is no PostgreSQL here."""
+        self._programs = _programs()
+        self._folder, self._log = folder / "cluster", folder / "postgres.log"
+        self.port = free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._owner = pwd.getpwnam(USER) if os.geteuid() == 0 else None
+        if self._owner:  # it refuses to run as root
+            os.chown(folder, self._owner.pw_uid, self._owner.pw_gid)
+        initdb = ["initdb", "--pgdata", str(self._folder), "--username", USER, "--auth", "trust", "--encoding", "UTF8"]
+        self._popen(initdb).wait()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the cloud finds it."""
+        return f"postgresql+asyncpg://{USER}@127.0.0.1:{self.port}/{USER}"
+
+    def start(self) -> None:
+        """Run it; after a kill its children may hold on for a moment, so it is tried again."""
+        deadline = time.monotonic() + START_S
+        options = ["-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        while time.monotonic() < deadline:
+            self._process = self._popen(["postgres", "-D", str(self._folder), *options])
+            while self._process.poll() is None and time.monotonic() < deadline:
+                if is_taken(self.port):
+                    return
+                time.sleep(0.1)
+            time.sleep(0.3)
+        raise TimeoutError(f"PostgreSQL did not start within {START_S:.0f} s; see {self._log}")
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it, without waiting for its clients."""
+        self._end(signal.SIGINT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
+            self._process.wait()
+
+    def _popen(self, command: list[str]) -> subprocess.Popen[bytes]:
+        user = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
+        program = str(self._programs / command[0])
+        with self._log.open("ab") as log:
+            return subprocess.Popen([program, *command[1:]], stdout=log, stderr=log, cwd="/", **user)  # type: ignore[call-overload,no-any-return]
+
+
+def _programs() -> Path:
+    """Return the folder of the newest PostgreSQL of this machine."""
+    if found := shutil.which("postgres"):
+        return Path(found).parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if not versions:
+        raise FileNotFoundError("there is no PostgreSQL here; apt-get install postgresql")
+    return versions[-1].parent

@@ -1,0 +1,84 @@
+"""A network that can be cut and slowed down: a TCP proxy on loopback, in a thread of its own."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+CHUNK = 65_536
+
+
+class Proxy:
+    """Carries connections from a port of its own to `target_port`. `port` is known once it has started."""
+
+    def __init__(self, target_port: int) -> None:
+        self.target_port = target_port
+        self.port = 0
+        self.sent_bytes = 0  # by those who connect, so far
+        self._delay_s = 0.0
+        self._cut = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def start(self) -> None:
+        """Listen."""
+        self._thread.start()
+        self._run(self._listen())
+
+    def stop(self) -> None:
+        """Close everything."""
+        self.cut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def cut(self) -> None:
+        """Reset all connections, and refuse new ones until `heal`."""
+        self._cut = True
+        self._loop.call_soon_threadsafe(self._reset)
+
+    def slow(self, delay_s: float) -> None:
+        """Carry each piece later by so much, until `heal`."""
+        self._delay_s = delay_s
+
+    def heal(self) -> None:
+        """Be a good network again."""
+        self._cut, self._delay_s = False, 0.0
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _listen(self) -> None:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+
+    def _reset(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._cut:
+            writer.transport.abort()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        ends = {writer, far_writer}
+        self._writers |= ends
+        try:
+            await asyncio.gather(self._carry(reader, far_writer, counts=True), self._carry(far_reader, writer))
+        finally:
+            self._writers -= ends
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool = False) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(CHUNK):
+                self.sent_bytes += len(piece) if counts else 0
+                if self._delay_s:
+                    await asyncio.sleep(self._delay_s)
+                writer.write(piece)
+                await writer.drain()
+        writer.transport.abort()

@@ -1,0 +1,95 @@
+"""The books are only worth something if they can be out of balance."""
+
+import asyncio
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cloud.store.database import Database
+from cloud.store.tables import LossRow, RecordRow, TelemetryChunk
+from edge_agent.protocol.topics import Lane
+from tests.chaos.accounts import balance
+from tests.chaos.device import canonical
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STREAM = "0" * 32
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """A database with two findings (numbers 1 and 2), one batch (1), and batches 3 to 4 declared lost."""
+    url = f"sqlite+aiosqlite:///{tmp_path / 'cloud.db'}"
+
+    async def fill() -> None:
+        database = Database(url)
+        await database.migrate()
+        of = {"device": "pump-07", "stream": STREAM, "received_at": NOW}
+        async with database.begin() as session:
+            for seq in (1, 2):
+                session.add(RecordRow(**of, lane="findings", seq=seq, kind="finding", body={"b": 1, "a": seq}))
+            session.add(TelemetryChunk(**of, seq=1, start_at=NOW, body=b"batch"))
+            for lane in ("telemetry", "findings"):
+                session.add(
+                    LossRow(
+                        device="pump-07", lane=lane, stream=STREAM, first_seq=3, last_seq=4, reason="", declared_at=NOW
+                    )
+                )
+        await database.close()
+
+    asyncio.run(fill())
+    return url
+
+
+def a_ledger(folder: Path, *lines: tuple[Lane, int, bytes]) -> dict[str, Path]:
+    path = folder / "ledger"
+    entries = [json.dumps([lane, STREAM, seq, hashlib.sha256(body).hexdigest()]) for lane, seq, body in lines]
+    path.write_text("\n".join(entries) + "\n")
+    return {"pump-07": path}
+
+
+def finding(number: int) -> bytes:
+    return canonical({"a": number, "b": 1})
+
+
+def test_what_is_stored_or_declared_lost_is_not_missing(tmp_path: Path, database_url: str) -> None:
+    books = balance(
+        a_ledger(
+            tmp_path,
+            (Lane.FINDINGS, 1, finding(1)),
+            (Lane.FINDINGS, 2, finding(2)),
+            (Lane.TELEMETRY, 1, b"batch"),
+            (Lane.TELEMETRY, 3, b"gone"),
+        ),
+        database_url,
+    )
+    assert (books.accepted, books.stored, books.declared_lost, books.missing, books.duplicates) == (4, 3, 1, (), 0)
+
+
+@pytest.mark.parametrize(
+    ("lane", "seq", "body"),
+    [
+        (Lane.FINDINGS, 5, finding(5)),  # never came
+        (Lane.FINDINGS, 1, finding(9)),  # another record stands under its number
+        (Lane.FINDINGS, 3, finding(3)),  # nobody may lose a finding, declared or not
+        (Lane.TELEMETRY, 2, b"silently lost"),
+    ],
+)
+def test_what_is_neither_is_missing(tmp_path: Path, database_url: str, lane: Lane, seq: int, body: bytes) -> None:
+    books = balance(a_ledger(tmp_path, (lane, seq, body)), database_url)
+    assert books.missing == (("pump-07", lane, STREAM, seq),)
+
+
+def test_one_record_under_two_numbers_is_there_twice(tmp_path: Path, database_url: str) -> None:
+    async def again() -> None:
+        database = Database(database_url)
+        async with database.begin() as session:
+            body = {"b": 1, "a": 1}
+            of = {"device": "pump-07", "lane": "findings", "stream": STREAM, "received_at": NOW}
+            session.add(RecordRow(**of, seq=7, kind="finding", body=body))
+        await database.close()
+
+    asyncio.run(again())
+    assert balance(a_ledger(tmp_path, (Lane.FINDINGS, 1, finding(1))), database_url).duplicates == 1

@@ -1,0 +1,85 @@
+"""A restart of the agent neither ends a finding that still holds nor keeps one that does not."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from edge_agent.detection.pipeline import Pipeline
+from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.metrics import series
+from edge_agent.protocol.records import Finding, Phase
+from edge_agent.sample import Sample
+from tests.builders import BOOT, NOON
+from tests.edge_agent.detection.test_rules import Row
+
+HEAT = series("hw.temperature", hw__name="cpu_thermal/0")
+HOLDS = series("forewarn.battery.capacity.utilization", hw__name="BAT0")
+SIGNAL = series("forewarn.wifi.signal", network__interface__name="wlan0")
+FAILED = series("systemd.unit.state", systemd__unit__active_state="failed", systemd__unit__name="app.service")
+SLOWED = series("forewarn.cpu.throttled", forewarn__cause="heat")
+MOVING: list[Row] = [{HEAT: 40.0 + number % 7} for number in range(500)]
+
+
+def told(pipeline: Pipeline, rows: Sequence[Row], begin_s: float, *, synced: bool = True) -> list[Finding]:
+    """Judge a row every ten seconds."""
+    said = []
+    for number, row in enumerate(rows):
+        after_s = begin_s + 10.0 * number
+        now = Instant(boot_id=BOOT, uptime_s=after_s, wall=NOON + timedelta(seconds=after_s), synced=synced)
+        said += [one.finding for one in pipeline.step(Sample(at=now, values=row), now).announcements]
+    return said
+
+
+def a_pipeline() -> Pipeline:
+    return Pipeline(period_s=10.0, horizon_s=3600.0, scorer=None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "before", "bad", "well"),
+    [
+        ("battery.worn", [], {HOLDS: 0.4}, {HOLDS: 0.9}),
+        ("wifi.weak", [], {SIGNAL: -90.0}, {SIGNAL: -60.0}),
+        ("service.failed", [], {FAILED: 1.0}, {FAILED: 0.0}),
+        ("thermal.throttled", [], {SLOWED: 1.0}, {SLOWED: 0.0}),
+        ("sensor.stuck", MOVING, {HEAT: 48.5}, {HEAT: 48.0}),
+        ("sensor.out_of_range", MOVING, {HEAT: -273.0}, {HEAT: 45.0}),
+    ],
+)
+def test_what_still_holds_goes_on_under_its_id_and_what_does_not_is_cleared(
+    fault: str, before: list[Row], bad: Row, well: Row
+) -> None:
+    opened = told(a_pipeline(), [*before, *[bad] * 1600], 0)[0]
+    assert (opened.fault, opened.phase) == (fault, Phase.OPEN)
+    at = Instant(boot_id=BOOT, uptime_s=50_000, wall=NOON, synced=True)
+
+    holds = a_pipeline()
+    holds.resume([opened], at)
+    assert told(holds, [bad] * 1000, 50_001) == []
+    (cleared,) = told(holds, [well] * 200, 60_001)
+    assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
+
+    over = a_pipeline()
+    over.resume([opened], at)
+    (cleared,) = told(over, [well] * 200, 50_001)
+    assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
+
+
+def test_a_clock_that_is_still_not_set_goes_on_being_said() -> None:
+    pipeline = a_pipeline()
+    told(pipeline, [{}] * 10, 0)
+    (opened,) = told(pipeline, [{}] * 400, 100, synced=False)
+    at = Instant(boot_id=BOOT, uptime_s=5000, wall=NOON, synced=False)
+    resumed = a_pipeline()
+    resumed.resume([opened], at)
+    assert told(resumed, [{}] * 200, 5001, synced=False) == []
+    (cleared,) = told(resumed, [{}] * 20, 7001, synced=True)
+    assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
+
+
+def test_a_sensor_that_was_stuck_must_show_anew_how_often_it_moves() -> None:
+    opened = told(a_pipeline(), [*MOVING, *[{HEAT: 48.5}] * 1600], 0)[0]
+    resumed = a_pipeline()
+    resumed.resume([opened], Instant(boot_id=BOOT, uptime_s=50_000, wall=NOON, synced=True))
+    slow: list[Row] = [{HEAT: 48.5 if number < 60 else 40.0 + number // 60 % 7} for number in range(600)]
+    assert [one.phase for one in told(resumed, [*slow, *[{HEAT: 49.0}] * 3000], 50_001)] == [Phase.CLEAR]

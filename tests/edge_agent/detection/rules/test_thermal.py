@@ -1,0 +1,44 @@
+"""Firmware that slows the processor for heat is said; for want of voltage, for a moment or by design it is not."""
+
+from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.metrics import series
+from edge_agent.protocol.records import Phase
+from edge_agent.sample import Sample
+from tests.builders import an_instant
+from tests.edge_agent.detection.test_rules import findings, held, seconds
+
+HEAT, SOFT, VOLTAGE = (series("forewarn.cpu.throttled", forewarn__cause=c) for c in ("heat", "soft_limit", "voltage"))
+
+
+def test_a_processor_slowed_for_a_minute_is_said_until_it_has_been_fast_for_ten() -> None:
+    heard = held({HEAT: slow, SOFT: 0.0} for slow in [0.0] * 10 + [1.0] * 100 + [0.0] * 700)
+    assert seconds(heard, "thermal.throttled")[0] == 70
+    assert seconds(heard, "thermal.throttled")[-1] in range(709, 740)
+    assert {verdict.severity for _, verdict in heard} == {None}
+
+
+def test_firmware_that_switches_quickly_near_its_limit_counts() -> None:
+    flicker = ([1.0] * 10 + [0.0] * 10) * 10
+    assert seconds(held({HEAT: slow, SOFT: 0.0} for slow in flicker), "thermal.throttled")
+
+
+def test_a_short_peak_is_what_a_busy_processor_does() -> None:
+    assert not held({HEAT: slow, SOFT: 0.0} for slow in ([1.0] * 20 + [0.0] * 60) * 10)
+
+
+def test_the_soft_limit_is_by_design_and_for_information() -> None:
+    heard = held([{HEAT: 0.0, SOFT: 1.0}] * 200)
+    assert {verdict.severity for _, verdict in heard} == {Severity.INFO}
+
+
+def test_want_of_voltage_is_another_fault() -> None:
+    assert not held([{HEAT: 0.0, SOFT: 0.0, VOLTAGE: 1.0}] * 1000)
+
+
+def test_heat_that_lasts_is_one_finding_and_clears_by_itself() -> None:
+    rows = [{HEAT: 1.0, SOFT: 1.0}] * 200 + [{HEAT: 0.0, SOFT: 0.0}] * 800
+    said = findings(Sample(at=an_instant(t), values=row) for t, row in enumerate(rows))
+    assert [(one.fault, one.phase) for one in said] == [
+        ("thermal.throttled", Phase.OPEN),
+        ("thermal.throttled", Phase.CLEAR),
+    ]
