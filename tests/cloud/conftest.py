@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from cloud.store.database import Database
+from tests.chaos.postgres import Postgres
 from tests.journeys.conftest import missing
-from tests.postgres import programs, running_postgres
 
 # postgresql+asyncpg://user@host/name of a database that tests may empty; without it they start one of their own
 POSTGRES = os.environ.get("FOREWARN_TEST_POSTGRES", "")
@@ -22,10 +23,15 @@ def postgres() -> Iterator[str]:
     if POSTGRES:
         yield POSTGRES
         return
-    if programs() is None:
-        missing("postgresql")
-    with running_postgres() as url:
-        yield url
+    with tempfile.TemporaryDirectory(prefix="forewarn-postgres-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)  # it runs as a user of its own
+        try:
+            server = Postgres(Path(name) / "server", "fsync=off", "full_page_writes=off")
+        except FileNotFoundError:
+            missing("postgresql")
+        server.start()
+        yield server.url
+        server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
