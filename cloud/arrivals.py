@@ -25,9 +25,9 @@ BURST_S = 30.0  # a device may send this many seconds of its rate at once
 class Limits:
     """How much may wait in bytes, in all and of one device, and how much one device may send in the long run."""
 
-    waiting: int = 64 << 20
-    device_waiting: int = 4 << 20
-    device_bytes_s: float = 256 << 10
+    waiting: int
+    device_waiting: int
+    device_bytes_s: float
 
 
 class Arrivals(asyncio.Queue[aiomqtt.Message]):

@@ -28,6 +28,7 @@ from cloud.web.app import create_app
 
 TICK_S = 1.0
 PRUNE_EVERY_S = 3600.0
+DEVICE_SHARE = 16  # of the room for waiting messages one device may take a sixteenth
 LAST_WORDS_S = 1  # what an open page gets to finish when the service stops
 
 _Chore = Callable[[AsyncSession, datetime], Awaitable[bool]]
@@ -51,7 +52,8 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
     welcome = f"Console: http://{_name(listening)}/\n{await _welcome(database, config)}"
-    limits = Limits(waiting=config.ingest.waiting_mib << 20, device_bytes_s=config.ingest.device_kib_s << 10)
+    room = config.ingest.waiting_mib << 20
+    limits = Limits(waiting=room, device_waiting=room // DEVICE_SHARE, device_bytes_s=config.ingest.device_kib_s << 10)
     ingest = Ingest(broker, intake, bell, now=_now, limits=limits)
     console = _Console(create_app(database, casebook, bell, now=_now, tally=ingest.tally), bell, welcome)
 

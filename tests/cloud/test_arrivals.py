@@ -1,6 +1,7 @@
 """Who is next: presence, findings, telemetry; each device in its turn; nobody takes more room than is his."""
 
 from collections import Counter
+from dataclasses import replace
 
 import aiomqtt
 from hypothesis import given
@@ -59,7 +60,7 @@ def test_of_a_device_that_comes_and_goes_only_the_last_word_waits() -> None:
 
 def test_what_is_too_much_of_one_device_is_dropped_and_counted_and_the_others_have_room() -> None:
     tally = Tally()
-    arrivals = waiting(Limits(waiting=1 << 30, device_waiting=3 * MESSAGE_COST, device_bytes_s=1e12), tally)
+    arrivals = waiting(replace(PLENTY, device_waiting=3 * MESSAGE_COST), tally)
     for _ in range(5):
         arrivals.put_nowait(a_message("loud", Channel.TELEMETRY))
     arrivals.put_nowait(a_message("pump-07", Channel.TELEMETRY))
@@ -69,7 +70,7 @@ def test_what_is_too_much_of_one_device_is_dropped_and_counted_and_the_others_ha
 
 def test_all_that_waits_is_bounded() -> None:
     tally = Tally()
-    arrivals = waiting(Limits(waiting=10 * MESSAGE_COST), tally)
+    arrivals = waiting(replace(PLENTY, waiting=10 * MESSAGE_COST), tally)
     for number in range(20):
         arrivals.put_nowait(a_message(f"pump-{number}", Channel.PRESENCE if number % 2 else Channel.FINDINGS))
     assert arrivals.qsize() == 10
@@ -78,7 +79,7 @@ def test_all_that_waits_is_bounded() -> None:
 
 def test_a_device_may_burst_and_then_send_at_its_rate() -> None:
     tally, uptime_s = Tally(), [50.0]
-    arrivals = waiting(Limits(device_bytes_s=MESSAGE_COST), tally, uptime_s)
+    arrivals = waiting(replace(PLENTY, device_bytes_s=MESSAGE_COST), tally, uptime_s)
     for _ in range(40):
         arrivals.put_nowait(a_message("loud", Channel.FINDINGS))
     assert arrivals.qsize() == BURST_S

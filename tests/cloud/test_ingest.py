@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from cloud.arrivals import Limits
 from cloud.broker import embedded_broker
 from cloud.casebook import Casebook
 from cloud.episodes import Rules
@@ -25,6 +24,7 @@ from edge_agent.protocol.records import LaneAck
 from edge_agent.protocol.topics import Channel
 from tests.builders import NOON, STREAM, a_finding, a_presence, an_envelope
 from tests.cloud.pump import HOST, a_pump
+from tests.cloud.test_arrivals import PLENTY
 
 CRITICAL = an_envelope(1, a_finding(severity=Severity.CRITICAL))
 
@@ -34,7 +34,7 @@ async def ingesting(broker: int | BrokerAddress, database: Database, bell: Bell)
     address = BrokerAddress(host=HOST, port=broker) if isinstance(broker, int) else broker
     intake = Intake(database, Casebook(Rules()))
     later = NOON + timedelta(seconds=1)
-    ingest = Ingest(address, intake, bell, now=lambda: later, limits=Limits(), backoff_min_s=0.02)
+    ingest = Ingest(address, intake, bell, now=lambda: later, limits=PLENTY, backoff_min_s=0.02)
     task = asyncio.create_task(ingest.run())
     try:
         yield
