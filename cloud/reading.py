@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cloud.episodes import dated
@@ -23,6 +24,7 @@ from edge_agent.protocol.topics import Channel, Lane
 
 PARKED = "parked"  # the kind of a record that could not be taken: its number counts as stored
 MAX_BYTES = 4 << 20  # of a message; brokers commonly refuse what is larger than 256 KiB
+_address = lru_cache(maxsize=65_536)(topics.parse)  # devices say the same again and again
 _KIND_LENGTH = 32  # of the store's column
 
 
@@ -71,7 +73,7 @@ def read(message: Arrived) -> Delivery | Presence:
     topic, payload, received_at = message
     if len(payload) > MAX_BYTES:
         raise ValueError(f"a message of {len(payload)} bytes is larger than {MAX_BYTES}")
-    address = topics.parse(topic)
+    address = _address(topic)
     match address.channel:
         case Channel.PRESENCE:
             presence = decode_presence(payload)

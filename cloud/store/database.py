@@ -3,6 +3,7 @@
 What flows in: a URL. What flows out: sessions, each of which is exactly one transaction.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -25,6 +26,7 @@ class Database:
     def __init__(self, url: str) -> None:
         """`url` is ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://user@host/name``."""
         self._engine = _sqlite(url) if url.startswith("sqlite") else create_async_engine(url, pool_pre_ping=True)
+        self._writing = asyncio.Lock()
 
     async def migrate(self) -> None:
         """Bring the tables to the present version, in one transaction: all of it or nothing."""
@@ -33,8 +35,12 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[AsyncSession]:
-        """One transaction that may write: committed on leaving, rolled back on an error."""
-        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+        """One transaction that may write: committed on leaving, rolled back on an error.
+
+        Within this process they take their turns in the order in which they ask. Left to the databases, SQLite would
+        let one wait for ever beside a busy ingest, and PostgreSQL break off two that lock the same rows crosswise.
+        """
+        async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @asynccontextmanager

@@ -34,7 +34,7 @@ from tests.journeys.conftest import mosquitto
 from tests.wire import Publisher, packet
 
 METRICS, SECONDS = 40, 60  # readings in one message
-MESSAGES = 20_000
+MESSAGES = 10_000
 DEVICES = (10, 100, 1000, 5000)
 ROUNDS = 3
 FINDINGS = 300  # whose way to their case is timed, one after the other

@@ -66,6 +66,19 @@ async def test_two_transactions_that_read_before_they_write_never_lock_each_othe
         assert await session.scalar(select(Device.metrics)) == 8
 
 
+async def test_who_wants_to_write_waits_no_longer_than_for_those_who_asked_before(database: Database) -> None:
+    order = []
+
+    async def write(name: str, times: int) -> None:
+        for _ in range(times):
+            async with database.begin() as session:
+                await session.execute(text("SELECT 1"))
+                order.append(name)
+
+    await asyncio.gather(write("ingest", 5), write("Alice", 1))
+    assert order.index("Alice") == 1
+
+
 async def test_a_reader_does_not_wait_for_a_writer_and_sees_the_state_before_it(database: Database) -> None:
     async with database.begin() as writer:
         writer.add(a_device())
