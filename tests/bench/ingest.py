@@ -252,7 +252,7 @@ async def _waits(port: int, url: str) -> list[float]:
         publisher.publish(packet(topic(device, Lane.FINDINGS), said, number))
         found = None
         while found is None:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.01)
             async with database.read() as session:
                 query = text("SELECT number FROM support_case WHERE device = :device")
                 found = await session.scalar(query, {"device": device})
