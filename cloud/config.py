@@ -136,6 +136,15 @@ class BrokerTable(_Table):
         return self.url.startswith("mqtts://")
 
 
+class IngestTable(_Table):
+    """How much may come in."""
+
+    waiting_mib: int = Field(default=64, ge=1, le=65_536, description="messages that may wait in RAM for the database")
+    device_kib_s: int = Field(
+        default=256, ge=1, le=1_048_576, description="what one device may send in the long run; the rest it sends again"
+    )
+
+
 class WebTable(_Table):
     """The console."""
 
@@ -154,6 +163,7 @@ class Config(_Table):
     )
     data: DataTable = DataTable()
     broker: BrokerTable = BrokerTable()
+    ingest: IngestTable = IngestTable()
     web: WebTable = WebTable()
     rules: Rules = Rules()
 

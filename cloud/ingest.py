@@ -1,30 +1,40 @@
-"""Ingest: MQTT messages of all devices go into the intake, one after the other, and acknowledgements go back.
+"""Ingest: MQTT messages of all devices go into the intake, in batches, and acknowledgements go back.
 
 What flows in: what devices publish. What flows out: acknowledgements on `forewarn/v1/{device}/ack`, and the bell.
 
-The session with the broker is not persistent, and MQTT's own acknowledgement is given on receipt: neither carries any
-weight, because a device sends again what has not been acknowledged here, after the commit. For the same reason a
-message may be dropped when more than `QUEUE` wait for the database.
+A batch is what came in while the one before it was committed, so a lone message never waits for others. The session
+with the broker is not persistent, and MQTT's own acknowledgement is given on receipt: neither carries any weight,
+because a device sends again what has not been acknowledged here, after the commit. For the same reason messages may be
+dropped when too many wait for the database, and acknowledgements are published at QoS 0.
 """
 
 import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 import aiomqtt
-from sqlalchemy.exc import SQLAlchemyError
 
-from cloud.intake import Intake, Outcome
+from cloud.arrivals import Arrivals, Limits, device_of
+from cloud.intake import Intake, Read, understood
 from cloud.live import Bell
+from cloud.reading import Arrived, Key
+from cloud.store.database import is_trouble
+from cloud.tally import Dropped, Tally
 from edge_agent.protocol import topics
-from edge_agent.protocol.records import encode
-from edge_agent.protocol.topics import Channel
+from edge_agent.protocol.records import Ack, LaneAck, encode
+from edge_agent.protocol.topics import Channel, Lane
 
-QUEUE = 10_000  # messages; the retained presence of a whole fleet comes in one gush
+BATCH_MESSAGES = 512  # in one transaction
+BATCH_S = 0.1  # of reading; whoever comes next, a healthy device behind a hostile one, waits no longer for it
+ACK_EVERY_S = 0.2  # while more waits to be taken: by then a busy device has had several messages committed
+ACKS_AT_ONCE = 32
 BACKOFF_MAX_S = 30.0
 
 log = logging.getLogger(__name__)
@@ -73,6 +83,7 @@ class Ingest:
         bell: Bell,
         *,
         now: Callable[[], datetime],
+        limits: Limits,
         backoff_min_s: float = 1.0,
     ) -> None:
         self._broker = broker
@@ -82,6 +93,10 @@ class Ingest:
         self._backoff_min_s = backoff_min_s
         self._link = Outage(f"broker {broker.host}:{broker.port}")
         self._store = Outage("database")
+        self.tally = Tally()
+        self._arrivals = Arrivals(limits, self.tally)
+        self._owed: dict[Key, int] = {}  # committed, and not acknowledged yet
+        self._acked_at_s = 0.0
 
     async def run(self) -> None:
         """Receive for ever; cancel to stop."""
@@ -93,7 +108,7 @@ class Ingest:
                     self._link.up()
                     tries = 0
                     async for message in client.messages:
-                        await self._take(client, str(message.topic), bytes(message.payload))
+                        await self._take(client, self._batch(message))
             except aiomqtt.MqttError as error:
                 self._link.down(error)
             tries += 1
@@ -108,7 +123,7 @@ class Ingest:
             username=broker.username,
             password=broker.password,
             tls_context=ssl.create_default_context(cafile=broker.ca_file) if broker.tls else None,
-            max_queued_incoming_messages=QUEUE,
+            queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: self._arrivals),  # noqa: ARG005
             logger=_QUIET,
         )
 
@@ -116,26 +131,55 @@ class Ingest:
         for channel in (Channel.PRESENCE, Channel.FINDINGS, Channel.TELEMETRY):
             await client.subscribe(topics.subscription(channel), qos=1)
 
-    async def _take(self, client: aiomqtt.Client, topic: str, payload: bytes) -> None:
-        """Commit one message, then acknowledge it; without a commit the device sends it again."""
+    def _batch(self, first: aiomqtt.Message) -> list[Read]:
+        """Read the first message and what waits behind it, as much as fits into one transaction."""
+        now, ends_s = self._now(), time.monotonic() + BATCH_S
+        batch = [understood(Arrived(first.topic.value, first.payload, now))]
+        while len(batch) < BATCH_MESSAGES and time.monotonic() < ends_s and not self._arrivals.empty():
+            message = self._arrivals.get_nowait()
+            batch.append(understood(Arrived(message.topic.value, message.payload, now)))
+        return batch
+
+    async def _take(self, client: aiomqtt.Client, batch: list[Read]) -> None:
+        """Commit a batch, then acknowledge it; without a commit the devices send it again."""
         try:
-            outcome = await self._committed(topic, payload)
-        except SQLAlchemyError as error:
-            self._store.down(error)
+            outcome = await self._intake.take(batch)
+        except Exception as error:
+            if is_trouble(error):
+                self._store.down(error)
+            else:
+                log.exception("%d messages could be neither taken nor parked: this is our fault", len(batch))
+            for message in batch:
+                self.tally.drop(device_of(message.arrived.topic), Dropped.DATABASE)
             return
+        finally:
+            for line in self.tally.report(time.monotonic()):
+                log.warning("dropped messages: %s", line)
         self._store.up()
+        self.tally.taken += len(batch)
+        self.tally.parked += outcome.parked
         if outcome.changed:
             self._bell.ring()
-        if outcome.ack:
-            device = topics.parse(topic).device
-            await client.publish(topics.topic(device, Channel.ACK), encode(outcome.ack), qos=1)
+        self._owed.update(outcome.stored)
+        if self._arrivals.empty() or time.monotonic() >= self._acked_at_s + ACK_EVERY_S:
+            await self._acknowledge(client)
 
-    async def _committed(self, topic: str, payload: bytes) -> Outcome:
-        now = self._now()
-        try:
-            return await self._intake.take(topic, payload, now)
-        except SQLAlchemyError:
-            raise
-        except Exception as error:
-            log.exception("a message on %s could not be taken: this is our fault", topic)
-            return await self._intake.park(topic, payload, f"could not be taken: {error}", now)
+    async def _acknowledge(self, client: aiomqtt.Client) -> None:
+        """Tell the devices what is committed; what can't be told now is told when they send it again."""
+        acks, self._owed, self._acked_at_s = acknowledgements(self._owed), {}, time.monotonic()
+        for first in range(0, len(acks), ACKS_AT_ONCE):
+            some = acks[first : first + ACKS_AT_ONCE]
+            await asyncio.gather(
+                *(client.publish(topics.topic(device, Channel.ACK), encode(ack), qos=0) for device, ack in some)
+            )
+
+
+def acknowledgements(stored: Mapping[Key, int]) -> list[tuple[str, Ack]]:
+    """Return one acknowledgement for each device; a second one only for a second stream of the same lane."""
+    lanes: dict[tuple[str, int], dict[Lane, LaneAck]] = {}
+    streams: Counter[tuple[str, Lane]] = Counter()
+    for key, up_to in stored.items():
+        place = streams[key.device, key.lane]
+        streams[key.device, key.lane] += 1
+        lanes.setdefault((key.device, place), {})[key.lane] = LaneAck(stream=key.stream, up_to=up_to)
+    return [(device, Ack(lanes=said)) for (device, _), said in lanes.items()]

@@ -1,33 +1,36 @@
-"""Intake: one message of a device becomes one transaction, and an acknowledgement of what is committed.
+"""Intake: messages of devices become one transaction.
 
-What flows in: topic, payload and the time of arrival. What flows out: the acknowledgement to publish. A message comes
-at least once, in any order; what it says takes effect exactly once, in the order of its numbers: a record waits in the
-database until none before it is missing, and a number that is stored is never stored again.
-What can't be read is parked with its cause, and its number counts as stored, so that it is in nobody's way.
+What flows in: messages that have been read. What flows out: how far each stream is committed. A message comes
+at least once, in any order; what it says takes effect exactly once, in the order of its numbers: a record waits
+in the database until none before it is missing, and a number that is stored is never stored again.
+What can't be read is parked with its cause, and its number counts as stored, so that it is in nobody's way. A message
+that makes the transaction fail is found by taking each of its neighbours alone, and is parked as well.
 """
 
+import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.casebook import Casebook
 from cloud.episodes import dated
-from cloud.reading import PARKED, Delivery, Item, Key, read
+from cloud.reading import PARKED, Arrived, Delivery, Item, Key, read
 from cloud.store import deliveries
-from cloud.store.database import Database
-from cloud.store.tables import LossRow, Parked, RecordRow, TelemetryChunk
+from cloud.store.database import Database, is_trouble
+from cloud.store.deliveries import AHEAD_MAX, Course, Row
+from cloud.store.tables import Device, RecordRow, TelemetryChunk
 from edge_agent.protocol import topics
-from edge_agent.protocol.records import Ack, Evidence, Finding, LaneAck, Loss, Presence, read_record
+from edge_agent.protocol.records import Evidence, Finding, Loss, Presence, read_record
 from edge_agent.protocol.topics import Lane
 
 PARKED_MAX = 1000
+KNOWN_MAX = 100_000  # streams whose progress is remembered
+SEEN_STEP = timedelta(seconds=5)  # when a device has last spoken is written down no more often
 FORGOTTEN = (
     "the device let go of them after an acknowledgement that this database does not know: it is new or was restored"
 )
@@ -38,177 +41,292 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a message led to: an acknowledgement for its device, and whether a person could see a difference."""
+    """What messages led to: what to acknowledge, how much was parked, whether a person could see a change."""
 
-    ack: Ack | None = None
+    stored: Mapping[Key, int] = field(default_factory=dict)  # up to which number all of a stream is committed
+    parked: int = 0
     changed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that can't be taken."""
+
+    cause: str
+
+
+class Read(NamedTuple):
+    """A message and how it was understood."""
+
+    arrived: Arrived
+    said: Delivery | Presence | Refused
+
+
 class Intake:
-    """Takes the messages of all devices, one after the other."""
+    """Takes the messages of all devices, one batch after the other."""
 
     def __init__(self, database: Database, casebook: Casebook, *, parked_max: int = PARKED_MAX) -> None:
         self._database = database
         self._casebook = casebook
         self._parked_max = parked_max
+        self._known = Known()
 
-    async def take(self, topic: str, payload: bytes, received_at: datetime) -> Outcome:
-        """Commit what a message says. Raises SQLAlchemyError if the database can't; nothing has happened then."""
+    async def take(self, batch: Sequence[Read]) -> Outcome:
+        """Commit what messages say. Raises what `is_trouble` knows if the database can't; they are to be sent again."""
         try:
-            message = read(topic, payload, received_at)
-        except (ValueError, OverflowError) as error:
-            return await self.park(topic, payload, str(error), received_at)
-        async with self._begin(topic, received_at) as transaction:
-            if isinstance(message, Delivery):
-                return await transaction.deliver(message)
-            return await transaction.note_presence(topics.parse(topic).device, message)
-
-    async def park(self, topic: str, payload: bytes, cause: str, received_at: datetime) -> Outcome:
-        """Set a whole message aside."""
-        async with self._begin(topic, received_at) as transaction:
-            await transaction.park(payload, cause)
-        return Outcome(changed=True)
-
-    @asynccontextmanager
-    async def _begin(self, topic: str, received_at: datetime) -> AsyncIterator["_Transaction"]:
-        async with self._database.begin() as session:
-            yield _Transaction(session, self._casebook, self._parked_max, topic, received_at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Transaction:
-    """One message on its way into the database."""
-
-    session: AsyncSession
-    casebook: Casebook
-    parked_max: int
-    topic: str
-    now: datetime  # when the message came in
-
-    async def deliver(self, message: Delivery) -> Outcome:
-        """Store what is new, see how far all is complete, apply what became complete, and acknowledge."""
-        key = message.key
-        device = await deliveries.device_row(self.session, key.device, self.now)
-        device.last_seen = max(device.last_seen, self.now)
-        stream = await deliveries.stream_row(self.session, key, self.now)
-        before = stream.stored_up_to
-        losses = await self._store(message, before)
-        up_to = stream.stored_up_to = await self._complete(message, before)
-        await self._apply(key, before, up_to)
-        lanes = await self._other_lanes(key, losses)
-        lanes[key.lane] = LaneAck(stream=key.stream, up_to=up_to)
-        return Outcome(ack=Ack(lanes=lanes), changed=key.lane is Lane.FINDINGS and up_to > before)
-
-    async def note_presence(self, device: str, said: Presence) -> Outcome:
-        """Keep who is there. A retained message and a last will are older than their arrival: their own date counts."""
-        row = await deliveries.device_row(self.session, device, self.now)
-        row.last_seen = max(row.last_seen, dated(said.at, self.now))
-        changed = row.presence_at is None or row.presence != said.state
-        if changed:
-            row.presence, row.presence_at = said.state, self.now
-        row.agent, row.model, row.firmware, row.hardware = said.agent, said.model, said.firmware, said.hardware
-        row.boot_id, row.metrics = said.at.boot_id[:64], min(said.metrics, _INT4_MAX)
-        return Outcome(changed=changed)
-
-    async def park(self, content: dict[str, Any] | bytes, cause: str) -> None:
-        """Set a message, or one record of it, aside."""
-        payload = content if isinstance(content, bytes) else json.dumps(content).encode()
-        row = Parked(received_at=self.now, topic=self.topic, cause=cause, payload=payload)
-        await deliveries.park(self.session, row, self.parked_max)
-
-    async def _store(self, message: Delivery, before: int) -> list[Loss]:
-        """Keep the records that are new; return the losses among them, which count at once: they close gaps."""
-        first, last = message.items[0].seq, message.items[-1].seq
-        known = await deliveries.contents(self.session, message.key, first, last)
-        losses = []
-        for item in message.items:
-            if item.seq in known or item.seq <= before:
-                await self._compare(item, known.get(item.seq))
-                continue
-            if item.problem:
-                await self.park(item.content, f"record {item.seq}: {item.problem}")
-            if item.loss:
-                losses.append(item.loss)
-                await deliveries.declare_lost(self.session, _loss_row(message.key.device, item.loss, self.now))
-            self.session.add(_row(message.key, item, self.now))
-        return losses
-
-    async def _compare(self, item: Item, stored: dict[str, Any] | bytes | None) -> None:
-        """Park a record whose number was used for another one; of some nothing is left to compare with."""
-        if stored is None or stored == item.content or (isinstance(stored, dict) and PARKED in stored):
-            return
-        cause = f"record {item.seq}: the number was used before, for another record, which is kept"
-        await self.park(item.content, cause)
-
-    async def _complete(self, message: Delivery, before: int) -> int:
-        """Return up to which number all is stored; what the device can't send any more is counted as lost."""
-        up_to = await deliveries.complete_up_to(self.session, message.key, before)
-        if message.base_seq <= up_to + 1:
-            return up_to
-        forgotten = LossRow(
-            **message.key._asdict(),
-            first_seq=up_to + 1,
-            last_seq=message.base_seq - 1,
-            reason=FORGOTTEN,
-            declared_at=self.now,
+            return await self._commit(batch)
+        except Exception as error:
+            if is_trouble(error):
+                raise
+        outcomes = [await self._take_alone(message) for message in batch]
+        return Outcome(
+            stored={key: up_to for outcome in outcomes for key, up_to in outcome.stored.items()},
+            parked=sum(outcome.parked for outcome in outcomes),
+            changed=any(outcome.changed for outcome in outcomes),
         )
-        await deliveries.declare_lost(self.session, forgotten)
-        return await deliveries.complete_up_to(self.session, message.key, before)
 
-    async def _apply(self, key: Key, before: int, up_to: int) -> None:
-        """Apply the findings and evidence that became complete, in the order of their numbers."""
-        if key.lane is not Lane.FINDINGS:
-            return
-        for row in await deliveries.records_between(self.session, key, before, up_to, ("finding", "evidence")):
+    async def _take_alone(self, message: Read) -> Outcome:
+        """Find the message that no transaction survives, and set it aside; its neighbours are good."""
+        try:
+            return await self._commit([message])
+        except Exception as error:
+            if is_trouble(error) or isinstance(message.said, Refused):
+                raise
+            log.exception("a message on %s could not be taken: this is our fault", message.arrived.topic)
+            return await self._commit([Read(message.arrived, Refused(f"could not be taken: {error}"))])
+
+    async def _commit(self, messages: Sequence[Read]) -> Outcome:
+        try:
+            async with self._database.begin() as session:
+                transaction = _Transaction(session, self._casebook, self._parked_max, self._known)
+                outcome = await transaction.take(messages)
+        except Exception:
+            self._known.forget()
+            raise
+        self._known.learn(transaction.courses, transaction.seen)
+        return outcome
+
+
+def understood(message: Arrived) -> Read:
+    """Read a message; what can't be read is a reason to refuse it."""
+    try:
+        return Read(message, read(message))
+    except (ValueError, OverflowError, RecursionError) as error:
+        return Read(message, Refused(str(error)))
+    except Exception as error:
+        log.exception("a message on %s could not be read: this is our fault", message.topic)
+        return Read(message, Refused(f"could not be read: {error}"))
+
+
+class Known:
+    """What the database said at the last commit, so that it need not be asked again.
+
+    This process is the only one that takes messages. Were there another one, what it stores would collide with the keys
+    of the tables; then all this is forgotten, and the database asked.
+    """
+
+    def __init__(self) -> None:
+        self._courses: dict[Key, Course] = {}
+        self._seen: dict[str, datetime] = {}
+
+    def courses(self, keys: Iterable[Key]) -> dict[Key, Course]:
+        """Return copies of those that are known."""
+        return {key: course.copy() for key in keys if (course := self._courses.get(key))}
+
+    def is_news(self, device: str, at: datetime) -> bool:
+        """Whether it is worth writing down that a device has spoken."""
+        last = self._seen.get(device)
+        return last is None or at - last >= SEEN_STEP or at < last
+
+    def learn(self, courses: dict[Key, Course], seen: dict[str, datetime]) -> None:
+        """Remember what is committed."""
+        if len(self._courses) + len(courses) > KNOWN_MAX or len(self._seen) + len(seen) > KNOWN_MAX:
+            self.forget()
+        self._courses |= courses
+        self._seen |= seen
+
+    def forget(self) -> None:
+        """Know nothing."""
+        self._courses.clear()
+        self._seen.clear()
+
+
+class _Transaction:
+    """One batch on its way into the database."""
+
+    def __init__(self, session: AsyncSession, casebook: Casebook, parked_max: int, known: Known) -> None:
+        self._session, self._casebook, self._parked_max, self._known = session, casebook, parked_max, known
+        self.courses: dict[Key, Course] = {}
+        self.seen: dict[str, datetime] = {}
+        self._losses: list[tuple[str, Loss]] = []  # newly declared, with the device that says so
+        self._parked: list[Row] = []
+
+    async def take(self, messages: Sequence[Read]) -> Outcome:
+        """Store what is new, see how far all is complete, apply what became complete, and acknowledge."""
+        now = messages[-1].arrived.at
+        delivered = [(arrived, said) for arrived, said in messages if isinstance(said, Delivery)]
+        for arrived, said in messages:
+            if isinstance(said, Refused):
+                self._park(arrived, arrived.payload, said.cause)
+        changed = await self._note_presence([(a, said) for a, said in messages if isinstance(said, Presence)])
+        if delivered:
+            before = await self._open(delivered, now)
+            await self._store(delivered)
+            await self._close_gaps([said for _, said in delivered], now)
+            changed |= await self._move_on(before, now)
+        await deliveries.park(self._session, self._parked, self._parked_max)
+        stored = {key: course.up_to for key, course in self.courses.items()}
+        return Outcome(stored=stored, parked=len(self._parked), changed=changed or bool(self._parked))
+
+    async def _note_presence(self, presences: Sequence[tuple[Arrived, Presence]]) -> bool:
+        """Keep who is there. A retained message and a last will are older than their arrival: their own date counts."""
+        if not presences:
+            return False
+        named = [(topics.parse(arrived.topic).device, said, arrived.at) for arrived, said in presences]
+        await deliveries.know_devices(self._session, {device: at for device, _, at in named})
+        rows = await deliveries.device_rows(self._session, {device for device, _, _ in named})
+        changed = [_note(rows[device], said, at) for device, said, at in named]
+        await self._session.flush()
+        return any(changed)
+
+    async def _open(self, delivered: Sequence[tuple[Arrived, Delivery]], now: datetime) -> dict[Key, int]:
+        """Find out how far the streams have come that this is about."""
+        keys = {said.key for _, said in delivered}
+        losses = [(said.key.device, item.loss) for _, said in delivered for item in said.items if item.loss]
+        keys |= {Key(device, loss.lane, loss.stream) for device, loss in losses}
+        spoke = {said.key.device: arrived.at for arrived, said in delivered}
+        self.seen = {device: at for device, at in spoke.items() if self._known.is_news(device, at)}
+        await deliveries.see_devices(self._session, self.seen)
+        self.courses = self._known.courses(keys)
+        self.courses |= await deliveries.courses(self._session, sorted(keys - self.courses.keys()), now)
+        return {key: course.up_to for key, course in self.courses.items()}
+
+    async def _store(self, delivered: Sequence[tuple[Arrived, Delivery]]) -> None:
+        """Keep the records that are new, and look at those whose number was there already."""
+        chunks: list[Row] = []
+        records: list[Row] = []
+        repeated: dict[Key, list[tuple[Arrived, Item]]] = {}
+        for arrived, said in delivered:
+            course = self.courses[said.key]
+            for item in said.items:
+                if course.holds(item.seq):
+                    repeated.setdefault(said.key, []).append((arrived, item))
+                elif course.is_crowded_before(item.seq):
+                    self._park(arrived, item.content, f"record {item.seq}: {AHEAD_MAX} wait behind a gap already")
+                else:
+                    course.add(item.seq)
+                    self._note_new(arrived, said.key, item)
+                    (chunks if item.start_at else records).append(_row(said.key, item, arrived.at))
+        await deliveries.add(self._session, TelemetryChunk, chunks)
+        await deliveries.add(self._session, RecordRow, records)
+        for key, items in repeated.items():
+            await self._compare(key, items)
+
+    def _note_new(self, arrived: Arrived, key: Key, item: Item) -> None:
+        if item.problem:
+            self._park(arrived, item.content, f"record {item.seq}: {item.problem}")
+        if item.loss:
+            self._losses.append((key.device, item.loss))
+
+    async def _compare(self, key: Key, items: Sequence[tuple[Arrived, Item]]) -> None:
+        """Park records whose number was used for another one; of some nothing is left to compare with."""
+        stored = await deliveries.contents(self._session, key, {item.seq for _, item in items})
+        for arrived, item in items:
+            if not _is_same(item.content, stored.get(item.seq)):
+                cause = f"record {item.seq}: the number was used before, for another record, which is kept"
+                self._park(arrived, item.content, cause)
+
+    async def _close_gaps(self, delivered: Iterable[Delivery], now: datetime) -> None:
+        """Count as lost what devices have declared, and what they can't send any more although it never came."""
+        lost: list[Row] = []
+        for course in self.courses.values():
+            course.advance()
+        for device, loss in self._losses:
+            key = Key(device, loss.lane, loss.stream)
+            lost += self._lose(key, loss.first_seq, loss.last_seq, loss.reason, now)
+        for said in delivered:
+            lost += self._lose(said.key, self.courses[said.key].up_to + 1, said.base_seq - 1, FORGOTTEN, now)
+        if lost:
+            await deliveries.declare_lost(self._session, lost)
+
+    def _lose(self, key: Key, first_seq: int, last_seq: int, reason: str, now: datetime) -> list[Row]:
+        """Go on behind lost numbers; what is stored already without a gap is none of them."""
+        course = self.courses[key]
+        first_seq = max(first_seq, course.up_to + 1)
+        if first_seq > last_seq:
+            return []
+        course.spans.append((first_seq, last_seq))
+        course.advance()
+        numbers = {"first_seq": first_seq, "last_seq": last_seq}
+        return [{**key._asdict(), **numbers, "reason": reason, "declared_at": now}]
+
+    async def _move_on(self, before: dict[Key, int], now: datetime) -> bool:
+        """Note how far streams have come, and apply the findings and evidence that became complete, in order."""
+        moved = {key: course.up_to for key, course in self.courses.items() if course.up_to > before[key]}
+        await deliveries.move_streams(self._session, moved)
+        findings = [key for key in moved if key.lane is Lane.FINDINGS]
+        for key in findings:
+            await self._apply(key, before[key], moved[key], now)
+        return bool(findings)
+
+    async def _apply(self, key: Key, before: int, up_to: int, now: datetime) -> None:
+        for row in await deliveries.records_between(self._session, key, before, up_to, ("finding", "evidence")):
             seq, body = row.seq, row.body
             try:
-                async with self.session.begin_nested():
-                    await self._apply_one(key.device, body)
-            except (OperationalError, InterfaceError):
-                raise  # the database's trouble, not the record's: the device sends it again
+                async with self._session.begin_nested():
+                    await self._apply_one(key.device, body, now)
             except Exception as error:
+                if is_trouble(error):
+                    raise
                 if not isinstance(error, ValueError | OverflowError):
                     log.exception("record %d of %s could not be applied: this is our fault", seq, key.device)
-                await self.park(body, f"record {seq}: could not be applied: {error}")
+                arrived = Arrived(topics.topic(key.device, key.lane), b"", now)
+                self._park(arrived, body, f"record {seq}: could not be applied: {error}")
+            else:
+                if body["kind"] == "evidence":
+                    row.body = _reference(body)
 
-    async def _apply_one(self, device: str, body: dict[str, Any]) -> None:
+    async def _apply_one(self, device: str, body: dict[str, Any], now: datetime) -> None:
         record = read_record(body)
         if isinstance(record, Finding):
-            await self.casebook.apply_finding(self.session, device, record, self.now)
+            await self._casebook.apply_finding(self._session, device, record, now)
         elif isinstance(record, Evidence):
-            await self.casebook.apply_evidence(self.session, device, record, self.now)
+            await self._casebook.apply_evidence(self._session, device, record, now)
 
-    async def _other_lanes(self, key: Key, losses: list[Loss]) -> dict[Lane, LaneAck]:
-        """Move the other streams on whose gaps were closed by these losses."""
-        acks = {}
-        for other in {Key(key.device, loss.lane, loss.stream) for loss in losses} - {key}:
-            stream = await deliveries.stream_row(self.session, other, self.now)
-            stream.stored_up_to = await deliveries.complete_up_to(self.session, other, stream.stored_up_to)
-            acks[other.lane] = LaneAck(stream=other.stream, up_to=stream.stored_up_to)
-        return acks
+    def _park(self, arrived: Arrived, content: dict[str, Any] | bytes, cause: str) -> None:
+        """Set a message, or one record of it, aside."""
+        payload = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self._parked.append({"received_at": arrived.at, "topic": arrived.topic, "cause": cause, "payload": payload})
 
 
-def _row(key: Key, item: Item, received_at: datetime) -> RecordRow | TelemetryChunk:
-    if isinstance(item.content, bytes) and item.start_at:
-        return TelemetryChunk(
-            device=key.device,
-            stream=key.stream,
-            seq=item.seq,
-            start_at=item.start_at,
-            body=item.content,
-            received_at=received_at,
-        )
+def _note(row: Device, said: Presence, received_at: datetime) -> bool:
+    """Write down what a device says of itself; say whether it came or went."""
+    row.last_seen = max(row.last_seen, dated(said.at, received_at))
+    changed = row.presence_at is None or row.presence != said.state
+    if changed:
+        row.presence, row.presence_at = said.state, received_at
+    row.agent, row.model, row.firmware, row.hardware = said.agent, said.model, said.firmware, said.hardware
+    row.boot_id, row.metrics = said.at.boot_id[:64], min(said.metrics, _INT4_MAX)
+    return changed
+
+
+def _row(key: Key, item: Item, received_at: datetime) -> Row:
+    row = {"device": key.device, "stream": key.stream, "seq": item.seq, "received_at": received_at}
+    if item.start_at:
+        return row | {"start_at": item.start_at, "body": item.content}
     body = {PARKED: item.problem} if item.problem else item.content
-    return RecordRow(**key._asdict(), seq=item.seq, kind=item.kind, body=body, received_at=received_at)
+    return row | {"lane": key.lane, "kind": item.kind, "body": body}
 
 
-def _loss_row(device: str, loss: Loss, received_at: datetime) -> LossRow:
-    return LossRow(
-        device=device,
-        lane=loss.lane,
-        stream=loss.stream,
-        first_seq=loss.first_seq,
-        last_seq=loss.last_seq,
-        reason=loss.reason,
-        declared_at=received_at,
-    )
+def _is_same(content: dict[str, Any] | bytes, stored: dict[str, Any] | bytes | None) -> bool:
+    """Whether a record came before, as far as that can still be told."""
+    if stored is None or stored == content or (isinstance(stored, dict) and PARKED in stored):
+        return True
+    return isinstance(content, dict) and stored == _reference(content)
+
+
+def _reference(evidence: dict[str, Any]) -> dict[str, Any]:
+    """What stays of an evidence record when its content has gone into the evidence table: where it is, and its hash."""
+    digest = hashlib.sha256(json.dumps(evidence, sort_keys=True).encode()).hexdigest()
+    names = ("kind", "evidence_id", "part")
+    return {name: evidence.get(name) for name in names} | {"content_sha256": digest}

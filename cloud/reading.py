@@ -1,12 +1,13 @@
 """Reading: the bytes of a message become numbered records, each with its meaning or with what is wrong with it. Pure.
 
-What flows in: topic, payload and the time of arrival. What flows out: a delivery or a presence that can be stored.
+What flows in: a message with the time of its arrival. What flows out: a delivery or a presence that can be stored.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cloud.episodes import dated
@@ -22,6 +23,8 @@ from edge_agent.protocol.records import (
 from edge_agent.protocol.topics import Channel, Lane
 
 PARKED = "parked"  # the kind of a record that could not be taken: its number counts as stored
+MAX_BYTES = 4 << 20  # of a message; brokers commonly refuse what is larger than 256 KiB
+_address = lru_cache(maxsize=65_536)(topics.parse)  # devices say the same again and again
 _KIND_LENGTH = 32  # of the store's column
 
 
@@ -31,6 +34,14 @@ class Key(NamedTuple):
     device: str
     lane: Lane
     stream: str
+
+
+class Arrived(NamedTuple):
+    """A message as the broker handed it over, and when."""
+
+    topic: str
+    payload: bytes
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +65,15 @@ class Delivery:
     items: tuple[Item, ...]
 
 
-def read(topic: str, payload: bytes, received_at: datetime) -> Delivery | Presence:
+def read(message: Arrived) -> Delivery | Presence:
     """Read a message of a device; one bad record is only that item's problem.
 
-    Raises ValueError or OverflowError with the reason when the message as a whole can't be taken.
+    Raises ValueError, OverflowError or RecursionError with the reason when the message as a whole can't be taken.
     """
-    address = topics.parse(topic)
+    topic, payload, received_at = message
+    if len(payload) > MAX_BYTES:
+        raise ValueError(f"a message of {len(payload)} bytes is larger than {MAX_BYTES}")
+    address = _address(topic)
     match address.channel:
         case Channel.PRESENCE:
             presence = decode_presence(payload)
@@ -99,7 +113,7 @@ def _read_json(seq: int, raw: dict[str, Any], received_at: datetime) -> Item:
         loss = record if isinstance(record, Loss) else None
         if loss and loss.last_seq < loss.first_seq:
             raise ValueError(f"last_seq: {loss.last_seq} is below first_seq {loss.first_seq}")
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         return Item(seq=seq, content=raw, problem=str(error))
     return Item(seq=seq, content=raw, kind=raw["kind"], loss=loss)
 
@@ -108,7 +122,7 @@ def _read_chunk(seq: int, raw: bytes, received_at: datetime) -> Item:
     """See that a telemetry batch can be unpacked, and when it begins; unpacking it can wait until somebody asks."""
     try:
         start_at = dated(telemetry.start_of(raw), received_at)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         return Item(seq=seq, content=raw, problem=str(error))
     return Item(seq=seq, content=raw, kind=Lane.TELEMETRY, start_at=start_at)
 

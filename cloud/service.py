@@ -12,22 +12,23 @@ from datetime import UTC, datetime
 
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud import accounts
+from cloud.arrivals import Limits
 from cloud.broker import embedded_broker
 from cloud.casebook import Casebook
 from cloud.config import Config, ConfigError, Endpoint, read_secret
 from cloud.ingest import BrokerAddress, Ingest, Outage
 from cloud.intake import Intake
 from cloud.live import Bell
-from cloud.store.database import Database
+from cloud.store.database import Database, is_trouble
 from cloud.store.deliveries import prune_telemetry
 from cloud.web.app import create_app
 
 TICK_S = 1.0
 PRUNE_EVERY_S = 3600.0
+DEVICE_SHARE = 16  # of the room for waiting messages one device may take a sixteenth
 LAST_WORDS_S = 1  # what an open page gets to finish when the service stops
 
 _Chore = Callable[[AsyncSession, datetime], Awaitable[bool]]
@@ -51,7 +52,10 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
     welcome = f"Console: http://{_name(listening)}/\n{await _welcome(database, config)}"
-    console = _Console(create_app(database, casebook, bell, now=_now), bell, welcome)
+    room = config.ingest.waiting_mib << 20
+    limits = Limits(waiting=room, device_waiting=room // DEVICE_SHARE, device_bytes_s=config.ingest.device_kib_s << 10)
+    ingest = Ingest(broker, intake, bell, now=_now, limits=limits)
+    console = _Console(create_app(database, casebook, bell, now=_now, tally=ingest.tally), bell, welcome)
 
     async def prune(session: AsyncSession, now: datetime) -> bool:
         await prune_telemetry(session, now, config.data.telemetry_retention_days)
@@ -59,7 +63,7 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
 
     async with asyncio.TaskGroup() as group:
         chores = (
-            group.create_task(Ingest(broker, intake, bell, now=_now).run()),
+            group.create_task(ingest.run()),
             group.create_task(_repeat(TICK_S, casebook.tick, database, bell)),
             group.create_task(_repeat(PRUNE_EVERY_S, prune, database, bell)),
         )
@@ -124,7 +128,9 @@ async def _repeat(period_s: float, chore: _Chore, database: Database, bell: Bell
         try:
             async with database.begin() as session:
                 changed = await chore(session, _now())
-        except SQLAlchemyError as error:
+        except Exception as error:
+            if not is_trouble(error):
+                raise
             outage.down(error)
         else:
             outage.up()

@@ -40,6 +40,11 @@ class Console:
         found: list[Mapping[str, Any]] = self._get("/api/v1/devices")["devices"]
         return found
 
+    def ingest(self) -> Mapping[str, Any]:
+        """Return how many messages the cloud has taken, parked and dropped since its start."""
+        found: Mapping[str, Any] = self._get("/api/v1/ingest")
+        return found
+
     def _get(self, path: str) -> Any:
         login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Basic {login}"})  # noqa: S310  http, our own console

@@ -3,16 +3,20 @@
 What flows in: a URL. What flows out: sessions, each of which is exactly one transaction.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from alembic import command
 from alembic.config import Config
+from asyncpg import PostgresError
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+_DATA_STATES = ("22", "23")  # classes of SQLSTATE: data exception, integrity constraint violation
 BUSY_TIMEOUT_S = 10.0  # how long a transaction waits for another one's lock on SQLite
 
 
@@ -22,6 +26,7 @@ class Database:
     def __init__(self, url: str) -> None:
         """`url` is ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://user@host/name``."""
         self._engine = _sqlite(url) if url.startswith("sqlite") else create_async_engine(url, pool_pre_ping=True)
+        self._writing = asyncio.Lock()
 
     async def migrate(self) -> None:
         """Bring the tables to the present version, in one transaction: all of it or nothing."""
@@ -30,8 +35,12 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[AsyncSession]:
-        """One transaction that may write: committed on leaving, rolled back on an error."""
-        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+        """One transaction that may write: committed on leaving, rolled back on an error.
+
+        Within this process they take their turns in the order in which they ask. Left to the databases, SQLite would
+        let one wait for ever beside a busy ingest, and PostgreSQL break off two that lock the same rows crosswise.
+        """
+        async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @asynccontextmanager
@@ -43,6 +52,18 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether the database is to blame (away, full, locked, without our tables), and not what it was given."""
+    if isinstance(error, IntegrityError | DataError):
+        return False
+    if isinstance(error, DBAPIError):  # asyncpg's own words for the same: a state, or a ValueError before it is sent
+        state = getattr(error.orig, "sqlstate", None) or ""
+        return not state.startswith(_DATA_STATES) and not isinstance(getattr(error.orig, "__cause__", None), ValueError)
+    if isinstance(error, StatementError):
+        return False
+    return isinstance(error, SQLAlchemyError | OSError | PostgresError)  # a connection that is refused comes unwrapped
 
 
 def _upgrade(connection: Connection) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from cloud.cases import DONE, Refused
 from cloud.store import queries
 from cloud.store.tables import CaseState, Label
+from cloud.tally import Dropped
 from cloud.web import changes
 from cloud.web.auth import ApiVisitor, api_visitor
 from cloud.web.console import Console, console_of
@@ -183,6 +184,14 @@ class LossList(BaseModel):
     losses: list[LossOut]
 
 
+class IngestOut(BaseModel):
+    """Messages of devices since this process started; what was dropped its device sends again."""
+
+    taken: int
+    parked: int
+    dropped: dict[Dropped, int]
+
+
 class CloseIn(BaseModel):
     """What the case really was."""
 
@@ -303,6 +312,13 @@ async def losses(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)]
     async with console.database.read() as session:
         rows = await queries.losses(session, limit)
     return LossList(losses=[LossOut.model_validate(row) for row in rows])
+
+
+@router.get("/ingest")
+async def ingest(console: Here) -> IngestOut:
+    """Count what came in."""
+    tally = console.tally
+    return IngestOut(taken=tally.taken, parked=tally.parked, dropped=dict(tally.dropped))
 
 
 async def _changed(console: Console, number: int, change: changes.Change) -> CaseDetail:

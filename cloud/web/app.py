@@ -17,6 +17,7 @@ from cloud import __version__
 from cloud.casebook import Casebook
 from cloud.live import Bell
 from cloud.store.database import Database
+from cloud.tally import Tally
 from cloud.web import api, assets, doors, pages, stream
 from cloud.web.auth import LoginNeeded
 from cloud.web.console import Console
@@ -39,11 +40,13 @@ GUARDS = {
 }
 
 
-def create_app(database: Database, casebook: Casebook, bell: Bell, *, now: Callable[[], datetime]) -> FastAPI:
+def create_app(
+    database: Database, casebook: Casebook, bell: Bell, *, now: Callable[[], datetime], tally: Tally | None = None
+) -> FastAPI:
     """Return the console and the API over this database. It reads no clock but `now`, and owns nothing it is given."""
     # No documentation page: FastAPI's loads its scripts from another host. The description is at /api/openapi.json.
     app = FastAPI(title="Forewarn", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.console = Console(database=database, casebook=casebook, bell=bell, now=now)
+    app.state.console = Console(database=database, casebook=casebook, bell=bell, now=now, tally=tally or Tally())
     app.state.assets = assets.Assets()
     app.state.templates = environment(app.state.assets)
     for router in (api.health, api.description, api.router, assets.router, doors.router, pages.router, stream.router):

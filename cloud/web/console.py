@@ -11,6 +11,7 @@ from cloud.accounts import RecentPasswords, Throttle
 from cloud.casebook import Casebook
 from cloud.live import Bell
 from cloud.store.database import Database
+from cloud.tally import Tally
 from cloud.web.sparklines import Sparklines
 
 
@@ -22,6 +23,7 @@ class Console:
     casebook: Casebook
     bell: Bell
     now: Callable[[], datetime]
+    tally: Tally
     throttle: Throttle = field(default_factory=Throttle)
     recent: RecentPasswords = field(default_factory=RecentPasswords)
     sparklines: Sparklines = field(default_factory=Sparklines)

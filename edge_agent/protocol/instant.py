@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +13,8 @@ class Instant:
     `synced` says whether the wall clock had been set by a time server when it was read.
     Two instants of the same `boot_id` are ordered by `uptime_s`; never by `wall`.
     """
+
+    __pydantic_config__: ClassVar = {"extra": "ignore"}  # a newer device may say more; else the records' "allow" counts
 
     boot_id: str
     uptime_s: float

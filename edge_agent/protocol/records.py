@@ -244,7 +244,7 @@ def read_record(raw: dict[str, Any]) -> Finding | Evidence | Loss | None:
 
     Raises ValueError that names the field, its value and the reason.
     """
-    if isinstance(raw.get("kind"), str) and raw["kind"] not in KINDS:
+    if isinstance(kind := raw.get("kind"), str) and kind and kind not in KINDS:
         return None
     try:
         return _RECORD.validate_json(json.dumps(raw))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.report import insert, table
+from tests.bench import ingest
 from tests.bench.agent import beside_peers
 from tests.bench.day import a_day
 from tests.bench.steps import steps
@@ -97,7 +98,37 @@ def _day(_options: argparse.Namespace) -> Part:
     return Part(table(["in 24 hours", ""], lines), day)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {"steps": _steps, "agent": _agent, "day": _day}
+def _ingest(_options: argparse.Namespace) -> Part:
+    """One ingest worker beside a client that only drains the broker"""
+    figures = ingest.measure(lambda line: print(f"  {line}", file=sys.stderr, flush=True))
+    lines = [
+        [f"{devices}", f"{found['raw_per_s']:,}"]
+        + [
+            f"{kind['messages_per_s']:,} ({kind['of_raw']:.2f})" if (kind := found["databases"].get(name)) else "–"
+            for name in ingest.DATABASES
+        ]
+        for devices, found in figures["devices"].items()
+    ]
+    heads = [
+        "devices",
+        "raw drain, messages/s",
+        *(f"{name}, messages/s (of the raw drain)" for name in ingest.DATABASES),
+    ]
+    about = f"A message holds {ingest.SECONDS} s of {ingest.METRICS} metrics; medians of {ingest.ROUNDS} runs."
+    waits = [
+        [name, f"{wait['p50_s']:.3f}", f"{wait['p99_s']:.3f}"] for name, wait in figures["finding_to_case"].items()
+    ]
+    load = f"From a finding's publish to its case, while {ingest.LOAD_PER_S:,} messages of telemetry a second come in."
+    text = f"{about}\n\n{table(heads, lines)}\n\n{load}\n\n{table(['', 'p50, s', 'p99, s'], waits)}"
+    return Part(text, figures)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
+    "steps": _steps,
+    "agent": _agent,
+    "day": _day,
+    "ingest": _ingest,
+}
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 
 import aiomqtt
 
-from edge_agent.protocol.records import LaneAck, decode_ack
+from edge_agent.protocol.records import LaneAck, decode_ack, decode_envelope
 from edge_agent.protocol.topics import Channel, Lane, topic
 from tests.builders import DEVICE
 
@@ -23,17 +24,26 @@ class Pump:
         await self._client.publish(topic(DEVICE, channel), payload, qos=1, retain=retain)
 
     async def acked(self, payload: bytes) -> LaneAck:
-        """Send again and again until it is acknowledged, as the uplink does."""
-        while True:
+        """Send again and again until all of it is acknowledged, as the uplink does."""
+        ack, _ = await self.tell(payload)
+        return ack
+
+    async def tell(self, payload: bytes, *, patience_s: float = 0.2) -> tuple[LaneAck, int]:
+        """The same; return how often it was sent, too."""
+        said = decode_envelope(payload)
+        for times in itertools.count(1):
             await self.say(Channel.FINDINGS, payload)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.2):
-                    message = await anext(aiter(self._client.messages))
-                    return decode_ack(bytes(message.payload)).lanes[Lane.FINDINGS]
+                async with asyncio.timeout(patience_s):
+                    async for message in self._client.messages:
+                        ack = decode_ack(bytes(message.payload)).lanes[Lane.FINDINGS]
+                        if ack.stream == said.stream and ack.up_to >= said.first_seq + len(said.records) - 1:
+                            return ack, times
+        raise AssertionError("it is tried for ever")
 
 
 @contextlib.asynccontextmanager
-async def a_pump(port: int) -> AsyncIterator[Pump]:
-    async with asyncio.timeout(10), aiomqtt.Client(HOST, port, identifier=DEVICE) as client:
+async def a_pump(port: int, *, timeout_s: float | None = 10) -> AsyncIterator[Pump]:
+    async with asyncio.timeout(timeout_s), aiomqtt.Client(HOST, port, identifier=DEVICE) as client:
         await client.subscribe(topic(DEVICE, Channel.ACK), qos=1)
         yield Pump(client)

@@ -14,28 +14,32 @@ from sqlalchemy import select, text
 from cloud.broker import embedded_broker
 from cloud.casebook import Casebook
 from cloud.episodes import Rules
-from cloud.ingest import BrokerAddress, Ingest
+from cloud.ingest import BrokerAddress, Ingest, acknowledgements
 from cloud.intake import Intake
 from cloud.live import Bell
+from cloud.reading import Key
 from cloud.store.database import Database
 from cloud.store.tables import Device, Parked, SupportCase
+from cloud.tally import Dropped
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import LaneAck
-from edge_agent.protocol.topics import Channel
-from tests.builders import NOON, STREAM, a_finding, a_presence, an_envelope
+from edge_agent.protocol.topics import Channel, Lane
+from tests.builders import DEVICE, NOON, STREAM, a_finding, a_presence, an_envelope, an_id
 from tests.cloud.pump import HOST, a_pump
+from tests.cloud.test_arrivals import PLENTY
 
 CRITICAL = an_envelope(1, a_finding(severity=Severity.CRITICAL))
 
 
 @contextlib.asynccontextmanager
-async def ingesting(broker: int | BrokerAddress, database: Database, bell: Bell) -> AsyncIterator[None]:
+async def ingesting(broker: int | BrokerAddress, database: Database, bell: Bell) -> AsyncIterator[Ingest]:
     address = BrokerAddress(host=HOST, port=broker) if isinstance(broker, int) else broker
     intake = Intake(database, Casebook(Rules()))
-    ingest = Ingest(address, intake, bell, now=lambda: NOON + timedelta(seconds=1), backoff_min_s=0.02)
+    later = NOON + timedelta(seconds=1)
+    ingest = Ingest(address, intake, bell, now=lambda: later, limits=PLENTY, backoff_min_s=0.02)
     task = asyncio.create_task(ingest.run())
     try:
-        yield
+        yield ingest
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -50,6 +54,23 @@ async def test_a_finding_is_acknowledged_when_its_case_is_open_and_the_bell_ring
         async with sqlite.read() as session:
             assert await session.scalar(select(SupportCase.severity)) == Severity.CRITICAL
         assert await rung
+
+
+def test_a_device_gets_one_acknowledgement_for_both_lanes_and_one_more_for_another_stream_of_a_lane() -> None:
+    stored = {
+        Key(DEVICE, Lane.TELEMETRY, an_id(1)): 7,
+        Key(DEVICE, Lane.FINDINGS, an_id(2)): 3,
+        Key("pump-08", Lane.FINDINGS, an_id(3)): 1,
+        Key(DEVICE, Lane.TELEMETRY, an_id(4)): 2,
+    }
+    acks = [
+        (device, {lane: said.up_to for lane, said in ack.lanes.items()}) for device, ack in acknowledgements(stored)
+    ]
+    assert acks == [
+        (DEVICE, {Lane.TELEMETRY: 7, Lane.FINDINGS: 3}),
+        ("pump-08", {Lane.FINDINGS: 1}),
+        (DEVICE, {Lane.TELEMETRY: 2}),
+    ]
 
 
 async def test_who_was_there_before_the_cloud_is_known_from_its_retained_word(port: int, sqlite: Database) -> None:
@@ -84,13 +105,14 @@ async def test_a_broker_that_goes_is_said_once_and_its_return_once_and_all_goes_
 async def test_a_database_that_fails_gives_no_acknowledgement_until_it_is_back(
     port: int, sqlite: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()), a_pump(port) as pump:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
         await pump.acked(CRITICAL)
         async with sqlite.begin() as session:
             await session.execute(text("ALTER TABLE record RENAME TO away"))
         waiting = asyncio.create_task(pump.acked(an_envelope(2, a_finding())))
         await asyncio.sleep(0.7)
         assert not waiting.done()
+        assert ingest.tally.dropped[Dropped.DATABASE] > 1
         async with sqlite.begin() as session:
             await session.execute(text("ALTER TABLE away RENAME TO record"))
         assert (await waiting).up_to == 2

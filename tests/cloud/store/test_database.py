@@ -2,13 +2,14 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, inspect, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
 
-from cloud.store.database import Database
+from cloud.store.database import Database, is_trouble
 from cloud.store.tables import Base, Device, SupportCase
 from tests.builders import NOON
 
@@ -65,6 +66,19 @@ async def test_two_transactions_that_read_before_they_write_never_lock_each_othe
         assert await session.scalar(select(Device.metrics)) == 8
 
 
+async def test_who_wants_to_write_waits_no_longer_than_for_those_who_asked_before(database: Database) -> None:
+    order = []
+
+    async def write(name: str, times: int) -> None:
+        for _ in range(times):
+            async with database.begin() as session:
+                await session.execute(text("SELECT 1"))
+                order.append(name)
+
+    await asyncio.gather(write("ingest", 5), write("Alice", 1))
+    assert order.index("Alice") == 1
+
+
 async def test_a_reader_does_not_wait_for_a_writer_and_sees_the_state_before_it(database: Database) -> None:
     async with database.begin() as writer:
         writer.add(a_device())
@@ -89,3 +103,39 @@ async def test_a_case_of_a_device_that_does_not_exist_is_refused(database: Datab
 
     with pytest.raises(IntegrityError):
         await add()
+
+
+async def test_a_server_that_is_not_there_is_trouble() -> None:
+    nowhere = Database("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(OSError, match=r"127\.0\.0\.1") as raised:
+        async with nowhere.begin() as session:
+            await session.execute(text("SELECT 1"))
+    assert is_trouble(raised.value)
+
+
+async def test_a_table_that_is_not_there_is_trouble_and_a_value_that_does_not_fit_is_not(database: Database) -> None:
+    async def error_of(statement: str, **values: object) -> Exception:
+        with pytest.raises(Exception, match=r".") as raised:
+            async with database.begin() as session:
+                await session.execute(text(statement), values)
+        return raised.value
+
+    assert is_trouble(await error_of("SELECT * FROM nothing"))
+    device = "INSERT INTO device (device, first_seen) VALUES (:device, NULL)"
+    assert not is_trouble(await error_of(device, device="pump-07"))
+    assert not is_trouble(await error_of("SELECT CAST(:number AS INTEGER)", number=2**70))
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (asyncpg.CannotConnectNowError("the database system is starting up"), True),
+        (OperationalError("", {}, Exception("database or disk is full")), True),
+        (IntegrityError("", {}, Exception()), False),
+        (DataError("", {}, Exception()), False),
+        (StatementError("naive time", "", {}, ValueError()), False),
+        (OverflowError("too large"), False),
+    ],
+)
+def test_trouble_is_what_another_try_may_survive(error: Exception, trouble: bool) -> None:
+    assert is_trouble(error) is trouble

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from cloud.store.database import Database
 from cloud.store.tables import LossRow, Parked
+from cloud.tally import Dropped
 from tests.cloud.web.conftest import NOW, ORIGIN, PASSWORD
 
 PATHS = (
@@ -16,6 +17,7 @@ PATHS = (
     "/api/v1/devices",
     "/api/v1/parked",
     "/api/v1/losses",
+    "/api/v1/ingest",
     "/api/openapi.json",
 )
 CHANGES = ("take", "release", "close", "reopen", "note")
@@ -174,3 +176,10 @@ async def test_every_answer_is_guarded(alice: httpx.AsyncClient) -> None:
 async def test_basic_login_needs_no_origin(carol: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     path = f"{ORIGIN}/api/v1/cases/{numbers['pump-07']}/take"
     assert (await carol.post(path, auth=("bob", PASSWORD))).json()["owner"] == "bob"
+
+
+async def test_what_came_in_is_counted(alice: httpx.AsyncClient, app: FastAPI) -> None:
+    tally = app.state.console.tally
+    tally.taken, tally.parked = 7, 2
+    tally.drop("loud", Dropped.TOO_FAST)
+    assert await ask(alice, "/api/v1/ingest") == {"taken": 7, "parked": 2, "dropped": {"device_too_fast": 1}}

@@ -1,0 +1,15 @@
+"""The short version of `python -m tests.fuzz`: the cloud takes or counts whatever comes, and goes on."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import fuzz
+
+pytestmark = pytest.mark.journey
+
+
+def test_two_thousand_bad_messages_stop_nothing_and_are_all_accounted_for(tmp_path: Path) -> None:
+    verdict = fuzz(tmp_path, 2000, seed=7)
+    assert verdict.good, verdict
+    assert verdict.parked > 1000
