@@ -41,14 +41,14 @@ def cases_of(console: Console, device: str) -> Cases:
 
 
 @contextmanager
-def mosquitto(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Debian's Mosquitto on a port of loopback."""
+def mosquitto(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Debian's Mosquitto on a port of loopback, with further lines of its configuration."""
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if program is None:
         missing("mosquitto")
     assert program is not None
     config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    config.write_text("\n".join([f"listener {port} 127.0.0.1", "allow_anonymous true", *options, ""]))
     with (folder / "mosquitto.log").open("ab") as log:
         process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=subprocess.STDOUT)
         try:
