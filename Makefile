@@ -42,11 +42,12 @@ bench: $(VENV)/.dev system  ## cost of the parts, as ratios to a peer in the sam
 chaos: $(VENV)/.dev system  ## kill everything again and again for CHAOS_SECONDS, and account for every record
 	@$(BIN)/python -m tests.chaos
 
-train: $(VENV)/.train  ## train the network anew from DATA
-	$(BIN)/python -m models train --data $(DATA) --out models/artifacts
+train: $(VENV)/.eval  ## learn anew from the recordings what devices know of relations
+	$(BIN)/python -m models train --out models/artifacts
 
 eval: $(VENV)/.eval  ## judge the detection on the labelled telemetry in DATA
 	$(BIN)/python -m models evaluate --data $(DATA)
+	$(BIN)/python -m models relations
 
 system: $(VENV)/.dev  ## Debian packages the tests use (broker, browser), where we may install them
 	@deploy/install-test-packages
@@ -58,10 +59,6 @@ $(VENV)/.demo: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	@deploy/make-venv "$(PYTHON)" $(VENV) dev
 	@touch $@ $(VENV)/.demo $(VENV)/.eval
-
-$(VENV)/.train: pyproject.toml
-	@deploy/make-venv "$(PYTHON)" $(VENV) train
-	@touch $@
 
 $(VENV)/.eval: pyproject.toml
 	@deploy/make-venv "$(PYTHON)" $(VENV) eval

@@ -105,9 +105,9 @@ def _read_json(seq: int, raw: dict[str, Any], received_at: datetime) -> Item:
 
 
 def _read_chunk(seq: int, raw: bytes, received_at: datetime) -> Item:
-    """Open one telemetry batch to see that it can be opened, and when it begins."""
+    """See that a telemetry batch can be unpacked, and when it begins; unpacking it can wait until somebody asks."""
     try:
-        start_at = dated(telemetry.unpack(raw).start, received_at)
+        start_at = dated(telemetry.start_of(raw), received_at)
     except (ValueError, OverflowError) as error:
         return Item(seq=seq, content=raw, problem=str(error))
     return Item(seq=seq, content=raw, kind=Lane.TELEMETRY, start_at=start_at)

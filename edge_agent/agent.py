@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from edge_agent import __version__
-from edge_agent.aggregates import Aggregates
+from edge_agent.aggregates import Batcher, batcher
 from edge_agent.clock import Clock
 from edge_agent.collectors import Collection
 from edge_agent.connection import Link
@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 
 MAX_UNSAID = 256  # records kept in memory while the outbox can't be written; then the oldest go
 LEARNT = "judges"
-SLOWER = 4  # times the period, and times the minutes of an aggregate's batch, while the agent is over its budget
+SLOWER = 4  # times the period, while the agent is over its budget
+RARER_MIN = 240  # minutes of aggregates in one batch then
 UNDATED_S = 600.0  # records that are older, from before the first clock sync, are worth waiting for their date
 LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 30 kB a write
 
@@ -51,7 +52,8 @@ class Settings:
     period_s: float
     evidence_before_s: float
     evidence_after_s: float
-    aggregate_min: int | None  # minutes in one telemetry batch; None sends findings only
+    telemetry: str  # the profile
+    publish_every_min: int  # minutes in one telemetry batch; 0 as the profile has it
     budgets: Budgets = field(default_factory=Budgets)
 
 
@@ -72,7 +74,6 @@ class Agent:
         self._collection, self._pipeline, self._outbox = collection, pipeline, outbox
         self._ring = Ring(rows=round(settings.evidence_before_s / settings.period_s))
         self._evidence = EvidenceRoom(self._ring, settings.evidence_after_s)
-        self._aggregates = Aggregates(settings.aggregate_min) if settings.aggregate_min else None
         self._named_failures: set[str] = set()
         self._metrics = 0
         self._unsaid: list[records.Finding | records.Evidence | records.Loss] = []  # not committed yet
@@ -80,6 +81,7 @@ class Agent:
         self._given_up = dict.fromkeys(Lane, 0)  # records that found no room before the outbox could take them
         self._damaged: tuple[Damage, float] | None = None  # and the uptime at which it was found
         self._limits = Limits(settings.budgets)
+        self._batcher = self._make_batcher()
         self._undated_since_s: float | None = None  # uptime of the first sample with a clock that is not set
         self._begun_at = {lane: outbox.last_seq(lane) for lane in Lane}
         self._store_down = False
@@ -131,8 +133,21 @@ class Agent:
     def _change_effort(self) -> None:
         effort, blamed = self._limits.effort, ", ".join(one.name for one in self._limits.excesses)
         log.warning("effort is now %s%s", effort.name.lower(), f": over its budget for {blamed}" if blamed else "")
-        if self._aggregates and self._settings.aggregate_min:
-            self._aggregates.rows = self._settings.aggregate_min * (SLOWER if effort >= Effort.RARER else 1)
+        self._end_batch()
+        self._batcher = self._make_batcher()
+
+    def _make_batcher(self) -> Batcher | None:
+        """Return what the profile asks for, or less where the effort is less."""
+        profile, minutes = self._settings.telemetry, self._settings.publish_every_min
+        if self._limits.effort >= Effort.FINDINGS or profile == "findings-only":
+            return None
+        if self._limits.effort >= Effort.RARER:
+            profile, minutes = "frugal", RARER_MIN
+        return batcher(profile, minutes, self._period_s())
+
+    def _end_batch(self) -> None:
+        if self._batcher and (batch := self._batcher.finish()):
+            self._pack(batch)
 
     def _period_s(self) -> float:
         return self._settings.period_s * (SLOWER if self._limits.effort >= Effort.SLOWER else 1)
@@ -154,10 +169,15 @@ class Agent:
         self._unsaid += self._evidence.due(now)
 
     def _aggregate(self, outcome: Outcome, now: Instant) -> None:
-        sends = self._aggregates is not None and self._limits.effort < Effort.FINDINGS
-        batch = self._aggregates.step(outcome.features, now) if self._aggregates and sends else None
-        if batch is not None:
+        if self._batcher and (batch := self._batcher.step(outcome.features, now)):
+            self._pack(batch)
+
+    def _pack(self, batch: telemetry.Batch) -> None:
+        """Line up a batch; one that no record can hold, of thousands of series, is named and given up."""
+        try:
             self._unheld.append(telemetry.pack(batch))
+        except ValueError as error:
+            log.error("telemetry since %s is given up: %s", batch.start.wall, error)
 
     def _store(self, now: Instant) -> None:
         """Commit, then send. A store that can't write (a full disk!) stops nothing: it is tried again each time."""
@@ -307,8 +327,7 @@ class Agent:
 
     def _finish(self) -> None:
         """Write everything down and say goodbye; what can't be written is named."""
-        if self._aggregates and (batch := self._aggregates.finish()):
-            self._unheld.append(telemetry.pack(batch))
+        self._end_batch()
         self._store(self._clock.now())
         self._uplink.stop()
         try:

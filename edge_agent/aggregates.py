@@ -1,18 +1,47 @@
-"""Aggregates: what a healthy device sends instead of every reading. Min, mean and max of each series a minute.
+"""Telemetry batches: aggregates for a healthy device, or every reading where full rate is asked for.
 
-What flows in: features at full rate. What flows out: a batch for the telemetry lane each time enough minutes are full.
+What flows in: the features of each sample. What flows out: a batch for the telemetry lane each time enough is together.
+What is not handed over yet is in memory only: `rows` bound what a power cut costs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from edge_agent.protocol.instant import Instant
-from edge_agent.protocol.metrics import metric_of
-from edge_agent.protocol.telemetry import Batch, Column
+from edge_agent.protocol.metrics import feature_unit, metric_of
+from edge_agent.protocol.telemetry import COARSEST, LARGEST_MULTIPLE, MAX_CELLS, Batch, Column
 
-PERIOD_S = 60.0
+AGGREGATE_MIN = 5  # minutes behind one mean, minimum and maximum
+AGGREGATE_STEPS = 1e4  # aggregates are told to a thousandth of a batch's largest value, or finer; the rest is noise
+FULL_MAX_MIN = 15  # minutes of full rate in one batch: more than 40 series at 1 Hz then still fit
+
+
+class Batcher(Protocol):
+    """Collects features until a batch is complete."""
+
+    def step(self, features: Mapping[str, float], now: Instant) -> Batch | None:
+        """Take the features of one sample; return a batch when it is complete."""
+        ...
+
+    def finish(self) -> Batch | None:
+        """Hand over what is there so far, however little; None if there is nothing."""
+        ...
+
+
+def batcher(profile: str, publish_every_min: int, sample_period_s: float) -> Batcher | None:
+    """Return what a telemetry profile asks for; None for findings only. 0 minutes is the profile's own interval."""
+    match profile:
+        case "frugal":
+            return Aggregates(rows=max(1, (publish_every_min or 60) // AGGREGATE_MIN))
+        case "full":
+            return Readings(
+                rows=max(1, round((publish_every_min or 1) * 60 / sample_period_s)), period_s=sample_period_s
+            )
+        case _:
+            return None
 
 
 @dataclass(slots=True)
@@ -30,55 +59,107 @@ class _Tally:
 
 @dataclass(slots=True)
 class Aggregates:
-    """Collects `rows` minutes, then hands them over as one batch."""
+    """Mean, minimum and maximum of each series over each five minutes; a batch is `rows` of them."""
 
     rows: int
     _start: Instant | None = None
-    _minute: dict[str, _Tally] = field(default_factory=dict)
+    _tallies: dict[str, _Tally] = field(default_factory=dict)
     _full: list[dict[str, _Tally]] = field(default_factory=list)
 
     def step(self, features: Mapping[str, float], now: Instant) -> Batch | None:
         """Take the features of one sample; return a batch when it is complete."""
         self._start = self._start or now
         batch = None
-        while now.uptime_s >= self._start.uptime_s + PERIOD_S * (len(self._full) + 1):
-            self._full.append(self._minute)
-            self._minute = {}
-            if len(self._full) >= self.rows:
+        while now.uptime_s >= self._start.uptime_s + 60.0 * AGGREGATE_MIN * (len(self._full) + 1):
+            self._full.append(self._tallies)
+            self._tallies = {}
+            if len(self._full) >= self._limit():
                 batch, self._start = self.finish(), now
         for series, value in features.items():
-            tally = self._minute.get(series)
+            tally = self._tallies.get(series)
             if tally is None:
-                self._minute[series] = _Tally(value, value, value, 1)
+                self._tallies[series] = _Tally(value, value, value, 1)
             else:
                 tally.add(value)
         return batch
 
     def finish(self) -> Batch | None:
-        """Hand over what is complete so far, however little; None if there is nothing."""
-        minutes, self._full = self._full, []
+        """Hand over the periods that are complete so far; None if there are none."""
+        rows, self._full = self._full, []
         start, self._start = self._start, None
-        names = sorted({name for minute in minutes for name in minute})
+        shapes: dict[str, Callable[[_Tally], float]] = {
+            "mean": lambda tally: tally.total / tally.count,
+            "min": lambda tally: tally.low,
+            "max": lambda tally: tally.high,
+        }
+        names = sorted({name for row in rows for name in row})
         if start is None or not names:
             return None
-        columns = [column for name in names for column in _columns(name, [minute.get(name) for minute in minutes])]
-        return Batch(start=start, period_s=PERIOD_S, columns=tuple(columns))
+        largest = {name: max(max(-row[name].low, row[name].high) for row in rows if name in row) for name in names}
+        resolutions = {name: _resolution(name, largest[name], AGGREGATE_STEPS) for name in names}
+        columns = [
+            _column(name, aggregate, [of(row[name]) if name in row else np.nan for row in rows], resolutions[name])
+            for aggregate, of in shapes.items()
+            for name in names
+        ]
+        return Batch(start=start, period_s=60.0 * AGGREGATE_MIN, columns=tuple(columns))
+
+    def _limit(self) -> int:
+        columns = 3 * len({name for row in self._full for name in row})
+        return max(1, min(self.rows, MAX_CELLS // max(1, columns)))
 
 
-def _columns(series: str, tallies: list[_Tally | None]) -> list[Column]:
-    metric = metric_of(series)
-    by_aggregate = {
-        "min": [np.nan if t is None else t.low for t in tallies],
-        "mean": [np.nan if t is None else t.total / t.count for t in tallies],
-        "max": [np.nan if t is None else t.high for t in tallies],
-    }
-    return [
-        Column(
-            series=series,
-            aggregate=name,
-            unit=metric.unit,
-            resolution=metric.resolution,
-            values=np.array(values),
-        )
-        for name, values in by_aggregate.items()
-    ]
+@dataclass(slots=True)
+class Readings:
+    """Every reading; a batch is `rows` samples, `period_s` apart. A sample that was skipped is a row without values."""
+
+    rows: int
+    period_s: float
+    _start: Instant | None = None
+    _samples: list[Mapping[str, float]] = field(default_factory=list)
+    _names: set[str] = field(default_factory=set)
+
+    def step(self, features: Mapping[str, float], now: Instant) -> Batch | None:
+        """Take the features of one sample; return a batch when it is complete.
+
+        A sample that does not fit into the batch, because it comes too late or too early, begins another one.
+        """
+        batch = None
+        row = 0 if self._start is None else round((now.uptime_s - self._start.uptime_s) / self.period_s)
+        if not len(self._samples) <= row < self._limit():
+            batch, row = self.finish(), 0
+        self._start = self._start or now
+        self._samples += [{}] * (row - len(self._samples))
+        self._samples.append(features)
+        self._names.update(features)
+        return self.finish() if batch is None and len(self._samples) >= self._limit() else batch
+
+    def finish(self) -> Batch | None:
+        """Hand over the samples so far; None if there are none."""
+        samples, self._samples = self._samples, []
+        names, self._names = sorted(self._names), set()
+        start, self._start = self._start, None
+        if start is None or not names:
+            return None
+        columns = []
+        for name in names:
+            readings = [sample.get(name, np.nan) for sample in samples]
+            resolution = _resolution(name, float(np.nanmax(np.abs(readings))), LARGEST_MULTIPLE)
+            columns.append(_column(name, "last", readings, resolution))
+        return Batch(start=start, period_s=self.period_s, columns=tuple(columns))
+
+    def _limit(self) -> int:
+        return max(1, min(self.rows, MAX_CELLS // max(1, len(self._names))))
+
+
+def _column(series: str, aggregate: str, readings: list[float], resolution: float) -> Column:
+    values = np.array(readings)
+    return Column(series=series, aggregate=aggregate, unit=feature_unit(series), resolution=resolution, values=values)
+
+
+def _resolution(series: str, largest: float, steps: float) -> float:
+    """Return the catalogue's resolution, or ten, a hundred ... times as much: at most `steps` of it make `largest`."""
+    resolution = metric_of(series).resolution
+    while largest / resolution > steps and resolution < COARSEST / 10:
+        resolution = float(f"{resolution * 10:.12g}")  # ten times 1e-6 is not quite 1e-5
+    return resolution

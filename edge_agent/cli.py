@@ -31,8 +31,10 @@ from edge_agent.collectors.wifi import WifiCollector
 from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, load, read_secret, tls_context
 from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.relations import Relations
 from edge_agent.detection.scoring import DETECTOR, Scorer
 from edge_agent.limits import Budgets
+from edge_agent.model import ModelError, load_fleet, shipped
 from edge_agent.outbox import Outbox
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import metric_of
@@ -52,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         code: int = arguments.command(arguments)
-    except ConfigError as error:
+    except (ConfigError, ModelError) as error:
         print(f"edge-agent: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output left, as `edge-agent sample | head` does
@@ -96,7 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def make_agent(config: AgentConfig) -> Agent:
-    """Wire the agent of this machine. Raises ConfigError."""
+    """Wire the agent of this machine. Raises ConfigError or ModelError."""
     scorer = _scorer(config)
     settings = Settings(
         device=config.device_id,
@@ -106,7 +108,8 @@ def make_agent(config: AgentConfig) -> Agent:
         period_s=config.sampling.period_s,
         evidence_before_s=config.evidence.before_s,
         evidence_after_s=config.evidence.after_s,
-        aggregate_min=config.telemetry.publish_every_min if config.telemetry.profile == "frugal" else None,
+        telemetry=config.telemetry.profile,
+        publish_every_min=config.telemetry.publish_every_min,
         budgets=_budgets(config.limits),
     )
     link = _link(config)
@@ -119,6 +122,7 @@ def make_agent(config: AgentConfig) -> Agent:
             period_s=config.sampling.period_s,
             horizon_s=config.detection.horizon_h * 3600,
             scorer=scorer,
+            relations=_relations(config),
             false_per_week=config.detection.false_cases_per_week,
             anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
         ),
@@ -179,6 +183,13 @@ def _scorer(config: AgentConfig) -> Scorer | None:
     return Scorer()
 
 
+def _relations(config: AgentConfig) -> Relations | None:
+    if not config.detection.model:
+        return None
+    folder = Path(config.detection.model_dir) if config.detection.model_dir else shipped()
+    return Relations(load_fleet(folder), config.detection.false_cases_per_week)
+
+
 def _link(config: AgentConfig) -> Link:
     mqtt, parts = config.mqtt, urlsplit(config.mqtt.url)
     return Link(
@@ -228,6 +239,7 @@ def _sample(arguments: argparse.Namespace) -> int:
 def _check_config(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     scorer = _scorer(config)
+    _relations(config)
     _link(config)
     model = DETECTOR if scorer else "none"
     print(f"ok: device {config.device_id}, broker {config.mqtt.url}, model {model}, state in {config.state_dir}")

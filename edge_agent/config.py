@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from edge_agent.aggregates import AGGREGATE_MIN, FULL_MAX_MIN
 from edge_agent.protocol.topics import check_device_id
 
 DEFAULT_PATH = Path("/etc/edge-agent/agent.toml")
@@ -100,9 +101,9 @@ class Detection(_Table):
     anomalies_open_cases: bool = Field(
         default=False, description="what the model finds unusual opens a case (a warning), not only a note (info)"
     )
-    model: bool = Field(default=True, description="judge with the trained network too")
+    model: bool = Field(default=True, description="judge what nobody listed, and relations between metrics, too")
     model_dir: str = Field(
-        default="", description="folder with model.tflite and manifest.json. Empty: the one that is shipped"
+        default="", description="folder with fleet.npz and manifest.json. Empty: the one that is shipped"
     )
 
 
@@ -138,10 +139,24 @@ class State(_Table):
 class Telemetry(_Table):
     """What a healthy device sends."""
 
-    profile: Literal["findings-only", "frugal"] = Field(
-        default="frugal", description="findings-only, or frugal: min, mean and max a minute"
+    profile: Literal["findings-only", "frugal", "full"] = Field(
+        default="frugal",
+        description="findings-only: none; frugal: mean, minimum and maximum of each five minutes; full: every reading",
     )
-    publish_every_min: Annotated[int, Field(ge=1, le=1440)] = Field(default=15, description="minutes in one batch")
+    publish_every_min: Annotated[int, Field(ge=0, le=1440)] = Field(
+        default=0,
+        description="minutes in one batch, which a power cut may cost. 0: 60 for frugal, 1 for full, which allows 15",
+    )
+
+    @field_validator("publish_every_min")
+    @classmethod
+    def _fits_the_profile(cls, value: int, info: ValidationInfo) -> int:
+        profile = info.data.get("profile")
+        if profile == "frugal" and value % AGGREGATE_MIN:
+            raise ValueError(f"must be a multiple of {AGGREGATE_MIN} for frugal")
+        if profile == "full" and value > FULL_MAX_MIN:
+            raise ValueError(f"must be at most {FULL_MAX_MIN} for full")
+        return value
 
 
 class LimitsTable(_Table):

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.demo import demo
 from firmware_stubs.device import VirtualDevice
-from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
+from firmware_stubs.faults import CoolingLost, DiskFilling, Fault, MemoryLeak
 from firmware_stubs.smoke import smoke
 from firmware_stubs.stage import StageError
 
-KINDS = {"healthy": None, "disk-filling": DiskFilling, "memory-leak": MemoryLeak}
+KINDS = {"healthy": None, "disk-filling": DiskFilling, "memory-leak": MemoryLeak, "cooling-lost": CoolingLost}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,7 +9,9 @@ from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.relations import Relations
 from edge_agent.detection.scoring import DETECTOR, Scorer
+from edge_agent.model import load_fleet, shipped
 from edge_agent.outbox import Outbox
 from firmware_stubs.clock import VirtualClock
 from firmware_stubs.faults import Fault
@@ -55,14 +57,17 @@ class VirtualDevice:
             period_s=1.0,
             evidence_before_s=600.0,
             evidence_after_s=60.0,
-            aggregate_min=15,
+            telemetry="frugal",
+            publish_every_min=60,
         )
         host, port = self.broker
         return Agent(
             settings,
             clock=self.clock,
             collection=Collection((HostCollector(VirtualMachine(self.clock, self.name, self.faults)),)),
-            pipeline=Pipeline(period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer()),
+            pipeline=Pipeline(
+                period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer(), relations=Relations(load_fleet(shipped()))
+            ),
             outbox=Outbox(self.state_dir / f"{self.name}.db"),
             link=Link(
                 host=host, port=port, tls=None,

@@ -45,4 +45,24 @@ class MemoryLeak:
         return max(0.0, (uptime_s - self.start_s) / self.lasts_s)
 
 
-Fault = DiskFilling | MemoryLeak
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoolingLost:
+    """From `start_s` on, the heat sink comes loose, or dust closes the vents, until the device slows itself down."""
+
+    start_s: float
+    lasts_s: float
+    code: str = "thermal.cooling"
+    impact: str = "the device slows itself down (80 °C)"
+    resists_at_last: float = 6.0
+
+    @property
+    def impact_s(self) -> float:
+        """Uptime from which a device with some load stays at 80 °C or more."""
+        return self.start_s + self.lasts_s
+
+    def resists(self, uptime_s: float) -> float:
+        """Return by what the way of heat from board to air resists more than it did, from 1 on."""
+        return 1.0 + (self.resists_at_last - 1.0) * min(1.0, max(0.0, (uptime_s - self.start_s) / self.lasts_s))
+
+
+Fault = DiskFilling | MemoryLeak | CoolingLost

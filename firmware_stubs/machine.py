@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from edge_agent.clock import Clock
 from edge_agent.collectors.machine import Disk, Memory, Mount, Nic, Space, Temperature
-from firmware_stubs.faults import MIB, DiskFilling, Fault, MemoryLeak
+from firmware_stubs.faults import MIB, CoolingLost, DiskFilling, Fault, MemoryLeak
+from firmware_stubs.thermal import HEAT_SINK, SENSOR_STEP, SETTLE_S, STEP_S, Board
 
 _CORES = 4
 _RAM = 1024.0 * MIB
@@ -27,6 +28,8 @@ class VirtualMachine:
         self._busy_s = dict.fromkeys(("user", "system", "iowait", "idle"), 0.0)
         self._written = self._sent = 0.0
         self._at_s = 0.0
+        self._board = Board(HEAT_SINK, 0.0, 0.0)
+        self._board_at_s = float("-inf")
 
     def _advance(self) -> float:
         """Live up to now: totals grow by what the load since the last reading cost."""
@@ -53,8 +56,18 @@ class VirtualMachine:
         """Uniform in -1..1, the same for the same second of the same device."""
         return random.Random(f"{self._seed}/{name}/{int(now_s)}").uniform(-1, 1)
 
-    def _gone(self, kind: type[Fault], now_s: float) -> float:
+    def _gone(self, kind: type[DiskFilling | MemoryLeak], now_s: float) -> float:
         return max((fault.share(now_s) for fault in self._faults if isinstance(fault, kind)), default=0.0)
+
+    def _warm_up(self, now_s: float) -> None:
+        """Let the board follow the load second by second, up to now; from balance if nobody looked for long."""
+        if now_s - self._board_at_s > SETTLE_S:
+            self._board_at_s = now_s - SETTLE_S
+            self._board = Board(HEAT_SINK, self._load(self._board_at_s), self._board_at_s)
+        while self._board_at_s + STEP_S <= now_s:
+            self._board_at_s += STEP_S
+            resists = [one.resists(self._board_at_s) for one in self._faults if isinstance(one, CoolingLost)]
+            self._board.step(self._load(self._board_at_s), self._board_at_s, resists=max(resists, default=1.0))
 
     def cpu_times(self) -> Mapping[str, float]:
         """Seconds of all cores together by mode."""
@@ -103,9 +116,9 @@ class VirtualMachine:
         return {"wlan0": Nic(self._sent * 2, self._sent, self._sent / 300, self._sent / 400, 0.0, 0.0, 0.0, 0.0)}
 
     def temperatures(self) -> Mapping[str, Temperature]:
-        """Warmer with load; a first-order lag would change nothing that is judged at this scale."""
-        now_s = self._clock.now().uptime_s
-        return {"cpu_thermal/0": Temperature(46.0 + 22.0 * self._load(now_s), None)}
+        """The chip, in the steps of its sensor: warm with load, minutes behind it."""
+        self._warm_up(self._clock.now().uptime_s)
+        return {"cpu_thermal/0": Temperature(round(self._board.chip / SENSOR_STEP) * SENSOR_STEP, None)}
 
     def fans(self) -> Mapping[str, float]:
         """None: most boards are cooled by air alone."""

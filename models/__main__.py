@@ -1,17 +1,22 @@
-"""`python -m models score | judge | evaluate | growth`: everything else about them is in their --help."""
+"""`python -m models record | train | relations | score | judge | evaluate | growth`: see their --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from models import evaluate, growth, judge, score
+from models import evaluate, growth, judge, recording, relations, score, train
 from models.datasets import DataError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand. Exit codes: 0 done, 1 data or machine won't do (one line says why), 2 usage."""
-    parser = argparse.ArgumentParser(prog="python -m models", description="Measure the detection that devices run.")
+    parser = argparse.ArgumentParser(
+        prog="python -m models", description="Record machines, and measure the detection that devices run."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    recording.add_command(commands)
+    train.add_command(commands)
+    relations.add_command(commands)
     score.add_command(commands)
     judge.add_command(commands)
     evaluate.add_command(commands)

@@ -15,7 +15,9 @@ import numpy as np
 
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.relations import Relations
 from edge_agent.detection.scoring import Scorer
+from edge_agent.model import load_fleet, shipped
 from edge_agent.protocol.instant import Instant
 from edge_agent.sample import Sample
 from firmware_stubs.machine import VirtualMachine
@@ -50,7 +52,12 @@ class SteppedClock:
 
 def step_cost() -> Cost:
     """Measure the steps of a virtual device that has run for an hour."""
-    pipeline = Pipeline(period_s=1.0, horizon_s=259_200.0, scorer=Scorer(step_s=1.0))
+    pipeline = Pipeline(
+        period_s=1.0,
+        horizon_s=259_200.0,
+        scorer=Scorer(step_s=1.0),
+        relations=Relations(load_fleet(shipped()), step_s=1.0),
+    )
     clock = SteppedClock()
     host = HostCollector(VirtualMachine(clock, "pump-07"))
     spent = []

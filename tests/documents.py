@@ -107,7 +107,7 @@ def topics() -> str:
 
 _MEANING = {
     Channel.FINDINGS: "up: findings, evidence packs, declared losses. JSON, QoS 1",
-    Channel.TELEMETRY: "up: batches of aggregates. CBOR, deflated, QoS 1",
+    Channel.TELEMETRY: "up: batches of aggregates, or of every reading. CBOR, deflated, QoS 1",
     Channel.PRESENCE: "up, retained, last will: online, offline, going down; versions and boot. JSON, QoS 1",
     Channel.ACK: "down: for each lane, the stream and the number up to which all is committed. JSON, QoS 1",
     Channel.CONFIG: "down, retained: reserved for the configuration the device shall have",

@@ -63,11 +63,18 @@ class Alarms:
     """Holds the rate of cases of one device; keeps the peaks of four weeks, nothing that grows with time."""
 
     def __init__(
-        self, false_per_week: float = 1.0, step_s: float = 60.0, *, start: float = START, push: float = PUSH
+        self,
+        false_per_week: float = 1.0,
+        step_s: float = 60.0,
+        *,
+        start: float = START,
+        push: float = PUSH,
+        caution: float = CAUTION,
     ) -> None:
         """`step_s`: seconds of the device's time from one strength to the next.
 
-        Devices keep `start` and `push` as they are; an evaluation chooses them anew on other machines.
+        `start` and `caution` belong to what the strength is of. For the score, devices keep them and `push` as they
+        are; an evaluation chooses them anew on other machines.
         """
         if not (0 < false_per_week < math.inf and 0 < step_s < math.inf):
             raise ValueError(f"false_per_week ({false_per_week}) and step_s ({step_s}) must be positive numbers")
@@ -83,7 +90,7 @@ class Alarms:
         self._rows = 0  # of the block that goes on
         self._highest = math.log(LEAST)  # in it
         self._pushed = PUSHED_AT_FIRST  # 0: the fleet's bar; 1: the own one; below 0: cases saved
-        self._caution = CAUTION
+        self._caution = caution
         self._memory = 0.0  # how far above the bar the last case's peak still is
         self._quiet = self._rows_of_case  # rows since a case opened
         self._standing = False

@@ -52,7 +52,7 @@ class _Standing:
 class Findings:
     """All faults of the device that stand, by (fault, component)."""
 
-    versions: dict[str, str]  # detector version by judge
+    versions: dict[str, str]  # detector version by judge, or by fault where that has a detector of its own
     _standing: dict[tuple[str, str], _Standing] = field(default_factory=dict)
     _stepped_at_s: float | None = None
 
@@ -121,7 +121,7 @@ class Findings:
             impact=None if over else verdict.impact,
             reason=_why_over(standing) if over else verdict.reason,
             carriers=verdict.carriers,
-            detector=Detector(judge=fault.judge, version=self.versions[fault.judge]),
+            detector=Detector(judge=fault.judge, version=self.versions.get(fault.code) or self.versions[fault.judge]),
             evidence_id=str(uuid.uuid5(uuid.UUID(standing.finding_id), "evidence")),
         )
         return Announcement(finding=finding, basis=verdict.basis)

@@ -23,6 +23,8 @@ _POWERS = np.array(list(POWERS.values()))[:, np.newaxis]
 
 def growth(watched_s: Array) -> Array:
     """From seconds that each of n channels was watched to factors (statistics, n), 1 and more."""
+    if watched_s.size and watched_s.min() >= GROWN_S:
+        return np.ones((len(_POWERS), len(watched_s)))
     young: Array = np.clip(watched_s / GROWN_S, np.finfo(np.float64).tiny, 1.0)
     factors: Array = young**-_POWERS
     return factors

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from edge_agent.detection.alarms import Alarms
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
+from edge_agent.detection.relations import Relations
 from edge_agent.detection.rules import Rules
 from edge_agent.detection.scoring import DETECTOR, Score, Scorer
 from edge_agent.detection.trends import Trends
@@ -39,12 +40,14 @@ class Pipeline:
         period_s: float,
         horizon_s: float,
         scorer: Scorer | None,
+        relations: Relations | None = None,
         false_per_week: float = 1.0,
         anomalies: Severity = Severity.INFO,
     ) -> None:
         """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the model may raise.
 
-        `anomalies`: how urgent what the model finds is taken to be.
+        `anomalies`: how urgent what the model finds is taken to be. `relations` judge the rows that the scorer makes;
+        without a scorer they say nothing.
         """
         self._anomalies = anomalies
         self._features = Features()
@@ -53,7 +56,11 @@ class Pipeline:
         self._scorer = scorer
         self._alarms = Alarms(false_per_week=false_per_week, step_s=scorer.step_s if scorer else 60.0)
         self._unusual: Verdict | None = None
-        self._findings = Findings({Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: DETECTOR})
+        self._relations = relations
+        self._broken: list[Verdict] = []
+        self._named: set[tuple[str, str]] = set()
+        versions: dict[str, str] = {Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: DETECTOR}
+        self._findings = Findings(versions | (dict.fromkeys(relations.faults, relations.name) if relations else {}))
 
     def resume(self, standing: Iterable[Finding], now: Instant) -> None:
         """Take up the findings that stood when the agent stopped: each goes on, or is cleared."""
@@ -71,7 +78,7 @@ class Pipeline:
 
     def restore_state(self, state: Mapping[str, object]) -> list[str]:
         """Take up an exported state; a part that can't be used is dropped. Return why, a reason for each."""
-        if not state.keys() & {"scorer", "trends", "alarms"}:
+        if not state.keys() & {"scorer", "trends", "alarms", "relations"}:
             return ["nothing in it is known here"]
         dropped = []
         for name, part in self._learners().items():
@@ -83,11 +90,13 @@ class Pipeline:
                 dropped.append(str(error))
         return dropped
 
-    def _learners(self) -> dict[str, Scorer | Trends | Alarms]:
-        model: dict[str, Scorer | Trends | Alarms] = {}
+    def _learners(self) -> dict[str, Scorer | Trends | Alarms | Relations]:
+        learners: dict[str, Scorer | Trends | Alarms | Relations] = {"trends": self._trends}
         if self._scorer:
-            model = {"scorer": self._scorer, "alarms": self._alarms}
-        return {"trends": self._trends, **model}
+            learners |= {"scorer": self._scorer, "alarms": self._alarms}
+        if self._relations:
+            learners["relations"] = self._relations
+        return learners
 
     def step(self, sample: Sample, now: Instant, told: Iterable[Verdict] = ()) -> Outcome:
         """Judge one sample. `now` is when it is judged, on its own clock; `told` is what the agent says of itself."""
@@ -95,6 +104,9 @@ class Pipeline:
         verdicts = [*told, *self._rules.step(features, now), *self._trends.step(features, now)]
         time_s = now.wall.timestamp() if now.synced else None
         score = self._scorer.step(_judged(features), now.uptime_s, time_s) if self._scorer else None
+        if score is not None and self._relations and self._scorer:
+            self._broken = self._relations.step(self._scorer.row)
+        verdicts += self._broken_beside(verdicts)
         if score is not None:
             explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
             decision = self._alarms.step(score.strength if score.ready else None)
@@ -106,6 +118,17 @@ class Pipeline:
         if self._unusual is not None:
             verdicts.append(self._unusual)
         return Outcome(announcements=self._findings.step(verdicts, features, now), features=features, score=score)
+
+    def _broken_beside(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
+        """Return the broken relations but those whose series a rule or a trend speaks of; who spoke first goes on."""
+        certain = {series for verdict in verdicts for series in verdict.basis.judged}
+        said = [
+            verdict
+            for verdict in self._broken
+            if certain.isdisjoint(verdict.basis.judged) or (verdict.fault, verdict.component) in self._named
+        ]
+        self._named = {(verdict.fault, verdict.component) for verdict in said}
+        return said
 
 
 def _mapping(name: str, part: object) -> Mapping[str, object]:

@@ -94,6 +94,8 @@ class Scorer:
         self._judged = 0
         self.dropped_values = 0
         """Readings that were no finite number, or whose channel found no room."""
+        self.row: Mapping[str, float] = {}
+        """The last row that was judged."""
 
     @property
     def step_s(self) -> float:
@@ -159,6 +161,7 @@ class Scorer:
 
     def _judge(self, values: Mapping[str, float], time_s: float | None) -> Score:
         usable = {name: value for name, value in values.items() if abs(value) < LARGEST}
+        self.row = usable
         row, refused = self._baseline.place(usable)
         self.dropped_values += self._rows.take_dropped() + len(values) - len(usable) + refused
         self._make_room()
@@ -188,7 +191,8 @@ class Scorer:
         here = np.isfinite(row)
         away = np.where(self._baseline.counts > 0, row - self._baseline.means, np.nan)
         jump = np.where(here & (self._seen > 0), row - self._recent[:, -1], np.nan)
-        self._recent[here] = np.column_stack([self._recent[here, 1:], row[here]])
+        self._recent[here, :-1] = self._recent[here, 1:]
+        self._recent[here, -1] = row[here]
         self._seen[here] += 1
         level = np.where(here & (self._seen >= LEVEL_ROWS), self._recent.mean(axis=1) - self._baseline.means, np.nan)
         # two rows make a deviation; before that nothing can be away from it
@@ -203,7 +207,8 @@ class Scorer:
 
         Growth comes after the cap: the first change of a silent channel is beyond any cap, whatever it is divided by.
         """
-        capped = np.clip(np.nan_to_num(measured / deviations, nan=0.0), -CAP, CAP)
+        away = measured / deviations
+        capped = np.minimum(np.abs(np.where(np.isnan(away), 0.0, away)), CAP)
         judged = np.isfinite(measured[0]) & (self._baseline.counts >= SETTLED_ROWS)
         return np.where(judged, (capped / growth(self._baseline.counts * self._step_s)) ** 2, np.nan)
 

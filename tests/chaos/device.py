@@ -121,7 +121,7 @@ def live(options: argparse.Namespace) -> int:
     agent = Agent(
         Settings(
             device=options.name, firmware="chaos", hardware="virtual", model="", period_s=1.0,
-            evidence_before_s=120.0, evidence_after_s=30.0, aggregate_min=1,
+            evidence_before_s=120.0, evidence_after_s=30.0, telemetry="full", publish_every_min=1,
         ),
         clock=clock,
         collection=Collection((HostCollector(VirtualMachine(clock, options.name, leaks)),)),

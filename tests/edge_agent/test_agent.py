@@ -16,6 +16,7 @@ from edge_agent.limits import CPU, Budgets
 from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.telemetry import unpack
 from edge_agent.protocol.topics import Lane
 from firmware_stubs.faults import DiskFilling, Fault
 from firmware_stubs.machine import VirtualMachine
@@ -30,11 +31,12 @@ def an_agent(
     *faults: Fault,
     collectors: tuple[Collector, ...] = (),
     budgets: Budgets | None = None,
+    telemetry: str = "frugal",
 ) -> Agent:
     """An agent on virtual hardware, without a broker."""
     settings = Settings(
         device="pump-07", firmware="", hardware="", model="", period_s=1.0, evidence_before_s=600.0,
-        evidence_after_s=60.0, aggregate_min=15, budgets=budgets or Budgets(),
+        evidence_after_s=60.0, telemetry=telemetry, publish_every_min=0, budgets=budgets or Budgets(),
     )  # fmt: skip
     link = Link(
         host="127.0.0.1", port=free_port(), tls=None,
@@ -150,6 +152,20 @@ def test_a_finding_of_another_version_is_cleared_and_not_fatal(tmp_path: Path, b
     assert after.standing() == {}
     assert kinds(after) == ([] if body else ["clear"])
     after.close()
+
+
+@pytest.mark.parametrize(("profile", "batches"), [("findings-only", 0), ("frugal", 1), ("full", 60)])
+def test_a_profile_decides_which_telemetry_an_hour_leaves(tmp_path: Path, profile: str, batches: int) -> None:
+    clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
+    agent = an_agent(outbox, clock, telemetry=profile)
+    for second in range(0, 3601, 10):
+        clock.uptime_s = float(second)
+        agent.step()
+    records = outbox.after(Lane.TELEMETRY, 0, 100)
+    assert len(records) == batches
+    for _, record in records:
+        assert len(unpack(record).columns) >= 40
+    outbox.close()
 
 
 def test_a_damaged_store_is_reported_as_a_finding_that_clears_by_itself_and_its_loss_is_declared(

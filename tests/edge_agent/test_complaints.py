@@ -47,7 +47,7 @@ def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault, port: int = 1, bu
     """An agent on virtual hardware that samples once in ten seconds; nobody listens on port 1."""
     settings = Settings(
         device=DEVICE, firmware="", hardware="", model="", period_s=10.0, evidence_before_s=600.0,
-        evidence_after_s=60.0, aggregate_min=15, budgets=budgets or Budgets(),
+        evidence_after_s=60.0, telemetry="frugal", publish_every_min=15, budgets=budgets or Budgets(),
     )  # fmt: skip
     link = Link(host="127.0.0.1", port=port, tls=None, username=None, password=None, keepalive_s=30)
     return Agent(

@@ -29,6 +29,12 @@ def write(tmp_path: Path, text: str) -> Path:
         ("[mqtt]\nurl = 'mqtts://x'\nca_file = '/nowhere/ca.pem'\n", "mqtt.ca_file = '/nowhere/ca.pem': no such file"),
         ("[colour]\nred = 1\n", "colour = {'red': 1}: unknown key; known here: detection, device"),
         ("[device\n", "not TOML"),
+        ("[telemetry]\nprofile = 'ful'\n", "telemetry.profile = 'ful': Input should be 'findings-only', 'frugal' or"),
+        ("[telemetry]\npublish_every_min = 7\n", "telemetry.publish_every_min = 7: must be a multiple of 5 for frugal"),
+        (
+            "[telemetry]\nprofile = 'full'\npublish_every_min = 30\n",
+            "telemetry.publish_every_min = 30: must be at most 15 for full",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_file_key_value_and_remedy(

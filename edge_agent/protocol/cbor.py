@@ -1,0 +1,128 @@
+"""The part of CBOR (RFC 8949) that the telemetry lane speaks, with typed arrays (RFC 8746) as numpy arrays.
+
+What flows in and out: None, booleans, 64-bit integers, floats, text, byte strings, UUIDs (tag 37), arrays, maps with
+text as keys, and one-dimensional little-endian numpy arrays. A reader of all of CBOR would build what a hostile device
+asks for: maps whose keys all collide, numbers of a million digits, objects that contain themselves. This one can't.
+"""
+
+import struct
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+MAX_DEPTH = 8
+MAX_ITEMS = 10_000  # a message has a few hundred; each costs the reader about a microsecond
+_UUID = 37
+_ARRAYS = {64: "<u1", 72: "<i1", 77: "<i2", 78: "<i4", 79: "<i8"}  # RFC 8746, section 2.1
+_TAGS = {np.dtype(dtype): tag for tag, dtype in _ARRAYS.items()}
+_LENGTHS = {24: ">B", 25: ">H", 26: ">I", 27: ">Q"}
+_FLOATS = {25: ">e", 26: ">f", 27: ">d"}
+_SIMPLE: dict[int, bool | None] = {20: False, 21: True, 22: None}
+
+
+def dumps(value: Any) -> bytes:
+    """Encode a value; lengths are definite and as short as they can be, floats have 64 bits. Raises TypeError."""
+    match value:
+        case bool() | None:
+            return bytes([0xE0 | next(code for code, simple in _SIMPLE.items() if simple is value)])
+        case int():
+            return _head(0, value) if value >= 0 else _head(1, -1 - value)
+        case float():
+            return struct.pack(">Bd", 0xFB, value)
+        case bytes():
+            return _head(2, len(value)) + value
+        case str():
+            text = value.encode()
+            return _head(3, len(text)) + text
+        case list() | tuple():
+            return _head(4, len(value)) + b"".join(map(dumps, value))
+        case dict():
+            return _head(5, len(value)) + b"".join(dumps(key) + dumps(held) for key, held in value.items())
+        case UUID():
+            return _head(6, _UUID) + dumps(value.bytes)
+        case np.ndarray():
+            return _head(6, _TAGS[value.dtype]) + dumps(value.tobytes())
+        case _:
+            raise TypeError(f"{type(value).__name__} has no place on the wire")
+
+
+def loads(data: bytes) -> Any:
+    """Decode one value that fills `data`. Raises ValueError with the reason; tags of others fall away."""
+    reader = _Reader(data)
+    value = reader.item(MAX_DEPTH)
+    if reader.at != len(data):
+        raise ValueError(f"{len(data) - reader.at} bytes are left over")
+    return value
+
+
+def _head(major: int, number: int) -> bytes:
+    if number < 24:
+        return bytes([major << 5 | number])
+    for code, form in _LENGTHS.items():
+        if number < 1 << 8 * struct.calcsize(form):
+            return bytes([major << 5 | code]) + struct.pack(form, number)
+    raise TypeError("an integer of more than 64 bits has no place on the wire")
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.at = self._items = 0
+
+    def item(self, depth: int) -> Any:
+        self._items += 1
+        if not depth or self._items > MAX_ITEMS:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}, or more than {MAX_ITEMS} items")
+        head = self._take(1)[0]
+        major, code = head >> 5, head & 31
+        if major == 7:
+            return self._simple(code)
+        number = code if code < 24 else self._number(_LENGTHS, code)
+        match major:
+            case 0:
+                return number
+            case 1:
+                return -1 - number
+            case 2:
+                return self._take(number)
+            case 3:
+                return self._take(number).decode()
+            case 4:
+                return [self.item(depth - 1) for _ in range(number)]
+            case 5:
+                return self._map(number, depth - 1)
+            case _:
+                return _tagged(number, self.item(depth - 1))
+
+    def _take(self, count: int) -> bytes:
+        begin, self.at = self.at, self.at + count
+        if self.at > len(self._data):
+            raise ValueError("cut off")
+        return self._data[begin : self.at]
+
+    def _number(self, forms: dict[int, str], code: int) -> Any:
+        if code not in forms:
+            raise ValueError(f"additional information {code} is not understood")
+        form = forms[code]
+        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+
+    def _simple(self, code: int) -> Any:
+        return _SIMPLE[code] if code in _SIMPLE else self._number(_FLOATS, code)
+
+    def _map(self, count: int, depth: int) -> dict[str, Any]:
+        held: dict[str, Any] = {}
+        for _ in range(count):
+            key = self.item(depth)
+            if not isinstance(key, str) or key in held:
+                raise ValueError(f"map: {key!r:.80} is no text, or there twice")
+            held[key] = self.item(depth)
+        return held
+
+
+def _tagged(tag: int, value: Any) -> Any:
+    if tag != _UUID and tag not in _ARRAYS:
+        return value
+    if not isinstance(value, bytes):
+        raise ValueError(f"tag {tag} is not on a byte string")
+    return UUID(bytes=value) if tag == _UUID else np.frombuffer(value, _ARRAYS[tag])

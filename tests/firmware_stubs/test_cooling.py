@@ -1,0 +1,47 @@
+"""The whole way from a board that loses its cooling to a finding, hours before it slows itself down."""
+
+import pytest
+
+from edge_agent.collectors.host import HostCollector
+from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.relations import Relations
+from edge_agent.detection.scoring import Scorer
+from edge_agent.model import load_fleet, shipped
+from edge_agent.protocol.records import Finding, Phase
+from edge_agent.sample import Sample
+from firmware_stubs.faults import CoolingLost, Fault
+from firmware_stubs.machine import VirtualMachine
+from tests.clocks import HandClock
+
+HOUR_S = 3600.0
+FAULT = CoolingLost(start_s=7 * HOUR_S, lasts_s=2 * HOUR_S)
+
+
+def found(device: str, hours: float, *faults: Fault) -> list[Finding]:
+    """Let a device live, read every ten seconds, and return what it said."""
+    clock = HandClock(HOUR_S)
+    host = HostCollector(VirtualMachine(clock, device, faults))
+    pipeline = Pipeline(
+        period_s=10.0, horizon_s=72 * HOUR_S, scorer=Scorer(), relations=Relations(load_fleet(shipped()))
+    )
+    said = []
+    while clock.uptime_s < HOUR_S + hours * HOUR_S:
+        clock.uptime_s += 10.0
+        now = clock.now()
+        outcome = pipeline.step(Sample(at=now, values=host.collect(now)), now)
+        said += [announcement.finding for announcement in outcome.announcements]
+    return said
+
+
+@pytest.mark.parametrize("device", ["pump-07", "kiosk-01"])
+def test_a_healthy_device_says_nothing_for_its_first_hours(device: str) -> None:
+    assert found(device, 8.0) == []
+
+
+def test_lost_cooling_is_named_more_than_an_hour_before_the_device_slows_itself_down() -> None:
+    said = found("pump-07", 8.5, FAULT)
+    (opened,) = [one for one in said if one.fault == FAULT.code and one.phase is Phase.OPEN]
+    assert opened.at.uptime_s < FAULT.impact_s - HOUR_S
+    assert "is usual at" in opened.reason
+    assert opened.detector.version == shipped().name
+    assert not [one for one in said if one.fault == FAULT.code and one.phase is Phase.CLEAR]
