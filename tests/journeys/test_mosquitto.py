@@ -1,13 +1,20 @@
 """The same journey over a real Mosquitto from Debian, and an agent that starts before its broker."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
+from edge_agent.outbox import Outbox
+from edge_agent.protocol import records
+from edge_agent.protocol.topics import Lane
+from edge_agent.uplink import TOO_LARGE
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling
 from firmware_stubs.stage import running_cloud
+from tests.builders import a_finding, an_evidence
+from tests.edge_agent.test_uplink import pumped, sending
 from tests.journeys.conftest import cases_of, eventually, mosquitto
 
 pytestmark = pytest.mark.journey
@@ -35,3 +42,17 @@ def test_a_virtual_device_gets_its_case_over_mosquitto_although_the_broker_came_
         assert device.error is None
     finally:
         device.stop()
+
+
+def test_mosquitto_is_spoken_to_in_mqtt_5_and_gets_no_packet_that_it_says_it_does_not_take(
+    tmp_path: Path, ports: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    outbox = Outbox(tmp_path / "outbox.db")
+    outbox.put([records.encode(a_finding()), records.encode(an_evidence(values=[1.0] * 9000))])
+    with mosquitto(tmp_path, ports[1], "max_packet_size 20000"), sending(outbox, ports[1]) as uplink:
+        assert pumped(uplink, lambda: outbox.quarantined())
+        assert uplink.connected
+        assert "MQTT 5" in caplog.text
+    assert outbox.quarantined() == [(Lane.FINDINGS, 2, TOO_LARGE)]
+    outbox.close()
