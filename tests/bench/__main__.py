@@ -1,7 +1,8 @@
 """`make bench`: what the parts cost, as ratios to a peer or to the raw limit in the same run.
 
 What flows out: tables on the terminal, between two marks of docs/performance.md with --write, and build/bench.json.
-Machines are shared and noisy: read the ratios.
+Parts that are not measured in this run are taken from the build/bench.json of earlier ones. Machines are shared and
+noisy: read the ratios.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.report import insert, table
-from tests.bench import ingest
+from tests.bench import ingest, wire
 from tests.bench.agent import beside_peers
 from tests.bench.day import a_day
 from tests.bench.steps import steps
@@ -42,20 +43,30 @@ def main() -> int:
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    measured = {}
+    known: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     for name in options.parts:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        measured[name] = PARTS[name](options)
-    about = f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.machine()}, "
-    about += f"{os.cpu_count()} cores, load {load:.1f} before"
-    text = "\n\n".join([about, *(f"### {PARTS[name].__doc__}\n\n{part.text}" for name, part in measured.items())])
+        about = _about()
+        part = PARTS[name](options)
+        known[name] = {"about": about, "text": part.text, "figures": part.figures}
+        RESULT.parent.mkdir(exist_ok=True)
+        RESULT.write_text(json.dumps(known, indent=1))
+    parts = [
+        f"### {measure.__doc__}\n\n{known[name]['about']}\n\n{known[name]['text']}"
+        for name, measure in PARTS.items()
+        if name in known
+    ]
+    text = "\n\n".join(parts)
     print(text)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({"about": about} | {name: part.figures for name, part in measured.items()}, indent=1))
     if options.write:
         insert(options.write, text, BEGIN, END)
     return 0
+
+
+def _about() -> str:
+    python, machine = platform.python_version(), platform.machine()
+    load = os.getloadavg()[0]
+    return f"{datetime.now(UTC):%Y-%m-%d}, Python {python}, {machine}, {os.cpu_count()} cores, load {load:.1f} before."
 
 
 def _steps(_options: argparse.Namespace) -> Part:
@@ -123,10 +134,22 @@ def _ingest(_options: argparse.Namespace) -> Part:
     return Part(text, figures)
 
 
+def _wire(_options: argparse.Namespace) -> Part:
+    """Telemetry on the wire, MQTT and TLS framing included"""
+    found = wire.figures()
+    lines = [
+        [source, profile, f"{figure['bytes_a_sample']:.2f}", f"{figure['bytes_a_day'] / 1000:.1f}"]
+        for source, profiles in found.items()
+        for profile, figure in profiles.items()
+    ]
+    return Part(table(["device", "profile", "bytes a sample", "kB a day"], lines), found)
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
     "steps": _steps,
     "agent": _agent,
     "day": _day,
+    "wire": _wire,
     "ingest": _ingest,
 }
 

@@ -7,14 +7,15 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
 from cloud.store.database import Database
-from cloud.store.tables import LossRow, RecordRow, TelemetryChunk
+from cloud.store.tables import EvidenceRow, LossRow, RecordRow, TelemetryChunk
 from edge_agent.protocol.topics import Lane
 from tests.chaos.device import canonical
 
@@ -63,8 +64,10 @@ async def _read(database_url: str) -> tuple[dict[Number, str], list[tuple[str, s
     stored: dict[Number, str] = {}
     try:
         async with database.begin() as session:
+            intact = select(EvidenceRow.evidence_id, EvidenceRow.part).where(EvidenceRow.intact)
+            evidence = {(one, part) for one, part in await session.execute(intact)}
             for row in await session.scalars(select(RecordRow)):
-                stored[row.device, row.lane, row.stream, row.seq] = _digest(canonical(row.body))
+                stored[row.device, row.lane, row.stream, row.seq] = _content(row.body, evidence)
             for chunk in await session.scalars(select(TelemetryChunk)):
                 stored[chunk.device, Lane.TELEMETRY, chunk.stream, chunk.seq] = _digest(chunk.body)
             losses = await session.scalars(select(LossRow))
@@ -72,6 +75,14 @@ async def _read(database_url: str) -> tuple[dict[Number, str], list[tuple[str, s
     finally:
         await database.close()
     return stored, lost
+
+
+def _content(body: dict[str, Any], evidence: Container[tuple[str, str]]) -> str:
+    """Return the hash of what a device said; an evidence record only refers to what stands in a table of its own."""
+    if "content_sha256" not in body:
+        return _digest(canonical(body))
+    there = (body["evidence_id"], body["part"]) in evidence
+    return str(body["content_sha256"]) if there else "its evidence is not there, or not as it was"
 
 
 def _digest(content: bytes) -> str:

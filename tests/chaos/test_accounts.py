@@ -82,6 +82,21 @@ def test_what_is_neither_is_missing(tmp_path: Path, database_url: str, lane: Lan
     assert books.missing == (("pump-07", lane, STREAM, seq),)
 
 
+def test_evidence_whose_pack_is_gone_is_missing(tmp_path: Path, database_url: str) -> None:
+    said = {"kind": "evidence", "evidence_id": "e", "part": "before"}
+    digest = hashlib.sha256(canonical(said)).hexdigest()
+
+    async def refer() -> None:
+        database = Database(database_url)
+        async with database.begin() as session:
+            of = {"device": "pump-07", "lane": "findings", "stream": STREAM, "received_at": NOW}
+            session.add(RecordRow(**of, seq=6, kind="evidence", body=said | {"content_sha256": digest}))
+        await database.close()
+
+    asyncio.run(refer())
+    assert balance(a_ledger(tmp_path, (Lane.FINDINGS, 6, canonical(said))), database_url).missing
+
+
 def test_one_record_under_two_numbers_is_there_twice(tmp_path: Path, database_url: str) -> None:
     async def again() -> None:
         database = Database(database_url)
