@@ -48,6 +48,7 @@ class SystemdCollector:
         self._command, self._exclude = (*show, *options, *units), tuple(exclude)
         self._booted = root / "run/systemd/system"
         self._asked: tuple[subprocess.Popen[bytes], BinaryIO] | None = None
+        self._killed: subprocess.Popen[bytes] | None = None
         self._asked_at_s = float("-inf")
         self._named: dict[str, None] = {}  # units with series of their own, the latest to be unwell last
         self._crashed: set[str] = set()
@@ -56,7 +57,9 @@ class SystemdCollector:
 
     def collect(self, now: Instant) -> Mapping[str, float]:
         """Return the last answer; nothing before there is one, or where systemd is not the init system."""
-        if self._asked is None and now.uptime_s - self._asked_at_s >= _ASK_EVERY_S:
+        if self._killed and self._killed.poll() is not None:
+            self._killed = None
+        if self._asked is None and self._killed is None and now.uptime_s - self._asked_at_s >= _ASK_EVERY_S:
             if not self._booted.is_dir():  # sd_booted(3)
                 return {}
             self._ask(now.uptime_s)
@@ -89,7 +92,7 @@ class SystemdCollector:
             said = answer.read().decode(errors="replace")
         if process.returncode is None:
             process.kill()
-            process.wait()
+            self._killed = process  # it may hang in the kernel for as long as a dying card does
             self._error = f"systemd has not answered for {_PATIENCE_S:.0f} s"
         elif process.returncode:
             self._error = said.strip().partition("\n")[0] or f"{self._command[0]} ended with {process.returncode}"

@@ -434,7 +434,7 @@ _ENTRIES = (
             "Compare the listed metrics with their expected range: do they point at one cause?",
             "Ask whether something was changed at that time; if so, close as expected.",
         ),
-        source="models/artifacts: score of the shipped network, calibrated on the device",
+        source="docs/adr/0007 and 0009: how far the device strays from its own last week",
     ),
 )
 
