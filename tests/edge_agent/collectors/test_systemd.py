@@ -1,5 +1,6 @@
 """systemd: who has failed and who is restarted, asked without waiting; names of instances stay on the device."""
 
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -162,9 +163,12 @@ def test_a_systemd_that_does_not_answer_holds_up_nothing_and_is_said(tmp_path: P
     assert collector.collect(an_instant(19)) == {}
     with pytest.raises(OSError, match="has not answered for 20 s"):
         collector.collect(an_instant(20))
-    assert process.returncode is not None, "it is not left behind"
+    assert process.wait(5) == -signal.SIGKILL, "it is not left behind"
     with pytest.raises(OSError, match="has not answered"):
-        collector.collect(an_instant(21))
+        collector.collect(an_instant(81))
+    assert collector._asked, "asked again, since the one before is gone"
+    collector._asked[0].kill()
+    collector._asked[0].wait()
 
 
 @pytest.mark.parametrize(
