@@ -167,8 +167,10 @@ def test_a_systemd_that_does_not_answer_holds_up_nothing_and_is_said(tmp_path: P
     with pytest.raises(OSError, match="has not answered"):
         collector.collect(an_instant(81))
     assert collector._asked, "asked again, since the one before is gone"
-    collector._asked[0].kill()
-    collector._asked[0].wait()
+    another, answer = collector._asked
+    another.kill()
+    another.wait()
+    answer.close()
 
 
 @pytest.mark.parametrize(
