@@ -4,6 +4,7 @@ What flows in: a session, and records with their numbers. What flows out: what w
 nothing is missing any more. Whatever the number of messages, each function sends a fixed number of statements.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from edge_agent.protocol.topics import Lane
 PARKED_BYTES = 64 << 10  # of a message that is kept to be looked at
 CAUSE_LENGTH = 500
 AHEAD_MAX = 1024  # records of a stream that may wait behind a gap; a device has 128 under way
+SPANS_MAX = 4096  # gaps of a stream that may be known to be lost before what lies between them has come
 
 Row = dict[str, Any]
 _Numbered = type[RecordRow] | type[TelemetryChunk] | type[LossRow]
@@ -32,7 +34,7 @@ class Course:
 
     up_to: int
     seqs: set[int] = field(default_factory=set)
-    spans: list[tuple[int, int]] = field(default_factory=list)  # declared lost, both ends included
+    spans: list[tuple[int, int]] = field(default_factory=list)  # lost, both ends included; in order and apart
 
     def copy(self) -> "Course":
         """The same, to go on from."""
@@ -43,30 +45,45 @@ class Course:
         return seq <= self.up_to or seq in self.seqs
 
     def is_crowded_before(self, seq: int) -> bool:
-        """Whether so much waits behind a gap that nothing more may be put at its end."""
-        return len(self.seqs) >= AHEAD_MAX and seq > max(self.seqs)
+        """Whether so much waits behind a gap that nothing this far behind it may join."""
+        return len(self.seqs) >= AHEAD_MAX and seq > self.up_to + AHEAD_MAX
 
     def add(self, seq: int) -> None:
         """A new number is stored."""
         self.seqs.add(seq)
-        while self.up_to + 1 in self.seqs:
-            self.up_to += 1
-            self.seqs.remove(self.up_to)
+        self._advance()
 
-    def advance(self) -> None:
+    def can_lose(self, first: int, last: int) -> bool:
+        """Whether these numbers may be counted as lost: they close the next gap, or not too many others wait."""
+        return first <= self.up_to + 1 or len(self.spans) < SPANS_MAX or bool(self.spans[self._touched(first, last)])
+
+    def lose(self, first: int, last: int) -> bool:
+        """Count numbers as lost; say whether some of them are new."""
+        touched = self._touched(first, last)
+        held = self.spans[touched]
+        span = (min(first, held[0][0]), max(last, held[-1][1])) if held else (first, last)
+        self.spans[touched] = [span]
+        self._advance()
+        return held != [span]
+
+    def _touched(self, first: int, last: int) -> slice:
+        """The spans with which this one makes one."""
+        low = bisect_left(self.spans, first - 1, key=lambda span: span[1])
+        return slice(low, bisect_right(self.spans, last + 1, lo=low, key=lambda span: span[0]))
+
+    def _advance(self) -> None:
         """Go on to where the next number is missing, over what was declared lost."""
-        self.up_to = contiguous(self.up_to, self.seqs, self.spans)
-        self.seqs = {seq for seq in self.seqs if seq > self.up_to}
-        self.spans = [span for span in self.spans if span[1] > self.up_to]
-
-
-def contiguous(known: int, seqs: Iterable[int], spans: Iterable[tuple[int, int]]) -> int:
-    """Return the number up to which single numbers and spans (both ends included) leave no gap above `known`."""
-    for first, last in sorted([*((seq, seq) for seq in seqs), *spans]):
-        if first > known + 1:
-            break
-        known = max(known, last)
-    return known
+        while True:
+            if self.up_to + 1 in self.seqs:
+                self.up_to += 1
+                self.seqs.remove(self.up_to)
+            elif self.spans and self.spans[0][0] <= self.up_to + 1:
+                passed = range(self.up_to + 1, self.spans.pop(0)[1] + 1)
+                few = passed if len(passed) < len(self.seqs) else [seq for seq in self.seqs if seq in passed]
+                self.seqs.difference_update(few)
+                self.up_to += len(passed)
+            else:
+                return
 
 
 async def see_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
@@ -107,7 +124,7 @@ async def courses(session: AsyncSession, keys: Collection[Key], now: datetime) -
     for key, seq in await _above(session, RecordRow, keys, RecordRow.seq):
         found[key].seqs.add(seq)
     for key, first, last in await _above(session, LossRow, keys, LossRow.first_seq, LossRow.last_seq):
-        found[key].spans.append((first, last))
+        found[key].lose(first, last)
     return found
 
 
