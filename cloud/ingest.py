@@ -134,11 +134,17 @@ class Ingest:
     def _batch(self, first: aiomqtt.Message) -> list[Read]:
         """Read the first message and what waits behind it, as much as fits into one transaction."""
         now, ends_s = self._now(), time.monotonic() + BATCH_S
-        batch = [understood(Arrived(first.topic.value, first.payload, now))]
+        batch = [self._read(first, now)]
         while len(batch) < BATCH_MESSAGES and time.monotonic() < ends_s and not self._arrivals.empty():
-            message = self._arrivals.get_nowait()
-            batch.append(understood(Arrived(message.topic.value, message.payload, now)))
+            batch.append(self._read(self._arrivals.get_nowait(), now))
         return batch
+
+    def _read(self, message: aiomqtt.Message, now: datetime) -> Read:
+        """Read a message at its device's cost."""
+        began_s = time.monotonic()
+        found = understood(Arrived(message.topic.value, message.payload, now))
+        self._arrivals.charge(device_of(found.arrived.topic), time.monotonic() - began_s)
+        return found
 
     async def _take(self, client: aiomqtt.Client, batch: list[Read]) -> None:
         """Commit a batch, then acknowledge it; without a commit the devices send it again."""

@@ -7,17 +7,19 @@ import ssl
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select, text
 
+from cloud.arrivals import BURST_S, READING_SHARE, Limits
 from cloud.broker import embedded_broker
 from cloud.casebook import Casebook
 from cloud.episodes import Rules
 from cloud.ingest import BrokerAddress, Ingest, acknowledgements
-from cloud.intake import Intake
+from cloud.intake import Intake, Read, understood
 from cloud.live import Bell
-from cloud.reading import Key
+from cloud.reading import Arrived, Key
 from cloud.store.database import Database
 from cloud.store.tables import Device, Parked, SupportCase
 from cloud.tally import Dropped
@@ -32,11 +34,13 @@ CRITICAL = an_envelope(1, a_finding(severity=Severity.CRITICAL))
 
 
 @contextlib.asynccontextmanager
-async def ingesting(broker: int | BrokerAddress, database: Database, bell: Bell) -> AsyncIterator[Ingest]:
+async def ingesting(
+    broker: int | BrokerAddress, database: Database, bell: Bell, limits: Limits = PLENTY
+) -> AsyncIterator[Ingest]:
     address = BrokerAddress(host=HOST, port=broker) if isinstance(broker, int) else broker
     intake = Intake(database, Casebook(Rules()))
     later = NOON + timedelta(seconds=1)
-    ingest = Ingest(address, intake, bell, now=lambda: later, limits=PLENTY, backoff_min_s=0.02)
+    ingest = Ingest(address, intake, bell, now=lambda: later, limits=limits, backoff_min_s=0.02)
     task = asyncio.create_task(ingest.run())
     try:
         yield ingest
@@ -127,6 +131,24 @@ async def test_what_nobody_can_read_is_parked_and_the_next_message_is_taken(port
         assert (await pump.acked(an_envelope(2, a_finding()))).up_to == 2
     async with sqlite.read() as session:
         assert (await session.scalars(select(Parked.payload))).all() == [b"rubbish"]
+
+
+async def test_a_device_pays_for_the_time_that_its_messages_take_to_be_read(
+    port: int, sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uptime_s = [50.0]
+
+    def slow(message: Arrived) -> Read:
+        uptime_s[0] += BURST_S * READING_SHARE * 2
+        return understood(message)
+
+    monkeypatch.setattr("cloud.ingest.understood", slow)
+    monkeypatch.setattr("cloud.ingest.time", SimpleNamespace(monotonic=lambda: uptime_s[0]))
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
+        await pump.acked(CRITICAL)
+        await pump.say(Channel.FINDINGS, an_envelope(2, a_finding()))
+        await asyncio.sleep(0.5)
+        assert ingest.tally.dropped[Dropped.TOO_FAST]
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")  # paho leaves these to the collector
