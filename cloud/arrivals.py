@@ -57,6 +57,11 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
         if paid_until := self._paid_until.get(device):
             self._paid_until[device] = max(paid_until, self._monotonic()) + seconds / READING_SHARE
 
+    def again(self, presence: aiomqtt.Message) -> None:
+        """Let a device's word wait once more, unless a later one waits already."""
+        if _address(presence)[0] not in self._presence:
+            self.put_nowait(presence)
+
     def _put(self, item: aiomqtt.Message) -> None:
         device, channel = _address(item)
         if channel == Channel.PRESENCE and device in self._presence:

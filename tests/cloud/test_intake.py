@@ -221,12 +221,33 @@ async def test_a_message_that_can_not_be_taken_is_parked_and_not_acknowledged(
 
 
 async def test_parked_messages_are_bounded_in_size_and_number_and_the_oldest_go_first(database: Database) -> None:
-    intake = Intake(database, Casebook(Rules()), parked_max=3)
-    for number in range(5):
-        await take(intake, FINDINGS, bytes([number]) * (70 << 10), NOON + timedelta(seconds=number))
+    intake = Intake(database, Casebook(Rules()), parked_max=30)
+    for number in range(40):
+        topic = f"forewarn/v1/{number}/findings"
+        await take(intake, topic, bytes([number]) * (70 << 10), NOON + timedelta(seconds=number))
     kept = await rows(database, Parked)
-    assert [row.payload[0] for row in kept] == [2, 3, 4]
+    assert [row.payload[0] for row in kept] == list(range(10, 40))
     assert {len(row.payload) for row in kept} == {64 << 10}
+
+
+async def test_one_device_does_not_push_out_what_others_have_parked(database: Database) -> None:
+    intake = Intake(database, Casebook(Rules()), parked_max=30)
+    await take(intake, "forewarn/v1/other/findings", b"other", NOON)
+    loud = [understood(Arrived(FINDINGS, bytes([number]), NOON)) for number in range(50)]
+    await intake.take(loud[:25])
+    await intake.take(loud[25:])
+    assert [row.payload for row in await rows(database, Parked)] == [b"other", b"/", b"0", b"1"]
+
+
+async def test_a_batch_of_more_repeats_than_one_statement_can_ask_for_is_taken(
+    intake: Intake, database: Database
+) -> None:
+    message = understood(Arrived(TELEMETRY, a_telemetry_message(1, *[a_chunk()] * 256), NOON))
+    many = [
+        understood(Arrived(TELEMETRY, a_telemetry_message(first, *[a_chunk()] * 256), NOON))
+        for first in range(1, 34_000, 256)
+    ]
+    assert acked(await intake.take(many), Lane.TELEMETRY) == acked(await intake.take([message, *many]), Lane.TELEMETRY)
 
 
 async def test_a_record_that_trips_our_own_code_is_parked_loudly_and_the_next_ones_go_on(
