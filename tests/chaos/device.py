@@ -95,7 +95,7 @@ class WitnessedOutbox(Outbox):
 
 def canonical(record: object) -> bytes:
     """Return a record of JSON so that equal ones are equal bytes."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(record, sort_keys=True).encode()
 
 
 def main() -> int:

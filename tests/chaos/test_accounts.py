@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud.intake import _reference
 from cloud.store.database import Database
 from cloud.store.tables import LossRow, RecordRow, TelemetryChunk
 from edge_agent.protocol.topics import Lane
@@ -80,6 +81,26 @@ def test_what_is_stored_or_declared_lost_is_not_missing(tmp_path: Path, database
 def test_what_is_neither_is_missing(tmp_path: Path, database_url: str, lane: Lane, seq: int, body: bytes) -> None:
     books = balance(a_ledger(tmp_path, (lane, seq, body)), database_url)
     assert books.missing == (("pump-07", lane, STREAM, seq),)
+
+
+def test_evidence_of_which_a_reference_is_left_is_stored(tmp_path: Path, database_url: str) -> None:
+    evidence = {"kind": "evidence", "evidence_id": "e", "part": "before", "values": [1.0]}
+
+    async def apply() -> None:
+        database = Database(database_url)
+        async with database.begin() as session:
+            of = {"device": "pump-07", "lane": "findings", "stream": STREAM, "received_at": NOW}
+            session.add(RecordRow(**of, seq=7, kind="evidence", body=_reference(evidence)))
+        await database.close()
+
+    asyncio.run(apply())
+    assert balance(a_ledger(tmp_path, (Lane.FINDINGS, 7, canonical(evidence))), database_url).stored == 1
+
+
+@pytest.mark.parametrize("order", [(1, 9), (9, 1)])
+def test_a_number_that_two_records_got_is_missing(tmp_path: Path, database_url: str, order: tuple[int, int]) -> None:
+    lines = [(Lane.FINDINGS, 1, finding(number)) for number in order]
+    assert balance(a_ledger(tmp_path, *lines), database_url).missing == (("pump-07", Lane.FINDINGS, STREAM, 1),)
 
 
 def test_one_record_under_two_numbers_is_there_twice(tmp_path: Path, database_url: str) -> None:
