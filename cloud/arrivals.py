@@ -18,6 +18,8 @@ from cloud.tally import Dropped, Tally
 from edge_agent.protocol.topics import ROOT, Channel
 
 MESSAGE_COST = 1024  # bytes that a message counts for beside its own: an empty one makes work, too
+READING_SHARE = 0.1  # of our time that one device may have for reading what it sends
+TELEMETRY_SHARE = 0.75  # of any room and rate; the rest is for what matters more
 BURST_S = 30.0  # a device may send this many seconds of its rate at once
 
 
@@ -49,6 +51,16 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
     def empty(self) -> bool:
         """Whether nothing waits."""
         return not self._count
+
+    def charge(self, device: str, seconds: float) -> None:
+        """Count the time that it took to read what a device has sent towards what it may send."""
+        if paid_until := self._paid_until.get(device):
+            self._paid_until[device] = max(paid_until, self._monotonic()) + seconds / READING_SHARE
+
+    def again(self, presence: aiomqtt.Message) -> None:
+        """Let a device's word wait once more, unless a later one waits already."""
+        if _address(presence)[0] not in self._presence:
+            self.put_nowait(presence)
 
     def _put(self, item: aiomqtt.Message) -> None:
         device, channel = _address(item)
@@ -84,16 +96,16 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
 
     def _refusal(self, device: str, channel: str, cost: int) -> Dropped | None:
         """Why this much more of a device can't wait. Presence takes one place at most, and nobody sends it again."""
-        limits = self._limits
-        if self._bytes + cost > limits.waiting:
+        limits, share = self._limits, TELEMETRY_SHARE if channel == Channel.TELEMETRY else 1.0
+        if self._bytes + cost > share * limits.waiting:
             return Dropped.FULL
         if channel == Channel.PRESENCE:
             return None
-        if self._bytes_of[device] + cost > limits.device_waiting:
+        if self._bytes_of[device] + cost > share * limits.device_waiting:
             return Dropped.DEVICE_FULL
         now_s = self._monotonic()
         paid_until = max(now_s, self._paid_until.get(device, now_s)) + cost / limits.device_bytes_s
-        if paid_until > now_s + BURST_S:
+        if paid_until > now_s + share * BURST_S:
             return Dropped.TOO_FAST
         if device not in self._paid_until and len(self._paid_until) >= 100_000:  # not for ever those who fell silent
             self._paid_until = {name: until for name, until in self._paid_until.items() if until > now_s}

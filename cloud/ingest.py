@@ -14,7 +14,7 @@ import random
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -24,15 +24,17 @@ import aiomqtt
 from cloud.arrivals import Arrivals, Limits, device_of
 from cloud.intake import Intake, Read, understood
 from cloud.live import Bell
-from cloud.reading import Arrived, Key
+from cloud.reading import Arrived, Delivery, Key
 from cloud.store.database import is_trouble
 from cloud.tally import Dropped, Tally
 from edge_agent.protocol import topics
-from edge_agent.protocol.records import Ack, LaneAck, encode
+from edge_agent.protocol.records import Ack, LaneAck, Presence, encode
 from edge_agent.protocol.topics import Channel, Lane
 
 BATCH_MESSAGES = 512  # in one transaction
 BATCH_S = 0.1  # of reading; whoever comes next, a healthy device behind a hostile one, waits no longer for it
+BATCH_RECORDS = 4096  # beside those of the last message
+AGAIN_S = 1.0  # after which presence is tried again that met trouble of the database
 ACK_EVERY_S = 0.2  # while more waits to be taken: by then a busy device has had several messages committed
 ACKS_AT_ONCE = 32
 BACKOFF_MAX_S = 30.0
@@ -97,6 +99,8 @@ class Ingest:
         self._arrivals = Arrivals(limits, self.tally)
         self._owed: dict[Key, int] = {}  # committed, and not acknowledged yet
         self._acked_at_s = 0.0
+        self._most = BATCH_MESSAGES  # halved by trouble, in case that it lies in a message
+        self._untold: dict[str, aiomqtt.Message] = {}  # presence that met trouble: no device sends it again
 
     async def run(self) -> None:
         """Receive for ever; cancel to stop."""
@@ -134,11 +138,24 @@ class Ingest:
     def _batch(self, first: aiomqtt.Message) -> list[Read]:
         """Read the first message and what waits behind it, as much as fits into one transaction."""
         now, ends_s = self._now(), time.monotonic() + BATCH_S
-        batch = [understood(Arrived(first.topic.value, first.payload, now))]
-        while len(batch) < BATCH_MESSAGES and time.monotonic() < ends_s and not self._arrivals.empty():
-            message = self._arrivals.get_nowait()
-            batch.append(understood(Arrived(message.topic.value, message.payload, now)))
+        batch = [self._read(first, now)]
+        records = _records(batch[0])
+        while len(batch) < self._most and records < BATCH_RECORDS and time.monotonic() < ends_s:
+            if self._arrivals.empty():
+                break
+            batch.append(self._read(self._arrivals.get_nowait(), now))
+            records += _records(batch[-1])
         return batch
+
+    def _read(self, message: aiomqtt.Message, now: datetime) -> Read:
+        """Read a message at its device's cost."""
+        began_s = time.monotonic()
+        found = understood(Arrived(message.topic.value, message.payload, now))
+        device = device_of(found.arrived.topic)
+        self._arrivals.charge(device, time.monotonic() - began_s)
+        if isinstance(found.said, Presence):
+            self._untold.pop(device, None)  # it has been said anew
+        return found
 
     async def _take(self, client: aiomqtt.Client, batch: list[Read]) -> None:
         """Commit a batch, then acknowledge it; without a commit the devices send it again."""
@@ -147,6 +164,8 @@ class Ingest:
         except Exception as error:
             if is_trouble(error):
                 self._store.down(error)
+                self._most = max(1, self._most // 2)
+                self._keep([message.arrived for message in batch if isinstance(message.said, Presence)])
             else:
                 log.exception("%d messages could be neither taken nor parked: this is our fault", len(batch))
             for message in batch:
@@ -156,6 +175,7 @@ class Ingest:
             for line in self.tally.report(time.monotonic()):
                 log.warning("dropped messages: %s", line)
         self._store.up()
+        self._most = min(BATCH_MESSAGES, self._most * 2)
         self.tally.taken += len(batch)
         self.tally.parked += outcome.parked
         if outcome.changed:
@@ -163,6 +183,19 @@ class Ingest:
         self._owed.update(outcome.stored)
         if self._arrivals.empty() or time.monotonic() >= self._acked_at_s + ACK_EVERY_S:
             await self._acknowledge(client)
+
+    def _keep(self, presences: Sequence[Arrived]) -> None:
+        """Try presence again in a while; whatever else met trouble is sent again by its device."""
+        for arrived in presences:
+            message = aiomqtt.Message(arrived.topic, arrived.payload, 0, False, 0, None)
+            self._untold[device_of(arrived.topic)] = message
+        if presences:
+            asyncio.get_running_loop().call_later(AGAIN_S, self._try_again)
+
+    def _try_again(self) -> None:
+        untold, self._untold = self._untold, {}
+        for message in untold.values():
+            self._arrivals.again(message)
 
     async def _acknowledge(self, client: aiomqtt.Client) -> None:
         """Tell the devices what is committed; what can't be told now is told when they send it again."""
@@ -172,6 +205,10 @@ class Ingest:
             await asyncio.gather(
                 *(client.publish(topics.topic(device, Channel.ACK), encode(ack), qos=0) for device, ack in some)
             )
+
+
+def _records(message: Read) -> int:
+    return len(message.said.items) if isinstance(message.said, Delivery) else 1
 
 
 def acknowledgements(stored: Mapping[Key, int]) -> list[tuple[str, Ack]]:

@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,7 +22,7 @@ from cloud.episodes import dated
 from cloud.reading import PARKED, Arrived, Delivery, Item, Key, read
 from cloud.store import deliveries
 from cloud.store.database import Database, is_trouble
-from cloud.store.deliveries import AHEAD_MAX, Course, Row
+from cloud.store.deliveries import AHEAD_MAX, SPANS_MAX, Course, Row
 from cloud.store.tables import Device, RecordRow, TelemetryChunk
 from edge_agent.protocol import topics
 from edge_agent.protocol.records import Evidence, Finding, Loss, Presence, read_record
@@ -30,6 +30,7 @@ from edge_agent.protocol.topics import Lane
 
 PARKED_MAX = 1000
 KNOWN_MAX = 100_000  # streams whose progress is remembered
+FOREIGN_MAX = 16  # streams a day of which a device may declare losses although it has not been heard to use them
 SEEN_STEP = timedelta(seconds=5)  # when a device has last spoken is written down no more often
 FORGOTTEN = (
     "the device let go of them after an acknowledgement that this database does not know: it is new or was restored"
@@ -128,10 +129,22 @@ class Known:
     def __init__(self) -> None:
         self._courses: dict[Key, Course] = {}
         self._seen: dict[str, datetime] = {}
+        self._foreign: dict[str, set[Key]] = {}
+        self._foreign_on: date | None = None
 
     def courses(self, keys: Iterable[Key]) -> dict[Key, Course]:
         """Return copies of those that are known."""
         return {key: course.copy() for key in keys if (course := self._courses.get(key))}
+
+    def admits(self, key: Key, today: date) -> bool:
+        """Whether a stream may be opened only because a device has named it in a loss."""
+        if today != self._foreign_on:
+            self._foreign.clear()
+            self._foreign_on = today
+        foreign = self._foreign.setdefault(key.device, set())
+        if key not in self._courses and len(foreign) < FOREIGN_MAX:
+            foreign.add(key)
+        return key in self._courses or key in foreign
 
     def is_news(self, device: str, at: datetime) -> bool:
         """Whether it is worth writing down that a device has spoken."""
@@ -158,7 +171,7 @@ class _Transaction:
         self._session, self._casebook, self._parked_max, self._known = session, casebook, parked_max, known
         self.courses: dict[Key, Course] = {}
         self.seen: dict[str, datetime] = {}
-        self._losses: list[tuple[str, Loss]] = []  # newly declared, with the device that says so
+        self._lost: list[Row] = []
         self._parked: list[Row] = []
 
     async def take(self, messages: Sequence[Read]) -> Outcome:
@@ -193,7 +206,8 @@ class _Transaction:
         """Find out how far the streams have come that this is about."""
         keys = {said.key for _, said in delivered}
         losses = [(said.key.device, item.loss) for _, said in delivered for item in said.items if item.loss]
-        keys |= {Key(device, loss.lane, loss.stream) for device, loss in losses}
+        lost = {Key(device, loss.lane, loss.stream) for device, loss in losses}
+        keys |= {key for key in sorted(lost - keys) if self._known.admits(key, now.date())}
         spoke = {said.key.device: arrived.at for arrived, said in delivered}
         self.seen = {device: at for device, at in spoke.items() if self._known.is_news(device, at)}
         await deliveries.see_devices(self._session, self.seen)
@@ -211,22 +225,31 @@ class _Transaction:
             for item in said.items:
                 if course.holds(item.seq):
                     repeated.setdefault(said.key, []).append((arrived, item))
+                elif why := self._declare(said.key.device, item.loss, arrived.at) if item.loss else None:
+                    self._park(arrived, item.content, f"record {item.seq}: {why}")
                 elif course.is_crowded_before(item.seq):
-                    self._park(arrived, item.content, f"record {item.seq}: {AHEAD_MAX} wait behind a gap already")
+                    if not item.loss:  # which counts already, so that others can go on; it comes again to be stored
+                        self._park(arrived, item.content, f"record {item.seq}: {AHEAD_MAX} wait behind a gap already")
                 else:
                     course.add(item.seq)
-                    self._note_new(arrived, said.key, item)
+                    if item.problem:
+                        self._park(arrived, item.content, f"record {item.seq}: {item.problem}")
                     (chunks if item.start_at else records).append(_row(said.key, item, arrived.at))
         await deliveries.add(self._session, TelemetryChunk, chunks)
         await deliveries.add(self._session, RecordRow, records)
         for key, items in repeated.items():
             await self._compare(key, items)
 
-    def _note_new(self, arrived: Arrived, key: Key, item: Item) -> None:
-        if item.problem:
-            self._park(arrived, item.content, f"record {item.seq}: {item.problem}")
-        if item.loss:
-            self._losses.append((key.device, item.loss))
+    def _declare(self, device: str, loss: Loss, now: datetime) -> str | None:
+        """Count what a loss says, or say why not now; it is not stored then, and its device sends it again."""
+        key = Key(device, loss.lane, loss.stream)
+        course = self.courses.get(key)
+        if course is None:
+            return f"{FOREIGN_MAX} streams that this device was not heard to use have lost something today already"
+        if not course.can_lose(loss.first_seq, loss.last_seq):
+            return f"{SPANS_MAX} losses wait for what lies between them already"
+        self._lose(key, loss.first_seq, loss.last_seq, loss.reason, now)
+        return None
 
     async def _compare(self, key: Key, items: Sequence[tuple[Arrived, Item]]) -> None:
         """Park records whose number was used for another one; of some nothing is left to compare with."""
@@ -237,28 +260,19 @@ class _Transaction:
                 self._park(arrived, item.content, cause)
 
     async def _close_gaps(self, delivered: Iterable[Delivery], now: datetime) -> None:
-        """Count as lost what devices have declared, and what they can't send any more although it never came."""
-        lost: list[Row] = []
-        for course in self.courses.values():
-            course.advance()
-        for device, loss in self._losses:
-            key = Key(device, loss.lane, loss.stream)
-            lost += self._lose(key, loss.first_seq, loss.last_seq, loss.reason, now)
+        """Count as lost what devices can't send any more although it never came, too."""
         for said in delivered:
-            lost += self._lose(said.key, self.courses[said.key].up_to + 1, said.base_seq - 1, FORGOTTEN, now)
-        if lost:
-            await deliveries.declare_lost(self._session, lost)
+            self._lose(said.key, 1, said.base_seq - 1, FORGOTTEN, now)
+        if self._lost:
+            await deliveries.declare_lost(self._session, self._lost)
 
-    def _lose(self, key: Key, first_seq: int, last_seq: int, reason: str, now: datetime) -> list[Row]:
-        """Go on behind lost numbers; what is stored already without a gap is none of them."""
+    def _lose(self, key: Key, first_seq: int, last_seq: int, reason: str, now: datetime) -> None:
+        """Count numbers as lost; what is stored already without a gap is none of them."""
         course = self.courses[key]
         first_seq = max(first_seq, course.up_to + 1)
-        if first_seq > last_seq:
-            return []
-        course.spans.append((first_seq, last_seq))
-        course.advance()
-        numbers = {"first_seq": first_seq, "last_seq": last_seq}
-        return [{**key._asdict(), **numbers, "reason": reason, "declared_at": now}]
+        if first_seq <= last_seq and course.lose(first_seq, last_seq):
+            numbers = {"first_seq": first_seq, "last_seq": last_seq}
+            self._lost.append({**key._asdict(), **numbers, "reason": reason, "declared_at": now})
 
     async def _move_on(self, before: dict[Key, int], now: datetime) -> bool:
         """Note how far streams have come, and apply the findings and evidence that became complete, in order."""

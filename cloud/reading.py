@@ -88,7 +88,9 @@ def read(message: Arrived) -> Delivery | Presence:
             packed = telemetry.decode(payload)
             if len(packed.records) > MAX_RECORDS:
                 raise ValueError(f"records: {len(packed.records)} are more than {MAX_RECORDS} in one message")
-            chunks = (_read_chunk(seq, raw, received_at) for seq, raw in enumerate(packed.records, packed.first_seq))
+            left = telemetry.Allowance()
+            numbered = enumerate(packed.records, packed.first_seq)
+            chunks = (_read_chunk(seq, raw, received_at, left) for seq, raw in numbered)
             return _delivery(Key(address.device, Lane.TELEMETRY, packed.stream), packed.base_seq, chunks)
         case _:
             raise ValueError(f"topic {topic!r}: devices do not speak there")
@@ -118,10 +120,12 @@ def _read_json(seq: int, raw: dict[str, Any], received_at: datetime) -> Item:
     return Item(seq=seq, content=raw, kind=raw["kind"], loss=loss)
 
 
-def _read_chunk(seq: int, raw: bytes, received_at: datetime) -> Item:
+def _read_chunk(seq: int, raw: bytes, received_at: datetime, left: telemetry.Allowance) -> Item:
     """See that a telemetry batch can be unpacked, and when it begins; unpacking it can wait until somebody asks."""
     try:
-        start_at = dated(telemetry.start_of(raw), received_at)
+        start_at = dated(telemetry.start_of(raw, left), received_at)
+    except telemetry.TooMuchError:
+        raise
     except (ValueError, OverflowError, RecursionError) as error:
         return Item(seq=seq, content=raw, problem=str(error))
     return Item(seq=seq, content=raw, kind=Lane.TELEMETRY, start_at=start_at)

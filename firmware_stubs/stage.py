@@ -1,6 +1,7 @@
 """The stage of demo and smoke: a cloud and the real agent as processes of their own, and virtual devices."""
 
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,13 @@ REAL_DEVICE = "this-machine"
 
 class StageError(RuntimeError):
     """Something did not come up; one line for a person."""
+
+
+class NoMosquittoError(StageError):
+    """Mosquitto is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no Mosquitto here; apt-get install mosquitto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,25 @@ def running_agent(folder: Path, name: str, mqtt_port: int, *prefix: str) -> Iter
     )
     command = [*prefix, sys.executable, "-m", "edge_agent", "run", "--config", str(config)]
     with _process(command, folder / f"{name}.log") as process:
+        yield process
+
+
+def mosquitto_command(folder: Path, port: int, *settings: str) -> list[str]:
+    """Configure Debian's Mosquitto for a port of loopback, with further lines; return how to start it."""
+    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    if program is None:
+        raise NoMosquittoError
+    config = folder / "mosquitto.conf"
+    config.write_text("\n".join((f"listener {port} 127.0.0.1", "allow_anonymous true", *settings, "")))
+    return [program, "-c", str(config)]
+
+
+@contextmanager
+def running_mosquitto(folder: Path, port: int, *settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a Mosquitto that listens."""
+    log = folder / "mosquitto.log"
+    with _process(mosquitto_command(folder, port, *settings), log) as process:
+        _wait_for(lambda: is_taken(port), process, log, "mosquitto")
         yield process
 
 

@@ -19,10 +19,9 @@ from typing import Any
 
 from edge_agent.protocol.topics import ROOT
 from firmware_stubs.console import Console
-from firmware_stubs.stage import free_port, running_cloud
+from firmware_stubs.stage import free_port, running_cloud, running_mosquitto
 from tests.builders import a_finding, an_envelope, an_id
 from tests.cloud.pump import a_pump
-from tests.journeys.conftest import mosquitto
 from tests.mutations import mutated
 from tests.wire import Publisher, packet
 
@@ -93,7 +92,7 @@ def fuzz(folder: Path, messages: int, seed: int) -> Verdict:
     options = ("--broker", f"mqtt://127.0.0.1:{mqtt_port}", "--config", str(config))
     began = time.monotonic()
     with (
-        mosquitto(folder, mqtt_port, "max_queued_messages 0"),
+        running_mosquitto(folder, mqtt_port, "max_queued_messages 0"),
         running_cloud(folder, web_port, mqtt_port, *options) as (console, cloud),
     ):
         healthy = Healthy(mqtt_port)

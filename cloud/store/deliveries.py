@@ -1,13 +1,15 @@
 """Deliveries: what has come in from the devices, by number, and how far it is complete.
 
 What flows in: a session, and records with their numbers. What flows out: what was there before, and up to which number
-nothing is missing any more. Whatever the number of messages, each function sends a fixed number of statements.
+nothing is missing any more. Each function sends a fixed number of statements, and one more for each ASKED_AT_ONCE
+numbers.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, insert, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,9 +22,12 @@ from edge_agent.protocol.topics import Lane
 
 PARKED_BYTES = 64 << 10  # of a message that is kept to be looked at
 CAUSE_LENGTH = 500
+ASKED_AT_ONCE = 5000  # numbers in one statement; PostgreSQL takes 32,767 parameters
 AHEAD_MAX = 1024  # records of a stream that may wait behind a gap; a device has 128 under way
+SPANS_MAX = 4096  # gaps of a stream that may be known to be lost before what lies between them has come
 
 Row = dict[str, Any]
+_T = TypeVar("_T")
 _Numbered = type[RecordRow] | type[TelemetryChunk] | type[LossRow]
 
 
@@ -32,7 +37,7 @@ class Course:
 
     up_to: int
     seqs: set[int] = field(default_factory=set)
-    spans: list[tuple[int, int]] = field(default_factory=list)  # declared lost, both ends included
+    spans: list[tuple[int, int]] = field(default_factory=list)  # lost, both ends included; in order and apart
 
     def copy(self) -> "Course":
         """The same, to go on from."""
@@ -43,30 +48,45 @@ class Course:
         return seq <= self.up_to or seq in self.seqs
 
     def is_crowded_before(self, seq: int) -> bool:
-        """Whether so much waits behind a gap that nothing more may be put at its end."""
-        return len(self.seqs) >= AHEAD_MAX and seq > max(self.seqs)
+        """Whether so much waits behind a gap that nothing this far behind it may join."""
+        return len(self.seqs) >= AHEAD_MAX and seq > self.up_to + AHEAD_MAX
 
     def add(self, seq: int) -> None:
         """A new number is stored."""
         self.seqs.add(seq)
-        while self.up_to + 1 in self.seqs:
-            self.up_to += 1
-            self.seqs.remove(self.up_to)
+        self._advance()
 
-    def advance(self) -> None:
+    def can_lose(self, first: int, last: int) -> bool:
+        """Whether these numbers may be counted as lost: they close the next gap, or not too many others wait."""
+        return first <= self.up_to + 1 or len(self.spans) < SPANS_MAX or bool(self.spans[self._touched(first, last)])
+
+    def lose(self, first: int, last: int) -> bool:
+        """Count numbers as lost; say whether some of them are new."""
+        touched = self._touched(first, last)
+        held = self.spans[touched]
+        span = (min(first, held[0][0]), max(last, held[-1][1])) if held else (first, last)
+        self.spans[touched] = [span]
+        self._advance()
+        return held != [span]
+
+    def _touched(self, first: int, last: int) -> slice:
+        """The spans with which this one makes one."""
+        low = bisect_left(self.spans, first - 1, key=lambda span: span[1])
+        return slice(low, bisect_right(self.spans, last + 1, lo=low, key=lambda span: span[0]))
+
+    def _advance(self) -> None:
         """Go on to where the next number is missing, over what was declared lost."""
-        self.up_to = contiguous(self.up_to, self.seqs, self.spans)
-        self.seqs = {seq for seq in self.seqs if seq > self.up_to}
-        self.spans = [span for span in self.spans if span[1] > self.up_to]
-
-
-def contiguous(known: int, seqs: Iterable[int], spans: Iterable[tuple[int, int]]) -> int:
-    """Return the number up to which single numbers and spans (both ends included) leave no gap above `known`."""
-    for first, last in sorted([*((seq, seq) for seq in seqs), *spans]):
-        if first > known + 1:
-            break
-        known = max(known, last)
-    return known
+        while True:
+            if self.up_to + 1 in self.seqs:
+                self.up_to += 1
+                self.seqs.remove(self.up_to)
+            elif self.spans and self.spans[0][0] <= self.up_to + 1:
+                passed = range(self.up_to + 1, self.spans.pop(0)[1] + 1)
+                few = passed if len(passed) < len(self.seqs) else [seq for seq in self.seqs if seq in passed]
+                self.seqs.difference_update(few)
+                self.up_to += len(passed)
+            else:
+                return
 
 
 async def see_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
@@ -93,10 +113,15 @@ async def device_rows(session: AsyncSession, devices: Collection[str]) -> dict[s
     return {row.device: row for row in await session.scalars(query)}
 
 
-async def courses(session: AsyncSession, keys: Collection[Key], now: datetime) -> dict[Key, Course]:
+async def courses(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, Course]:
     """How far each stream has come; one that begins gets its row."""
-    if not keys:
-        return {}
+    found: dict[Key, Course] = {}
+    for some in _pieces(keys, ASKED_AT_ONCE // len(_KEY)):
+        found |= await _some_courses(session, some, now)
+    return found
+
+
+async def _some_courses(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, Course]:
     found = await _positions(session, keys)
     if new := [{**key._asdict(), "stored_up_to": 0, "started_at": now} for key in keys if key not in found]:
         await session.execute(_upsert(session, Stream).on_conflict_do_nothing(), new)
@@ -107,7 +132,7 @@ async def courses(session: AsyncSession, keys: Collection[Key], now: datetime) -
     for key, seq in await _above(session, RecordRow, keys, RecordRow.seq):
         found[key].seqs.add(seq)
     for key, first, last in await _above(session, LossRow, keys, LossRow.first_seq, LossRow.last_seq):
-        found[key].spans.append((first, last))
+        found[key].lose(first, last)
     return found
 
 
@@ -137,8 +162,9 @@ async def contents(session: AsyncSession, key: Key, seqs: Collection[int]) -> di
         tables.append(TelemetryChunk)
     found: dict[int, Any] = {}
     for table in tables:
-        query = select(table.seq, table.body).where(_of(table, *key), table.seq.in_(seqs))
-        found |= {row.seq: row.body for row in await session.execute(query)}
+        for some in _pieces(sorted(seqs), ASKED_AT_ONCE):
+            query = select(table.seq, table.body).where(_of(table, *key), table.seq.in_(some))
+            found |= {row.seq: row.body for row in await session.execute(query)}
     return found
 
 
@@ -183,11 +209,19 @@ async def declare_lost(session: AsyncSession, rows: Sequence[Row]) -> None:
 
 
 async def park(session: AsyncSession, rows: Sequence[Row], keep: int) -> None:
-    """Set messages aside for people to look at, and let the oldest go when there are more than `keep`."""
+    """Set messages aside for people to look at, and let the oldest go when there are more than `keep`.
+
+    Of one topic a tenth of these stay at most, so that one device does not push out what others have said.
+    """
     if not rows:
         return
     short = {"topic": 256, "cause": CAUSE_LENGTH, "payload": PARKED_BYTES}
     await add(session, Parked, [row | {name: row[name][:most] for name, most in short.items()} for row in rows])
+    of_topic = select(Parked.id).where(Parked.topic == bindparam("of")).order_by(Parked.id.desc())
+    surplus = of_topic.offset(max(1, keep // 10)).limit(1).scalar_subquery()
+    table = _table(Parked)
+    oldest = delete(table).where(table.c.topic == bindparam("of"), table.c.id <= surplus)
+    await session.execute(oldest, [{"of": topic} for topic in sorted({row["topic"][:256] for row in rows})])
     too_old = select(Parked.id).order_by(Parked.id.desc()).offset(keep).limit(1).scalar_subquery()
     await session.execute(delete(Parked).where(Parked.id <= too_old))
 
@@ -199,6 +233,10 @@ async def prune_telemetry(session: AsyncSession, now: datetime, retention_days: 
 
 
 _KEY = (Stream.device, Stream.lane, Stream.stream)
+
+
+def _pieces(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    return (items[first : first + size] for first in range(0, len(items), size))
 
 
 def _of(table: _Numbered, device: Any, lane: Any, stream: Any) -> ColumnElement[bool]:

@@ -47,9 +47,11 @@ def dumps(value: Any) -> bytes:
             raise TypeError(f"{type(value).__name__} has no place on the wire")
 
 
-def loads(data: bytes) -> Any:
-    """Decode one value that fills `data`. Raises ValueError with the reason; tags of others fall away."""
-    reader = _Reader(data)
+def loads(data: bytes, items: int = MAX_ITEMS) -> Any:
+    """Decode one value of at most so many items that fills `data`. Raises ValueError with the reason; tags of others
+    fall away.
+    """
+    reader = _Reader(data, items)
     value = reader.item(MAX_DEPTH)
     if reader.at != len(data):
         raise ValueError(f"{len(data) - reader.at} bytes are left over")
@@ -66,14 +68,14 @@ def _head(major: int, number: int) -> bytes:
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes, items: int) -> None:
+        self._data, self._most = data, items
         self.at = self._items = 0
 
     def item(self, depth: int) -> Any:
         self._items += 1
-        if not depth or self._items > MAX_ITEMS:
-            raise ValueError(f"nested deeper than {MAX_DEPTH}, or more than {MAX_ITEMS} items")
+        if not depth or self._items > self._most:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}, or more than {self._most} items")
         head = self._take(1)[0]
         major, code = head >> 5, head & 31
         if major == 7:

@@ -24,6 +24,9 @@ MAX_MESSAGE_BYTES = 4 << 20
 MAX_RECORD_BYTES = 1 << 20  # inflated; a record that grows beyond it is hostile
 MAX_CELLS = 1 << 16  # readings in one batch: the largest still fit into a record, whatever they are
 MAX_COLUMNS = 4096  # series times aggregates
+MAX_ITEMS = 512  # of CBOR in one record, which has some thirty
+MAX_MESSAGE_COLUMNS = 32 * MAX_COLUMNS  # in all records of one message; an agent puts 32 of them into one
+MAX_MESSAGE_INFLATED = 32 * MAX_RECORD_BYTES
 MAX_PERIOD_S = 86_400.0
 LARGEST_MULTIPLE = 2.0**53  # of the resolution that a float64 tells apart; what is larger becomes this
 FINEST, COARSEST = 1e-12, 1e12  # resolutions
@@ -106,14 +109,37 @@ def pack(batch: Batch) -> bytes:
     return _deflate(cbor.dumps(raw))
 
 
-def start_of(record: bytes) -> Instant:
-    """Return when a record begins. Raises ValueError with the reason if `unpack` could not read it."""
-    return _open(record).start
+class TooMuchError(ValueError):
+    """The records of a message unfold to more than one message may hold."""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What the records of one message may still unfold to, good ones and bad ones."""
+
+    columns: int = MAX_MESSAGE_COLUMNS
+    inflated: int = MAX_MESSAGE_INFLATED
+
+    def spend(self, *, columns: int = 0, inflated: int = 0) -> None:
+        """Take so much off. Raises TooMuchError."""
+        self.columns -= columns
+        self.inflated -= inflated
+        if self.columns < 0 or self.inflated < 0:
+            limits = f"{MAX_MESSAGE_COLUMNS} columns or {MAX_MESSAGE_INFLATED} bytes"
+            raise TooMuchError(f"the records of one message unfold to more than {limits}")
+
+
+def start_of(record: bytes, allowance: Allowance | None = None) -> Instant:
+    """Return when a record begins. Raises ValueError with the reason if `unpack` could not read it.
+
+    Raises TooMuchError when the `allowance` of its message is used up.
+    """
+    return _open(record, allowance or Allowance()).start
 
 
 def unpack(record: bytes) -> Batch:
     """Decode one record. Raises ValueError with the reason when it is not one of ours."""
-    opened = _open(record)
+    opened = _open(record, Allowance())
     rest = np.zeros((len(opened.widths), opened.rows), np.int64)
     rest[:, 0] = opened.first
     present_widths = [width for width in _WIDTHS if width in opened.widths]
@@ -278,13 +304,14 @@ class _Opened:
     missing: _Integers
 
 
-def _open(record: bytes) -> _Opened:
+def _open(record: bytes, allowance: Allowance) -> _Opened:
     try:
+        plain = _inflate(record, allowance)
         raw = _fields(
-            cbor.loads(_inflate(record)),
+            cbor.loads(plain, MAX_ITEMS),
             *("at", "period_s", "rows", "aggregates", "schema", "like", "width", "first", "differences"),
         )
-        schema, aggregates, rows = _schema(raw["schema"]), _texts(raw["aggregates"]), raw["rows"]
+        schema, aggregates, rows = _schema(raw["schema"], allowance), _texts(raw["aggregates"]), raw["rows"]
         columns = len(schema) * len(aggregates)
         _check_size(columns, rows)
         widths = _array(raw["width"], "width", "<u1", columns)
@@ -300,11 +327,13 @@ def _open(record: bytes) -> _Opened:
             differences=_differences(raw["differences"], widths, rows),
             missing=_missing(raw.get("missing"), rows * columns),
         )
+    except TooMuchError:
+        raise
     except ValueError as error:
         raise ValueError(f"telemetry record: {error}") from None
 
 
-def _inflate(record: bytes) -> bytes:
+def _inflate(record: bytes, allowance: Allowance) -> bytes:
     """Inflate a zlib stream (RFC 1950) whose header names its dictionary."""
     if len(record) < 6 or not record[1] & 0x20:
         raise ValueError("not deflated with a dictionary")
@@ -316,6 +345,7 @@ def _inflate(record: bytes) -> bytes:
         plain = inflater.decompress(record, MAX_RECORD_BYTES)
     except zlib.error as error:
         raise ValueError(str(error)) from None
+    allowance.spend(inflated=len(plain))
     if not inflater.eof or inflater.unused_data:
         raise ValueError(f"cut off, followed by something, or larger than {MAX_RECORD_BYTES} bytes when inflated")
     return plain
@@ -335,11 +365,12 @@ def _texts(raw: Any) -> list[str]:
     return raw
 
 
-def _schema(raw: Any) -> list[tuple[str, str, float]]:
+def _schema(raw: Any, allowance: Allowance) -> list[tuple[str, str, float]]:
     if not isinstance(raw, str):
         raise ValueError("schema: must be a text")
     if (count := raw.count("\n")) > MAX_COLUMNS:
         raise ValueError(f"schema: {count} lines are more than {MAX_COLUMNS}")
+    allowance.spend(columns=count)
     return [_schema_line(line) for line in raw.split("\n")[:count]]
 
 

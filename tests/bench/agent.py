@@ -18,9 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from firmware_stubs.stage import free_port, running_agent, running_cloud
+from firmware_stubs.stage import free_port, running_agent, running_cloud, running_mosquitto
 from tests.chaos.proxy import Proxy
-from tests.journeys.conftest import mosquitto
 
 WARM_UP_S = 60.0
 _COLLECTD = """
@@ -104,7 +103,7 @@ def beside_peers(folder: Path, seconds: float) -> dict[str, Cost]:
     """Run the agent and the peers that are installed, side by side, and watch them."""
     with ExitStack() as stack:
         broker_port, web_port = free_port(), free_port()
-        stack.enter_context(mosquitto(folder, broker_port))
+        stack.enter_context(running_mosquitto(folder, broker_port))
         options = ("--broker", f"mqtt://127.0.0.1:{broker_port}")
         stack.enter_context(running_cloud(folder, web_port, broker_port, *options))
         programs = [program for start in (_agent, _collectd, _netdata) for program in start(stack, folder, broker_port)]

@@ -18,9 +18,8 @@ import psutil
 
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.device import VirtualDevice
-from firmware_stubs.stage import free_port, running_cloud
+from firmware_stubs.stage import free_port, running_cloud, running_mosquitto
 from tests.chaos.proxy import Proxy
-from tests.journeys.conftest import mosquitto
 
 DAY_S = 86_400.0
 SPEED = 600.0
@@ -30,7 +29,7 @@ def a_day(folder: Path, hours: float = 24.0) -> dict[str, float]:
     """Let a device live for so long in a process of its own; return bytes sent and written in 24 hours."""
     with ExitStack() as stack:
         broker_port, web_port = free_port(), free_port()
-        stack.enter_context(mosquitto(folder, broker_port))
+        stack.enter_context(running_mosquitto(folder, broker_port))
         options = ("--broker", f"mqtt://127.0.0.1:{broker_port}")
         stack.enter_context(running_cloud(folder, web_port, broker_port, *options))
         proxy = Proxy(broker_port)

@@ -27,10 +27,9 @@ from cloud.store.database import Database
 from edge_agent.protocol import telemetry
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.topics import Channel, Lane, subscription, topic
-from firmware_stubs.stage import free_port, running_cloud
+from firmware_stubs.stage import free_port, running_cloud, running_mosquitto
 from tests.builders import a_finding, an_envelope, an_id, an_instant
 from tests.chaos.postgres import Postgres
-from tests.journeys.conftest import mosquitto
 from tests.wire import Publisher, packet
 
 METRICS, SECONDS = 40, 60  # readings in one message
@@ -119,7 +118,7 @@ def _drain_s(folder: Path, packets: list[bytes]) -> float:
     """Seconds from the first publish to the last message in a client that does nothing."""
     port = free_port()
     command = [sys.executable, "-m", "tests.bench.ingest", "drain", str(port), str(len(packets))]
-    with mosquitto(folder, port, "max_queued_messages 0"):
+    with running_mosquitto(folder, port, "max_queued_messages 0"):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout
         process.stdout.readline()
@@ -194,7 +193,7 @@ def _cloud(folder: Path, url: str) -> Iterator[tuple[int, str]]:
         )  # a fleet of ten sends here as a fleet of thousands would
         options = ("--broker", f"mqtt://127.0.0.1:{port}", "--config", str(config))
         with (
-            mosquitto(home, port, "max_queued_messages 0"),
+            running_mosquitto(home, port, "max_queued_messages 0"),
             running_cloud(home, web_port, port, *options) as (console, _),
         ):
             publisher = Publisher(port, "probe")

@@ -15,7 +15,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from firmware_stubs.stage import StageError, free_port, is_taken
+from firmware_stubs.stage import StageError, free_port, is_taken, mosquitto_command
 from tests.chaos.accounts import Balance, balance
 from tests.chaos.postgres import Postgres
 from tests.chaos.proxy import Proxy
@@ -54,11 +53,13 @@ class Program:
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
 
-    def kill(self) -> None:
-        """End it without a word."""
+    def kill(self) -> bool:
+        """End it without a word; say whether it was alive."""
+        lived = self.process is not None and self.process.poll() is None
         self.signal(signal.SIGKILL)
         if self.process:
             self.process.wait()
+        return lived
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """End it as systemd does."""
@@ -154,7 +155,8 @@ def _stage(folder: Path, kind: str) -> Iterator[Stage]:
             postgres.start()
             stack.callback(postgres.stop)
         url = postgres.url if postgres else f"sqlite+aiosqlite:///{folder / 'cloud' / 'cloud.db'}"
-        broker = _broker(folder, port := free_port())
+        command = mosquitto_command(folder, port := free_port())
+        broker = Program("mosquitto", command, folder / "mosquitto.log")
         device_link, cloud_link = Proxy(port), Proxy(port)
         for proxy in (device_link, cloud_link):
             proxy.start()
@@ -167,15 +169,6 @@ def _stage(folder: Path, kind: str) -> Iterator[Stage]:
         _wait_for(port, broker)
         _wait_for(web_port, cloud)
         yield Stage(folder, broker, cloud, agents, postgres, device_link, cloud_link, url)
-
-
-def _broker(folder: Path, port: int) -> Program:
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if program is None:
-        raise StageError("there is no Mosquitto here; apt-get install mosquitto")
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    return Program("mosquitto", [program, "-c", str(config)], folder / "mosquitto.log")
 
 
 def _cloud(folder: Path, database_url: str, mqtt_port: int, web_port: int) -> Program:
@@ -237,9 +230,10 @@ def _strike(stage: Stage, rng: random.Random) -> tuple[str, int]:
     blow = rng.choices(["kill", "cut", "slow", "fill", "clock"], [60, 12, 10, 8, 10])[0]
     victim = rng.choice(victims)
     if blow == "kill":
-        victim.kill()
+        lived = victim.kill()
         stage.later(down_s, victim.start)
-        return f"killed {victim.name if isinstance(victim, Program) else 'database'} for {down_s:.1f} s", 1
+        name = victim.name if isinstance(victim, Program) else "database"
+        return f"killed {name} for {down_s:.1f} s" if lived else f"{name} is dead already", int(lived)
     if blow == "fill":
         return _fill(stage, agent, down_s), 0
     if blow == "clock":

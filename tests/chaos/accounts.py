@@ -26,6 +26,7 @@ Number = tuple[str, str, str, int]  # device, lane, stream, number
 class Balance:
     """Every accepted record is stored, or it is telemetry that was declared lost, or it is missing.
 
+    A number that was given to two records counts as missing: one of them is.
     `duplicates` are records that stand in the database under more than one number.
     """
 
@@ -39,9 +40,14 @@ class Balance:
 def balance(ledgers: Mapping[str, Path], database_url: str) -> Balance:
     """Compare all ledgers with the database."""
     stored, lost = asyncio.run(_read(database_url))
-    accepted = {number: digest for device, path in ledgers.items() for number, digest in _ledger(device, path)}
-    there = {number for number, digest in accepted.items() if stored.get(number) == digest}
-    declared = {one for one in accepted.keys() - there if one[1] == Lane.TELEMETRY and _is_lost(one, lost)}
+    lines = {line for device, path in ledgers.items() for line in _ledger(device, path)}
+    accepted = Counter(number for number, _ in lines)
+    there = {number for number, digest in lines if accepted[number] == 1 and stored.get(number) == digest}
+    declared = {
+        one
+        for one in accepted.keys() - there
+        if accepted[one] == 1 and one[1] == Lane.TELEMETRY and _is_lost(one, lost)
+    }
     contents = Counter((number[0], digest) for number, digest in stored.items())
     return Balance(
         accepted=len(accepted),

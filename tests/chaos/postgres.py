@@ -60,18 +60,20 @@ class Postgres:
             time.sleep(0.3)
         raise TimeoutError(f"PostgreSQL did not start within {START_S:.0f} s; see {self._log}")
 
-    def kill(self) -> None:
-        """End it without a word."""
-        self._end(signal.SIGKILL)
+    def kill(self) -> bool:
+        """End it without a word; say whether it was alive."""
+        return self._end(signal.SIGKILL)
 
     def stop(self) -> None:
         """End it, without waiting for its clients."""
         self._end(signal.SIGINT)
 
-    def _end(self, number: signal.Signals) -> None:
-        if self._process and self._process.poll() is None:
-            self._process.send_signal(number)
-            self._process.wait()
+    def _end(self, number: signal.Signals) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            return False
+        self._process.send_signal(number)
+        self._process.wait()
+        return True
 
     def _popen(self, command: list[str]) -> subprocess.Popen[bytes]:
         user = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}

@@ -97,6 +97,12 @@ def test_evidence_whose_pack_is_gone_is_missing(tmp_path: Path, database_url: st
     assert balance(a_ledger(tmp_path, (Lane.FINDINGS, 6, canonical(said))), database_url).missing
 
 
+@pytest.mark.parametrize("order", [(1, 9), (9, 1)])
+def test_a_number_that_two_records_got_is_missing(tmp_path: Path, database_url: str, order: tuple[int, int]) -> None:
+    lines = [(Lane.FINDINGS, 1, finding(number)) for number in order]
+    assert balance(a_ledger(tmp_path, *lines), database_url).missing == (("pump-07", Lane.FINDINGS, STREAM, 1),)
+
+
 def test_one_record_under_two_numbers_is_there_twice(tmp_path: Path, database_url: str) -> None:
     async def again() -> None:
         database = Database(database_url)

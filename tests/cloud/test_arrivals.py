@@ -4,10 +4,11 @@ from collections import Counter
 from dataclasses import replace
 
 import aiomqtt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.arrivals import BURST_S, MESSAGE_COST, Arrivals, Limits
+from cloud.arrivals import BURST_S, MESSAGE_COST, READING_SHARE, Arrivals, Limits
 from cloud.tally import Dropped, Tally
 from edge_agent.protocol.topics import Channel, topic
 
@@ -60,7 +61,7 @@ def test_of_a_device_that_comes_and_goes_only_the_last_word_waits() -> None:
 
 def test_what_is_too_much_of_one_device_is_dropped_and_counted_and_the_others_have_room() -> None:
     tally = Tally()
-    arrivals = waiting(replace(PLENTY, device_waiting=3 * MESSAGE_COST), tally)
+    arrivals = waiting(replace(PLENTY, device_waiting=4 * MESSAGE_COST), tally)
     for _ in range(5):
         arrivals.put_nowait(a_message("loud", Channel.TELEMETRY))
     arrivals.put_nowait(a_message("pump-07", Channel.TELEMETRY))
@@ -88,6 +89,32 @@ def test_a_device_may_burst_and_then_send_at_its_rate() -> None:
     for _ in range(4):
         arrivals.put_nowait(a_message("loud", Channel.FINDINGS))
     assert arrivals.qsize() == BURST_S + 2
+
+
+def test_the_time_that_it_took_to_read_a_device_counts_towards_its_rate() -> None:
+    tally, uptime_s = Tally(), [50.0]
+    arrivals = waiting(replace(PLENTY, device_bytes_s=MESSAGE_COST), tally, uptime_s)
+    arrivals.put_nowait(a_message("slow", Channel.FINDINGS))
+    arrivals.charge("slow", BURST_S * READING_SHARE)
+    for device in ("slow", "pump-07"):
+        arrivals.put_nowait(a_message(device, Channel.FINDINGS))
+    assert [device for device, _, _ in emptied(arrivals)] == ["slow", "pump-07"]
+    assert tally.dropped == {Dropped.TOO_FAST: 1}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        replace(PLENTY, waiting=8 * MESSAGE_COST),
+        replace(PLENTY, device_waiting=8 * MESSAGE_COST),
+        replace(PLENTY, device_bytes_s=8 * MESSAGE_COST / BURST_S),
+    ],
+)
+def test_findings_and_presence_find_room_where_telemetry_has_none(limits: Limits) -> None:
+    arrivals = waiting(limits, uptime_s=[50.0])
+    for channel in (*[Channel.TELEMETRY] * 9, Channel.FINDINGS, Channel.PRESENCE):
+        arrivals.put_nowait(a_message("pump-07", channel))
+    assert Counter(channel for _, channel, _ in emptied(arrivals)) == {"telemetry": 6, "findings": 1, "presence": 1}
 
 
 MESSAGES = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from([Channel.FINDINGS, Channel.TELEMETRY])))

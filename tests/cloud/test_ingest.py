@@ -4,27 +4,32 @@ import asyncio
 import contextlib
 import gc
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
+import aiomqtt
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
 
+from cloud.arrivals import BURST_S, READING_SHARE, Limits
 from cloud.broker import embedded_broker
 from cloud.casebook import Casebook
 from cloud.episodes import Rules
-from cloud.ingest import BrokerAddress, Ingest, acknowledgements
-from cloud.intake import Intake
+from cloud.ingest import BATCH_RECORDS, BrokerAddress, Ingest, acknowledgements
+from cloud.intake import Intake, Outcome, Read, understood
 from cloud.live import Bell
-from cloud.reading import Key
+from cloud.reading import Arrived, Key
 from cloud.store.database import Database
 from cloud.store.tables import Device, Parked, SupportCase
 from cloud.tally import Dropped
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import LaneAck
-from edge_agent.protocol.topics import Channel, Lane
-from tests.builders import DEVICE, NOON, STREAM, a_finding, a_presence, an_envelope, an_id
+from edge_agent.protocol.topics import Channel, Lane, topic
+from tests.builders import DEVICE, NOON, STREAM, a_finding, a_presence, a_telemetry_message, an_envelope, an_id
 from tests.cloud.pump import HOST, a_pump
 from tests.cloud.test_arrivals import PLENTY
 
@@ -32,11 +37,13 @@ CRITICAL = an_envelope(1, a_finding(severity=Severity.CRITICAL))
 
 
 @contextlib.asynccontextmanager
-async def ingesting(broker: int | BrokerAddress, database: Database, bell: Bell) -> AsyncIterator[Ingest]:
+async def ingesting(
+    broker: int | BrokerAddress, database: Database, bell: Bell, limits: Limits = PLENTY
+) -> AsyncIterator[Ingest]:
     address = BrokerAddress(host=HOST, port=broker) if isinstance(broker, int) else broker
     intake = Intake(database, Casebook(Rules()))
     later = NOON + timedelta(seconds=1)
-    ingest = Ingest(address, intake, bell, now=lambda: later, limits=PLENTY, backoff_min_s=0.02)
+    ingest = Ingest(address, intake, bell, now=lambda: later, limits=limits, backoff_min_s=0.02)
     task = asyncio.create_task(ingest.run())
     try:
         yield ingest
@@ -120,6 +127,55 @@ async def test_a_database_that_fails_gives_no_acknowledgement_until_it_is_back(
     assert [message.partition(":")[0] for message in told] == ["database", "database is back"]
 
 
+async def test_presence_that_met_trouble_of_the_database_is_not_lost(port: int, sqlite: Database) -> None:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
+        await pump.acked(CRITICAL)
+        async with sqlite.begin() as session:
+            await session.execute(text("ALTER TABLE device RENAME TO away"))
+        await pump.say(Channel.PRESENCE, a_presence())
+        await asyncio.sleep(0.5)
+        assert ingest.tally.dropped[Dropped.DATABASE] == 1
+        async with sqlite.begin() as session:
+            await session.execute(text("ALTER TABLE away RENAME TO device"))
+        await asyncio.sleep(1.5)
+    async with sqlite.read() as session:
+        assert await session.scalar(select(Device.presence)) == "online"
+
+
+async def test_trouble_makes_batches_smaller_so_that_what_causes_it_ends_alone(sqlite: Database) -> None:
+    class Picky(Intake):
+        async def take(self, batch: Sequence[Read]) -> Outcome:
+            sizes.append(len(batch))
+            if any("culprit" in message.arrived.topic for message in batch):
+                raise SQLAlchemyError("too many parameters")
+            return await super().take(batch)
+
+    sizes: list[int] = []
+    intake = Picky(sqlite, Casebook(Rules()))
+    address = BrokerAddress(host=HOST, port=1)
+    ingest = Ingest(address, intake, Bell(), now=lambda: NOON, limits=PLENTY)
+    client = AsyncMock()
+    for _ in range(3):
+        for number in range(8):
+            name = "culprit" if number == 3 else f"pump-{number}"
+            said = aiomqtt.Message(topic(name, Channel.FINDINGS), CRITICAL, 1, False, 1, None)
+            ingest._arrivals.put_nowait(said)
+    ingest._most = 8
+    while not ingest._arrivals.empty():
+        await ingest._take(client, ingest._batch(ingest._arrivals.get_nowait()))
+    assert min(sizes) < max(sizes)
+    assert ingest.tally.taken
+
+
+def test_a_batch_is_bounded_by_its_records(sqlite: Database) -> None:
+    address = BrokerAddress(host=HOST, port=1)
+    ingest = Ingest(address, Intake(sqlite, Casebook(Rules())), Bell(), now=lambda: NOON, limits=PLENTY)
+    for first in range(1, 10_000, 256):
+        payload = a_telemetry_message(first, *[b"x"] * 256)
+        ingest._arrivals.put_nowait(aiomqtt.Message(topic(DEVICE, Channel.TELEMETRY), payload, 1, False, 1, None))
+    assert len(ingest._batch(ingest._arrivals.get_nowait())) <= BATCH_RECORDS // 256
+
+
 async def test_what_nobody_can_read_is_parked_and_the_next_message_is_taken(port: int, sqlite: Database) -> None:
     async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()), a_pump(port) as pump:
         await pump.acked(CRITICAL)
@@ -127,6 +183,24 @@ async def test_what_nobody_can_read_is_parked_and_the_next_message_is_taken(port
         assert (await pump.acked(an_envelope(2, a_finding()))).up_to == 2
     async with sqlite.read() as session:
         assert (await session.scalars(select(Parked.payload))).all() == [b"rubbish"]
+
+
+async def test_a_device_pays_for_the_time_that_its_messages_take_to_be_read(
+    port: int, sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uptime_s = [50.0]
+
+    def slow(message: Arrived) -> Read:
+        uptime_s[0] += BURST_S * READING_SHARE * 2
+        return understood(message)
+
+    monkeypatch.setattr("cloud.ingest.understood", slow)
+    monkeypatch.setattr("cloud.ingest.time", SimpleNamespace(monotonic=lambda: uptime_s[0]))
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
+        await pump.acked(CRITICAL)
+        await pump.say(Channel.FINDINGS, an_envelope(2, a_finding()))
+        await asyncio.sleep(0.5)
+        assert ingest.tally.dropped[Dropped.TOO_FAST]
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")  # paho leaves these to the collector

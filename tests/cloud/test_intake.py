@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from cloud.casebook import Casebook
 from cloud.episodes import EpisodeState, Rules
-from cloud.intake import Intake, Outcome, understood
+from cloud.intake import FOREIGN_MAX, Intake, Outcome, understood
 from cloud.reading import Arrived, Delivery, Key, read
 from cloud.store.database import Database
 from cloud.store.deliveries import AHEAD_MAX, prune_telemetry
@@ -221,12 +221,33 @@ async def test_a_message_that_can_not_be_taken_is_parked_and_not_acknowledged(
 
 
 async def test_parked_messages_are_bounded_in_size_and_number_and_the_oldest_go_first(database: Database) -> None:
-    intake = Intake(database, Casebook(Rules()), parked_max=3)
-    for number in range(5):
-        await take(intake, FINDINGS, bytes([number]) * (70 << 10), NOON + timedelta(seconds=number))
+    intake = Intake(database, Casebook(Rules()), parked_max=30)
+    for number in range(40):
+        topic = f"forewarn/v1/{number}/findings"
+        await take(intake, topic, bytes([number]) * (70 << 10), NOON + timedelta(seconds=number))
     kept = await rows(database, Parked)
-    assert [row.payload[0] for row in kept] == [2, 3, 4]
+    assert [row.payload[0] for row in kept] == list(range(10, 40))
     assert {len(row.payload) for row in kept} == {64 << 10}
+
+
+async def test_one_device_does_not_push_out_what_others_have_parked(database: Database) -> None:
+    intake = Intake(database, Casebook(Rules()), parked_max=30)
+    await take(intake, "forewarn/v1/other/findings", b"other", NOON)
+    loud = [understood(Arrived(FINDINGS, bytes([number]), NOON)) for number in range(50)]
+    await intake.take(loud[:25])
+    await intake.take(loud[25:])
+    assert [row.payload for row in await rows(database, Parked)] == [b"other", b"/", b"0", b"1"]
+
+
+async def test_a_batch_of_more_repeats_than_one_statement_can_ask_for_is_taken(
+    intake: Intake, database: Database
+) -> None:
+    message = understood(Arrived(TELEMETRY, a_telemetry_message(1, *[a_chunk()] * 256), NOON))
+    many = [
+        understood(Arrived(TELEMETRY, a_telemetry_message(first, *[a_chunk()] * 256), NOON))
+        for first in range(1, 34_000, 256)
+    ]
+    assert acked(await intake.take(many), Lane.TELEMETRY) == acked(await intake.take([message, *many]), Lane.TELEMETRY)
 
 
 async def test_a_record_that_trips_our_own_code_is_parked_loudly_and_the_next_ones_go_on(
@@ -304,6 +325,51 @@ async def test_a_device_that_leaves_a_gap_can_not_fill_the_database_behind_it(
     assert "wait behind a gap already" in (await causes(database))[0]
     closing = a_telemetry_message(1, a_chunk())
     assert acked(await take(intake, TELEMETRY, closing, NOON), Lane.TELEMETRY) == AHEAD_MAX + 1
+
+
+async def test_numbers_that_come_from_the_top_down_fill_no_more(intake: Intake, database: Database) -> None:
+    for first in range(9000, 3000, -256):
+        await take(intake, TELEMETRY, a_telemetry_message(first, *[a_chunk()] * 256), NOON)
+    assert AHEAD_MAX <= await count(database, TelemetryChunk) < AHEAD_MAX + 256
+    near = a_telemetry_message(2, *[a_chunk()] * 256)
+    await take(intake, TELEMETRY, near, NOON)
+    assert acked(await take(intake, TELEMETRY, a_telemetry_message(1, a_chunk()), NOON), Lane.TELEMETRY) == 257
+
+
+async def test_more_gaps_than_may_wait_are_closed_by_the_losses_behind_them(sqlite: Database) -> None:
+    """Of 1,100 incidents each second record was evicted; their losses come first, from behind all of them."""
+    intake, gaps = Intake(sqlite, Casebook(Rules())), 1100
+    lost = [a_loss(number, number, lane=Lane.FINDINGS) for number in range(2, 2 * gaps + 1, 2)]
+    behind = [an_envelope(2 * gaps + 1 + place, *lost[place : place + 256]) for place in range(0, gaps, 256)]
+    findings = [an_envelope(seq, {"kind": "x"}) for seq in range(1, 2 * gaps, 2)]
+    for message in behind:
+        await take(intake, FINDINGS, message, NOON)
+    await intake.take([understood(Arrived(FINDINGS, message, NOON)) for message in findings])
+    up_to = [acked(await take(intake, FINDINGS, message, NOON)) for message in behind][-1]
+    assert up_to == 3 * gaps
+    assert await causes(sqlite) == []
+    assert await count(sqlite, LossRow) == gaps
+
+
+async def test_losses_with_gaps_between_them_are_bounded_and_the_one_that_closes_the_next_is_always_taken(
+    intake: Intake, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.store.deliveries.SPANS_MAX", 3)
+    losses = [a_loss(seq, seq, stream=an_id(9)) for seq in (3, 5, 7, 9)]
+    assert acked(await take(intake, FINDINGS, an_envelope(1, *losses), NOON)) == 3
+    assert "losses wait" in (await causes(database))[0]
+    closing = an_envelope(4, a_loss(1, 2, stream=an_id(9)), a_loss(8, 8, stream=an_id(9)))
+    outcome = await take(intake, FINDINGS, closing, NOON)
+    assert outcome.stored == {Key(DEVICE, Lane.FINDINGS, STREAM): 5, Key(DEVICE, Lane.TELEMETRY, an_id(9)): 3}
+
+
+async def test_a_device_opens_few_streams_a_day_by_declaring_losses_of_them(intake: Intake, database: Database) -> None:
+    many = [a_loss(1, 1, stream=an_id(100 + number)) for number in range(40)]
+    assert acked(await take(intake, FINDINGS, an_envelope(1, *many), NOON)) == FOREIGN_MAX
+    assert acked(await take(intake, FINDINGS, an_envelope(1, *many), NOON)) == FOREIGN_MAX
+    assert await count(database, Stream) == FOREIGN_MAX + 1
+    tomorrow = NOON + timedelta(days=1)
+    assert acked(await take(intake, FINDINGS, an_envelope(1, *many), tomorrow)) == 2 * FOREIGN_MAX
 
 
 async def test_evidence_is_stored_once_and_known_again(intake: Intake, database: Database) -> None:

@@ -2,11 +2,13 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.reading import MAX_BYTES, Arrived, Delivery, read
+from edge_agent.protocol import cbor, telemetry
 from edge_agent.protocol.records import Presence
 from edge_agent.protocol.topics import Channel, topic
 from tests.builders import DEVICE, NOON, a_chunk, a_finding, a_telemetry_message, an_envelope
@@ -65,3 +67,30 @@ def test_any_record_in_a_good_message_of_telemetry(records: list[bytes]) -> None
 def test_a_message_that_is_too_large_is_not_even_looked_at() -> None:
     with pytest.raises(ValueError, match="larger than"):
         read(Arrived(topic(DEVICE, Channel.FINDINGS), b"[" * (MAX_BYTES + 1), NOON))
+
+
+@pytest.mark.parametrize("spoilt", [{}, {"like": None}])
+def test_what_the_records_of_a_message_unfold_to_is_bounded_for_all_of_them(spoilt: dict[str, object]) -> None:
+    columns = telemetry.MAX_COLUMNS
+    wide = {
+        "at": ["b", 1.0, 0, True],
+        "period_s": 1.0,
+        "rows": 1,
+        "aggregates": ["last"],
+        "schema": "a\t1\t1\n" * columns,
+        "like": np.zeros(columns, "<i2"),
+        "width": np.zeros(columns, "<u1"),
+        "first": np.zeros(columns, "<i8"),
+        "differences": [],
+    }
+    record = telemetry._deflate(cbor.dumps(wide | spoilt))
+    most = a_telemetry_message(1, *[record] * 32)
+    assert taken(Channel.TELEMETRY, most) is not None
+    with pytest.raises(ValueError, match="unfold to more than"):
+        read(Arrived(topic(DEVICE, Channel.TELEMETRY), a_telemetry_message(1, *[record] * 33), NOON))
+
+
+def test_what_a_message_inflates_to_is_bounded() -> None:
+    bomb = telemetry._deflate(bytes(telemetry.MAX_RECORD_BYTES))
+    with pytest.raises(ValueError, match="unfold to more than"):
+        read(Arrived(topic(DEVICE, Channel.TELEMETRY), a_telemetry_message(1, *[bomb] * 33), NOON))

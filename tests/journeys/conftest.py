@@ -1,24 +1,23 @@
 """Journeys: real processes, a real broker, a real database, read over the console's own API."""
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
 from firmware_stubs.console import Console
-from firmware_stubs.stage import free_port, is_taken
+from firmware_stubs.stage import NoMosquittoError, free_port, running_mosquitto
 
 T = TypeVar("T")
 Cases = list[Mapping[str, Any]]
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip for something that is not installed; where CI says that it must be, fail."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and CI promises it")
@@ -42,21 +41,13 @@ def cases_of(console: Console, device: str) -> Cases:
 
 @contextmanager
 def mosquitto(folder: Path, port: int, *settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Debian's Mosquitto on a port of loopback, with further lines of configuration."""
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if program is None:
-        missing("mosquitto")
-    assert program is not None
-    config = folder / "mosquitto.conf"
-    config.write_text("\n".join((f"listener {port} 127.0.0.1", "allow_anonymous true", *settings, "")))
-    with (folder / "mosquitto.log").open("ab") as log:
-        process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=subprocess.STDOUT)
+    """Run Mosquitto for a test that can be skipped without it."""
+    with ExitStack() as stack:
         try:
-            eventually(lambda: is_taken(port), "mosquitto to listen", 10)
-            yield process
-        finally:
-            process.terminate()
-            process.wait(10)
+            process = stack.enter_context(running_mosquitto(folder, port, *settings))
+        except NoMosquittoError:
+            missing("mosquitto")
+        yield process
 
 
 @pytest.fixture
