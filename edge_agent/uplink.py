@@ -233,8 +233,9 @@ class Uplink:
             return
         log.debug("%s: no acknowledgement of %d to %d in time; sending again", lane, acked + 1, flow.sent_up_to)
         oldest = self._outbox.after(lane, acked, 1)
-        if flow.heard and oldest and flow.suspect.strike(oldest[0][0]):
-            self._give_up(lane, oldest[0][0], NOT_TAKEN)
+        behind_no_gap = oldest and oldest[0][0] == acked + 1  # else the cloud waits for what is missing before it
+        if flow.heard and behind_no_gap and flow.suspect.strike(acked + 1):
+            self._give_up(lane, acked + 1, NOT_TAKEN)
         flow.lates += 1
         flow.timeout_s = min(BACKOFF_MAX_S, flow.timeout_s * 2)
         flow.again(acked, now_s)

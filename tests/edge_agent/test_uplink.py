@@ -157,6 +157,21 @@ def test_a_record_that_the_cloud_alone_never_takes_is_put_aside(
     assert outbox.quarantined() == [(Lane.FINDINGS, 3, NOT_TAKEN)]
 
 
+def test_a_healthy_record_behind_a_gap_is_not_blamed_for_what_is_missing(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cloud answers each time, and can't go on: the loss that closes the gap has not come yet."""
+    monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(uplink_module, "BACKOFF_MAX_S", 0.02)
+    outbox.put([records.encode(a_finding())] * 3)
+    outbox.quarantine(Lane.FINDINGS, 1, TOO_LARGE)
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: len(broker.sizes) > 30)
+        assert outbox.quarantined() == [(Lane.FINDINGS, 1, TOO_LARGE)]
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
+
+
 def test_nothing_is_put_aside_while_no_cloud_answers_at_all(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker is up and the cloud is not, for a weekend: all is sent again and again, and no record is to blame."""
     monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
