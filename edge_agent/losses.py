@@ -16,9 +16,10 @@ from edge_agent.protocol.topics import Lane
 _LOSE = "INSERT OR REPLACE INTO lost (lane, stream, first_seq, last_seq, cause) VALUES (?, ?, ?, ?, ?)"
 _BEFORE = "SELECT first_seq FROM lost WHERE lane = ? AND stream = ? AND last_seq = ? AND cause = ? AND NOT declared"
 _UNDECLARED = "SELECT lane, stream, first_seq, last_seq, cause FROM lost WHERE NOT declared LIMIT ?"
-_DECLARED = "UPDATE lost SET declared = 1 WHERE lane = ? AND stream = ? AND first_seq = ? AND last_seq = ?"
+_DECLARED = "UPDATE lost SET declared = ? WHERE lane = ? AND stream = ? AND first_seq = ? AND last_seq = ?"
+_UNSAID = "UPDATE lost SET declared = 0 WHERE declared = ?"
 _COUNTED = "DELETE FROM lost WHERE lane = ? AND stream = ? AND declared AND last_seq <= ?"
-_OF_OLD_STREAMS = "DELETE FROM lost WHERE declared AND stream NOT IN (SELECT stream FROM lane)"
+_OF_OLD_STREAMS = "DELETE FROM lost WHERE declared BETWEEN 1 AND ? AND stream NOT IN (SELECT stream FROM lane)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,22 @@ def undeclared(db: sqlite3.Connection, limit: int) -> list[Gone]:
     return [Gone(Lane(lane), stream, first, last, cause) for lane, stream, first, last, cause in rows]
 
 
-def declare(db: sqlite3.Connection, gone: Iterable[Gone]) -> None:
-    """The records that tell the cloud of these are in the findings lane."""
-    db.executemany(_DECLARED, [(one.lane, one.stream, one.first_seq, one.last_seq) for one in gone])
-    db.execute(_OF_OLD_STREAMS)
+def declare(db: sqlite3.Connection, gone: Iterable[Gone], first_seq: int) -> None:
+    """The records that tell the cloud of these are in the findings lane, from this number on."""
+    numbered = enumerate(gone, start=first_seq)
+    db.executemany(_DECLARED, [(seq, one.lane, one.stream, one.first_seq, one.last_seq) for seq, one in numbered])
+
+
+def undeclare(db: sqlite3.Connection, seq: int) -> None:
+    """The record of the findings lane with this number, which declared a loss, can't be read any more."""
+    db.execute(_UNSAID, (seq,))
 
 
 def forget(db: sqlite3.Connection, lane: Lane, stream: str, up_to: int) -> None:
-    """The cloud has counted what was declared up to this number."""
+    """The cloud has all of a lane up to this number: what was declared of it, and, of findings, what they declare."""
     db.execute(_COUNTED, (lane, stream, up_to))
+    if lane is Lane.FINDINGS:
+        db.execute(_OF_OLD_STREAMS, (up_to,))
 
 
 def missing(db: sqlite3.Connection, lane: Lane, stream: str, above: int, up_to: int) -> list[tuple[int, int]]:

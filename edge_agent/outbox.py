@@ -38,7 +38,7 @@ _ALL = 2**31
 _NUMBER = "UPDATE lane SET reserved_up_to = ? WHERE lane = ?"
 _PUT = "INSERT INTO record (lane, seq, body, kind, checksum) VALUES (?, ?, ?, ?, ?)"
 _NEXT = "SELECT seq, body, checksum FROM record WHERE lane = ? AND seq > ? ORDER BY seq LIMIT ?"
-_LOSSES = "SELECT seq, body FROM record WHERE kind = 'loss' AND seq > ? ORDER BY seq LIMIT ?"
+_LOSSES = "SELECT seq, body, checksum FROM record WHERE kind = 'loss' AND seq > ? ORDER BY seq LIMIT ?"
 _DROP = "DELETE FROM record WHERE lane = ? AND seq = ?"
 _DROP_ACKED = "DELETE FROM record WHERE lane = ? AND seq <= ?"
 _ACKED = "UPDATE lane SET acked_up_to = ? WHERE lane = ? AND acked_up_to < ?"
@@ -142,9 +142,9 @@ class Outbox:
 
         Into the same transaction go `standing` (the body of each finding that is open now, None for one that is over),
         how many records of each lane were `given_up` before they got here (each gets a number, so that it is missed),
-        and the losses that `records` declare.
+        and the losses that the last of `records` declare, in their order.
         """
-        bodies, skip = list(records), dict.fromkeys(Lane, 0) | dict(given_up or {})
+        bodies, gone, skip = list(records), list(declared), dict.fromkeys(Lane, 0) | dict(given_up or {})
         self._make_room(sum(map(len, bodies)))
         used = {lane: state.last_seq + skip[lane] for lane, state in self._lanes.items()}
         with self._store.transaction() as db:
@@ -153,8 +153,8 @@ class Outbox:
             for lane, state in self._lanes.items():
                 losses.note(db, lane, state.stream, [(state.last_seq + 1, used[lane])], UNWRITABLE)
             self._insert(Lane.FINDINGS, enumerate(bodies, start=used[Lane.FINDINGS] + 1))
-            losses.declare(db, declared)
             used[Lane.FINDINGS] += len(bodies)
+            losses.declare(db, gone, used[Lane.FINDINGS] - len(gone) + 1)
             reserved = {lane: max(used[lane], state.reserved_up_to) for lane, state in self._lanes.items()}
             db.executemany(_NUMBER, [(up_to, lane) for lane, up_to in reserved.items()])
         for lane, state in self._lanes.items():
@@ -244,11 +244,7 @@ class Outbox:
     def after(self, lane: Lane, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return the next records of a lane above `seq`, at most `limit`, in order."""
         rows = self._store.db.execute(_NEXT, (lane, seq, limit)).fetchall()
-        stored = [(number, body) for number, body, crc in rows if checksum(number, body) == crc]
-        if len(stored) < len(rows):
-            good = {number for number, _ in stored}
-            for number in [number for number, _, _ in rows if number not in good]:
-                self.quarantine(lane, number, UNREADABLE)
+        stored = self._readable(lane, rows)
         if lane is Lane.TELEMETRY and len(rows) < limit:  # what is in RAM is newer than what is on disk
             fresh = [(number, body) for number, body in self._ram.items() if number > seq]
             stored += fresh[: limit - len(rows)]
@@ -256,22 +252,39 @@ class Outbox:
 
     def losses_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return the next records that declare losses: they close gaps, so they do not wait for what is before them."""
-        rows: list[tuple[int, bytes]] = self._store.db.execute(_LOSSES, (seq, limit)).fetchall()
-        return rows
+        return self._readable(Lane.FINDINGS, self._store.db.execute(_LOSSES, (seq, limit)).fetchall())
 
-    def quarantine(self, lane: Lane, seq: int, cause: str) -> None:
-        """Take a record out of the way for good: it is kept to be looked at, and its number is declared as lost."""
+    def _readable(self, lane: Lane, rows: list[tuple[int, bytes, int]]) -> list[tuple[int, bytes]]:
+        """Return those that are as they were written; the others are put aside, and what they declared is not said."""
+        good = {seq: body for seq, body, crc in rows if checksum(seq, body) == crc}
+        for seq, body, _ in rows:
+            if seq not in good:
+                self._put_aside(lane, seq, UNREADABLE, body)
+        return list(good.items())
+
+    def quarantine(self, lane: Lane, seq: int, cause: str) -> bool:
+        """Take a record out of the way for good: it is kept to be looked at, and its number is declared as lost.
+
+        Say whether it is out of the way: a loss never is, since what accounts for others has to arrive.
+        """
         row = self._store.db.execute("SELECT body FROM record WHERE lane = ? AND seq = ?", (lane, seq)).fetchone()
         body = row[0] if row else self._ram.get(seq) if lane is Lane.TELEMETRY else None
-        if body is None or kind_of(lane, body) is Kind.LOSS:  # what accounts for others has to arrive
-            return
+        if body is not None and kind_of(lane, body) is Kind.LOSS:
+            return False
+        if body is not None:
+            self._put_aside(lane, seq, cause, body)
+        return True
+
+    def _put_aside(self, lane: Lane, seq: int, cause: str, body: bytes) -> None:
         with self._store.transaction() as db:
             db.execute(_QUARANTINE, (lane, seq, cause, body))
             db.execute(_RELEASE, (QUARANTINED,))
             db.execute(_DROP, (lane, seq))
             losses.note(db, lane, self.stream(lane), [(seq, seq)], cause)
-        if row is None:
-            self._ram_bytes -= len(self._ram.pop(seq))
+            if lane is Lane.FINDINGS:
+                losses.undeclare(db, seq)
+        if lane is Lane.TELEMETRY:
+            self._ram_bytes -= len(self._ram.pop(seq, b""))
 
     def quarantined(self) -> list[tuple[Lane, int, str]]:
         """Return lane, number and cause of the records that nobody would take, oldest first."""
@@ -280,8 +293,8 @@ class Outbox:
 
     def rewrite(self, lane: Lane, above: int, change: Callable[[bytes], bytes | None]) -> int:
         """Change records above a number in place, None for as they are; return how many. They must never have left."""
-        stored = self._store.db.execute(_NEXT, (lane, above, _ALL)).fetchall()
-        changed = [(seq, new) for seq, body, _ in stored if (new := change(body)) is not None]
+        stored = self._readable(lane, self._store.db.execute(_NEXT, (lane, above, _ALL)).fetchall())
+        changed = [(seq, new) for seq, body in stored if (new := change(body)) is not None]
         if changed:
             with self._store.transaction() as db:
                 db.executemany(_DROP, [(lane, seq) for seq, _ in changed])

@@ -155,7 +155,7 @@ def declare(outbox: Outbox, name: str) -> None:
     outbox.put([f"loss {name}.{part}".encode() for part in range(len(gone))], declared=gone)
 
 
-ACTIONS: dict[str, Callable[[Outbox, int, str], None]] = {
+ACTIONS: dict[str, Callable[[Outbox, int, str], object]] = {
     "put": put,
     "hold": hold,
     "ack": lambda outbox, count, _name: ack(outbox, Lane.FINDINGS, count),
@@ -352,6 +352,37 @@ def test_a_record_whose_bytes_changed_on_the_card_is_put_aside_and_the_lane_goes
     assert outbox.quarantined() == [(Lane.FINDINGS, 2, UNREADABLE)]
 
 
+def a_declared_loss(outbox: Outbox) -> tuple[Gone, int]:
+    """Let a record be lost and say so; return the loss, and the number of the record that declares it."""
+    outbox.put([b"one"])
+    outbox.quarantine(Lane.FINDINGS, outbox.last_seq(Lane.FINDINGS), "nobody takes it")
+    (gone,) = outbox.undeclared()
+    outbox.put([records.encode(a_loss(gone.first_seq, gone.last_seq, lane=gone.lane))], declared=[gone])
+    return gone, outbox.last_seq(Lane.FINDINGS)
+
+
+@pytest.mark.parametrize("read", [Outbox.losses_after, lambda outbox, *_: outbox.after(Lane.FINDINGS, 0, 10)])
+def test_a_loss_whose_bytes_changed_on_the_card_is_declared_again_and_so_is_its_own_number(
+    start: Start, read: Callable[..., list[tuple[int, bytes]]]
+) -> None:
+    outbox = start()
+    gone, seq = a_declared_loss(outbox)
+    outbox._store.db.execute("UPDATE record SET body = CAST(replace(body, 'power', 'tower') AS BLOB)")
+    assert read(outbox, 0, 10) == []
+    assert [(one.first_seq, one.last_seq, one.cause) for one in outbox.undeclared()] == [
+        (gone.first_seq, gone.last_seq, gone.cause),
+        (seq, seq, UNREADABLE),
+    ]
+
+
+def test_bytes_that_changed_on_the_card_get_no_new_checksum_with_a_date(start: Start) -> None:
+    outbox = start()
+    outbox.put([b"one", b"two"])
+    outbox._store.db.execute("UPDATE record SET body = x'00' WHERE seq = 2")
+    assert outbox.rewrite(Lane.FINDINGS, 0, lambda body: body + b", dated") == 1
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"one, dated")]
+
+
 def test_the_quarantine_is_bounded_and_a_loss_is_never_put_there(start: Start) -> None:
     outbox = start()
     outbox.put([b"record"] * 20)
@@ -363,7 +394,7 @@ def test_the_quarantine_is_bounded_and_a_loss_is_never_put_there(start: Start) -
     assert outbox.quarantined()[-1][:2] == (Lane.TELEMETRY, 1)
     assert outbox.after(Lane.TELEMETRY, 0, 1) == []
     outbox.put([records.encode(a_loss(1, 2))])
-    outbox.quarantine(Lane.FINDINGS, 21, "nobody takes it")
+    assert not outbox.quarantine(Lane.FINDINGS, 21, "nobody takes it")
     assert [seq for seq, _ in outbox.after(Lane.FINDINGS, 0, 10)] == [21]
 
 
