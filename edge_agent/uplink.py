@@ -110,6 +110,7 @@ class Uplink:
         self._up_at_s, self._links = 0.0, 0
         self._careful: Lane | None = None  # its oldest record was under way when the link ended: one at a time
         self._refusals_said: set[str] = set()
+        self._unusable_said = False
         self.bad_acks = 0
         words = Words(
             topic=topic(device, Channel.PRESENCE),
@@ -145,7 +146,7 @@ class Uplink:
         """Take what has happened, then send what the window has room for, findings first."""
         for event in self._happened():
             self._take(event)
-        if not self._connection.connected:
+        if not self._connection.connected or not self._sizes.usable:
             return
         now_s = self._monotonic()
         self._send_losses()
@@ -178,6 +179,9 @@ class Uplink:
         self._reached_any, self._up_at_s = False, self._monotonic()
         self._links += 1
         self._sizes.broker_bytes = packet_bytes
+        if not self._sizes.usable and not self._unusable_said:
+            log.error("the broker takes no packet above %d bytes: nothing can be sent over it", packet_bytes)
+            self._unusable_said = True
         for lane, flow in self._flows.items():
             flow.again(self._outbox.base_seq(lane) - 1, self._monotonic())
             flow.timeout_s, flow.backlog_up_to = ACK_TIMEOUT_S, self._outbox.last_seq(lane)
@@ -240,11 +244,14 @@ class Uplink:
         flow.timeout_s = min(BACKOFF_MAX_S, flow.timeout_s * 2)
         flow.again(acked, now_s)
 
-    def _give_up(self, lane: Lane, seq: int, cause: str) -> None:
+    def _give_up(self, lane: Lane, seq: int, cause: str) -> bool:
+        """Put a record aside for good; say whether it is out of the way."""
+        if not self._outbox.quarantine(lane, seq, cause):
+            return False
         log.error("%s %d is put aside: %s", lane, seq, cause)
-        self._outbox.quarantine(lane, seq, cause)
         self._flows[lane].suspect.clear(seq)
         self._careful = None
+        return True
 
     def _send_next(self, lane: Lane, now_s: float) -> bool:
         flow = self._flows[lane]
@@ -285,8 +292,7 @@ class Uplink:
         """Publish consecutive records as one message; say whether it is under way, or out of the way for good."""
         first, payload = batch[0][0], self._payload(lane, batch)
         if self._sizes.too_large(len(payload) + ENVELOPE_BYTES) and len(batch) == 1:
-            self._give_up(lane, first, TOO_LARGE)
-            return True
+            return self._give_up(lane, first, TOO_LARGE)
         mid = self._connection.publish(topic(self._device, lane), payload)
         if mid is None:
             return False

@@ -118,6 +118,33 @@ def test_a_record_that_no_packet_of_the_broker_can_hold_is_put_aside_and_declare
     assert broker.taken[Lane.FINDINGS][2] == b"lost"
 
 
+def test_a_broker_that_takes_no_packet_worth_sending_is_not_used_and_costs_no_record(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.put([records.encode(a_finding()), records.encode(a_loss(1, 2))])
+    with ScriptedBroker(packet_bytes=700) as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: "nothing can be sent" in caplog.text)
+        broker.drop()
+        assert pumped(one, lambda: len(broker.connects) > 1)
+        assert broker.sizes == []
+        broker.packet_bytes = None
+        broker.drop()
+        assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0)
+    assert caplog.text.count("nothing can be sent") == 1
+    assert outbox.quarantined() == []
+
+
+def test_a_loss_that_no_packet_can_hold_waits_and_the_agents_thread_goes_on(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.put([records.encode(a_loss(1, 2)) + b" " * 4000])
+    with ScriptedBroker(packet_bytes=1800) as broker, sending(outbox, broker.port) as one:
+        pumped(one, lambda: one.connected)
+        monkeypatch.setattr(one, "_send_losses", lambda: None)  # what goes ahead asks nobody for the size
+        one.pump()
+    assert outbox.waiting(Lane.FINDINGS) == 1
+
+
 def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the_others_get_through(
     outbox: Outbox,
 ) -> None:
