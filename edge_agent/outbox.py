@@ -365,9 +365,14 @@ class Outbox:
         self._known = {lane: Used(one.stream, one.last_seq) for lane, one in self._lanes.items()}
         self._store.begin_anew(reason)
         self._lanes = self._load()
-        self._ram.clear()
-        self._ram_bytes = 0
+        self._forget_ram()
         self._claim()
+
+    def _forget_ram(self) -> None:
+        """What waited in RAM is gone, or has a new number in the store."""
+        self._ram.clear()
+        self._given_up.clear()
+        self._ram_bytes, self._held_since_s, self._away_flushed = 0, None, False
 
     def close(self) -> None:
         """Write what is in RAM and give the unused numbers back: the next start finds nothing missing."""

@@ -142,6 +142,12 @@ class Uplink:
         """Return the highest number of a lane that may have left the device in this run."""
         return self._flows[lane].left_up_to
 
+    def begin_anew(self) -> None:
+        """The outbox has begun new streams: of these nothing has been sent."""
+        self._flows = {lane: _Flow() for lane in Lane}
+        self._unreached.clear()
+        self._careful = None
+
     def pump(self) -> None:
         """Take what has happened, then send what the window has room for, findings first."""
         for event in self._happened():

@@ -334,6 +334,21 @@ def test_a_store_found_damaged_while_it_is_open_is_set_aside_and_the_agent_goes_
     assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"first of a new stream")]
 
 
+def test_what_was_given_up_of_the_old_stream_takes_no_number_of_the_new_one(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.outbox.RAM_BYTES", 10)
+    outbox = start()
+    outbox.hold(b"fits")
+    outbox._store.db.execute("PRAGMA query_only = 1")
+    outbox.hold(b"does not fit")
+    stream = outbox.stream(Lane.TELEMETRY)
+    outbox.begin_anew("database disk image is malformed")
+    outbox.hold(b"new")
+    outbox.flush()
+    assert {one.stream for one in outbox.undeclared()} == {stream}
+
+
 def test_an_acknowledgement_of_numbers_that_were_never_given_out_shows_an_old_copy(start: Start) -> None:
     """Restored from a backup, ledger and all: what waits gets numbers behind those that the cloud knows."""
     outbox = start()

@@ -145,6 +145,18 @@ def test_a_loss_that_no_packet_can_hold_waits_and_the_agents_thread_goes_on(
     assert outbox.waiting(Lane.FINDINGS) == 1
 
 
+def test_a_new_stream_is_sent_from_its_beginning_in_the_same_connection(outbox: Outbox) -> None:
+    outbox.put([records.encode(a_finding())] * 5)
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
+        outbox.begin_anew("database disk image is malformed")
+        one.begin_anew()
+        assert one.left_up_to(Lane.FINDINGS) == 0
+        outbox.put([records.encode(a_finding())])
+        sent = len(broker.sizes)
+        assert pumped(one, lambda: len(broker.sizes) > sent, timeout_s=5.0)
+
+
 def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the_others_get_through(
     outbox: Outbox,
 ) -> None:
