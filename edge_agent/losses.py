@@ -19,6 +19,9 @@ _UNDECLARED = "SELECT lane, stream, first_seq, last_seq, cause FROM lost WHERE N
 _DECLARED = "UPDATE lost SET declared = ? WHERE lane = ? AND stream = ? AND first_seq = ? AND last_seq = ?"
 _UNSAID = "UPDATE lost SET declared = 0 WHERE declared = ?"
 _COUNTED = "DELETE FROM lost WHERE lane = ? AND stream = ? AND declared AND last_seq <= ?"
+_MOVED = "UPDATE lost SET declared = ? WHERE declared = ?"
+_ABOVE = "SELECT first_seq, last_seq, cause FROM lost WHERE lane = ? AND stream = ? AND last_seq > ? ORDER BY first_seq"
+_OF_STREAM = "DELETE FROM lost WHERE lane = ? AND stream = ?"
 _OF_OLD_STREAMS = "DELETE FROM lost WHERE declared BETWEEN 1 AND ? AND stream NOT IN (SELECT stream FROM lane)"
 
 
@@ -63,6 +66,18 @@ def declare(db: sqlite3.Connection, gone: Iterable[Gone], first_seq: int) -> Non
 def undeclare(db: sqlite3.Connection, seq: int) -> None:
     """The record of the findings lane with this number, which declared a loss, can't be read any more."""
     db.execute(_UNSAID, (seq,))
+
+
+def moved(db: sqlite3.Connection, numbers: Iterable[tuple[int, int]]) -> None:
+    """Records of the findings lane have other numbers now: (old, new)."""
+    db.executemany(_MOVED, [(new, old) for old, new in numbers])
+
+
+def take(db: sqlite3.Connection, lane: Lane, stream: str, above: int) -> list[tuple[int, str]]:
+    """Forget a stream's losses; return how many numbers above one were lost, with the cause of each range."""
+    rows = db.execute(_ABOVE, (lane, stream, above)).fetchall()
+    db.execute(_OF_STREAM, (lane, stream))
+    return [(last - max(first, above + 1) + 1, cause) for first, last, cause in rows]
 
 
 def forget(db: sqlite3.Connection, lane: Lane, stream: str, up_to: int) -> None:

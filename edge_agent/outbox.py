@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 RESERVE = 256  # telemetry numbers reserved ahead with one write
 GRACE_S = 60.0  # a link may be away for so long before telemetry is written down because of it
 RAM_BYTES = 1 << 20  # of telemetry; beyond it is written down, or where that fails the oldest goes
+LAST_SEQ = 2**40  # no device has had so many records: who names a higher number is mistaken
 QUARANTINED = 16  # records kept to be looked at
 
 UNCLEAN = "the agent stopped without writing down what it held in memory"
@@ -306,7 +307,10 @@ class Outbox:
         return len(changed) + len(fresh)
 
     def acknowledge(self, lane: Lane, stream: str, up_to: int) -> int:
-        """Let go of what the cloud has committed; return how many numbers were new. Foreign streams are ignored."""
+        """Let go of what the cloud has committed; return how many numbers were new. Foreign streams are ignored.
+
+        Raises ValueError for a number that no device can have reached.
+        """
         state = self._lanes[lane]
         if stream != state.stream or up_to <= state.acked_up_to:
             return 0
@@ -335,22 +339,32 @@ class Outbox:
     def _overtaken(self, lane: Lane, up_to: int) -> int:
         """The cloud knows numbers of this stream that we don't: we are an old copy of ourselves.
 
-        What waits gets numbers behind those, so that nothing of it is taken for what the cloud has already.
+        What waits gets numbers behind those, so that nothing of it is taken for what the cloud has already; so does
+        what is lost, so that it is missed.
         """
-        state = self._lanes[lane]
+        state, db = self._lanes[lane], self._store.db
+        if up_to > LAST_SEQ:
+            raise ValueError(f"{lane}: acknowledged up to {up_to}, which no device can have reached")
         log.warning("the cloud has %s up to %d, we gave out %d: an old copy of the store", lane, up_to, state.last_seq)
-        bodies = [body for _, body in self.after(lane, state.acked_up_to, _ALL)]
-        with self._store.transaction() as db:
+        waiting, last_seq = self.after(lane, state.acked_up_to, _ALL), up_to
+        with self._store.transaction():
             db.execute("DELETE FROM record WHERE lane = ?", (lane,))
-            db.execute("DELETE FROM lost WHERE lane = ? AND stream = ?", (lane, state.stream))
-            self._insert(lane, enumerate(bodies, start=up_to + 1))
-            db.execute(_NUMBER, (up_to + len(bodies), lane))
+            lost = losses.take(db, lane, state.stream, state.acked_up_to)
+            if lane is Lane.TELEMETRY:
+                lost.append((len(self._given_up), UNWRITABLE))
+            for count, cause in lost:
+                losses.note(db, lane, state.stream, [(last_seq + 1, last_seq + count)], cause)
+                last_seq += count
+            self._insert(lane, enumerate((body for _, body in waiting), start=last_seq + 1))
+            if lane is Lane.FINDINGS:
+                losses.moved(db, ((seq, new) for new, (seq, _) in enumerate(waiting, start=last_seq + 1)))
+            last_seq += len(waiting)
+            db.execute(_NUMBER, (last_seq, lane))
             db.execute(_ACKED, (up_to, lane, up_to))
         if lane is Lane.TELEMETRY:
-            self._ram.clear()
-            self._ram_bytes = 0
+            self._forget_ram()
         newly, state.acked_up_to = up_to - state.acked_up_to, up_to
-        state.last_seq = state.reserved_up_to = up_to + len(bodies)
+        state.last_seq = state.reserved_up_to = last_seq
         self._note_numbers()
         return newly
 

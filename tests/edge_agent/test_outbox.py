@@ -358,6 +358,26 @@ def test_an_acknowledgement_of_numbers_that_were_never_given_out_shows_an_old_co
     assert outbox.base_seq(Lane.FINDINGS) == 8
 
 
+def test_what_an_old_copy_has_lost_is_missed_behind_what_the_cloud_knows(start: Start) -> None:
+    outbox = start()
+    outbox.put([b"one", b"two", b"three"])
+    outbox.quarantine(Lane.FINDINGS, 2, "nobody takes it")
+    outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), 7)
+    assert [(one.first_seq, one.last_seq, one.cause) for one in outbox.undeclared()] == [(8, 8, "nobody takes it")]
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(9, b"one"), (10, b"three")]
+    assert outbox.last_seq(Lane.FINDINGS) == 10
+
+
+@pytest.mark.parametrize("up_to", [2**41, 2**63 - 2])
+def test_an_acknowledgement_that_no_device_can_have_reached_changes_nothing(start: Start, up_to: int) -> None:
+    outbox = start()
+    outbox.put([b"one"])
+    with pytest.raises(ValueError, match="no device"):
+        outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), up_to)
+    outbox.put([b"two"])
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"one"), (2, b"two")]
+
+
 def test_a_record_whose_bytes_changed_on_the_card_is_put_aside_and_the_lane_goes_on(start: Start) -> None:
     outbox = start()
     outbox.put([b"one", b"two", b"three"])
