@@ -21,6 +21,7 @@ _UNSAID = "UPDATE lost SET declared = 0 WHERE declared = ?"
 _COUNTED = "DELETE FROM lost WHERE lane = ? AND stream = ? AND declared AND last_seq <= ?"
 _MOVED = "UPDATE lost SET declared = ? WHERE declared = ?"
 _ABOVE = "SELECT first_seq, last_seq, cause FROM lost WHERE lane = ? AND stream = ? AND last_seq > ? ORDER BY first_seq"
+_OWED = "SELECT lane, stream, last_seq FROM lost WHERE stream NOT IN (SELECT stream FROM lane) ORDER BY lane, stream"
 _OF_STREAM = "DELETE FROM lost WHERE lane = ? AND stream = ?"
 _OF_OLD_STREAMS = "DELETE FROM lost WHERE declared BETWEEN 1 AND ? AND stream NOT IN (SELECT stream FROM lane)"
 
@@ -85,6 +86,11 @@ def forget(db: sqlite3.Connection, lane: Lane, stream: str, up_to: int) -> None:
     db.execute(_COUNTED, (lane, stream, up_to))
     if lane is Lane.FINDINGS:
         db.execute(_OF_OLD_STREAMS, (up_to,))
+
+
+def owed(db: sqlite3.Connection) -> list[tuple[Lane, str, int]]:
+    """Return lane, stream and last number of old streams whose loss the cloud has not counted yet."""
+    return [(Lane(lane), stream, last) for lane, stream, last in db.execute(_OWED)]
 
 
 def missing(db: sqlite3.Connection, lane: Lane, stream: str, above: int, up_to: int) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent import losses
-from edge_agent.ledger import Ledger, Used
+from edge_agent.ledger import Content, Ledger, Used
 from edge_agent.losses import Gone
 from edge_agent.protocol.topics import Lane
 from edge_agent.room import Room, make_room
@@ -76,13 +76,13 @@ class Outbox:
         self._away_flushed = False
         self._given_up: list[int] = []  # telemetry numbers that left RAM while the store could not be written
         path_of_ledger = path.with_name(path.name + ".ledger") if path else None
-        self._known: dict[Lane, Used] = {}
+        self._known = Content()
 
         def check(db: sqlite3.Connection) -> None:
             if self._ledger is None:  # behind the store's lock: two agents must not write one ledger
                 self._ledger = Ledger(path_of_ledger)
                 self._known = self._ledger.read()
-            _check(db, self._known)
+            _check(db, self._known.lanes)
 
         self._store = Store(path, check)
         self._lanes = self._load()
@@ -100,8 +100,12 @@ class Outbox:
     def _claim(self) -> None:
         """Find out what the last run left: numbers that may be in use and whose records are not here are gone."""
         with self._store.transaction() as db:
+            here = {(lane, stream) for lane, stream, _ in losses.owed(db)}
+            for lane, old in self._known.owed:
+                if (lane, old.stream) not in here:
+                    losses.note(db, lane, old.stream, [(1, old.up_to)], DAMAGED)
             for lane, state in self._lanes.items():
-                known = self._known.get(lane, Used(state.stream, 0))
+                known = self._known.lanes.get(lane, Used(state.stream, 0))
                 if known.stream != state.stream:
                     losses.note(db, lane, known.stream, [(1, known.up_to)], DAMAGED)
                 elif known.up_to > state.last_seq:  # the store has fallen back behind what was committed
@@ -112,8 +116,11 @@ class Outbox:
         self._note_numbers()
 
     def _note_numbers(self) -> None:
+        owed = tuple((lane, Used(stream, up_to)) for lane, stream, up_to in losses.owed(self._store.db))
+        in_use = {lane: Used(one.stream, one.reserved_up_to) for lane, one in self._lanes.items()}
+        self._known = Content(in_use, owed)
         if self._ledger is not None:
-            self._ledger.write({lane: Used(one.stream, one.reserved_up_to) for lane, one in self._lanes.items()})
+            self._ledger.write(self._known)
 
     def stream(self, lane: Lane) -> str:
         """Return the lane's stream id, made with the store."""
@@ -324,6 +331,8 @@ class Outbox:
             with self._store.transaction():
                 self._drop_acked(lane)
             self._store.give_back()
+            if self._known.owed:  # it may have been counted
+                self._note_numbers()
         return newly
 
     def _on_disk(self, lane: Lane, up_to: int) -> bool:
@@ -376,7 +385,8 @@ class Outbox:
 
     def begin_anew(self, reason: str) -> None:
         """The store turned out to be damaged while it was open: set it aside and go on with a new stream."""
-        self._known = {lane: Used(one.stream, one.last_seq) for lane, one in self._lanes.items()}
+        in_use = {lane: Used(one.stream, one.last_seq) for lane, one in self._lanes.items()}
+        self._known = Content(in_use, self._known.owed)
         self._store.begin_anew(reason)
         self._lanes = self._load()
         self._forget_ram()

@@ -334,6 +334,30 @@ def test_a_store_found_damaged_while_it_is_open_is_set_aside_and_the_agent_goes_
     assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"first of a new stream")]
 
 
+@pytest.mark.parametrize("again", ["while it is open", "at the next start", "after its loss was put in line"])
+def test_two_damages_in_a_row_forget_neither_stream_until_the_cloud_has_counted_them(
+    path: Path, start: Start, again: str
+) -> None:
+    outbox, streams = start(), []
+    for part in range(2):
+        outbox.put([b"one"])
+        streams.append(outbox.stream(Lane.FINDINGS))
+        if part and again == "after its loss was put in line":
+            outbox.put([b"the loss"], declared=outbox.undeclared())
+        if part == 0 or again != "at the next start":
+            outbox.begin_anew("database disk image is malformed")
+        else:
+            crash(outbox)
+            path.write_bytes(b"x" * 20_000)
+            outbox = start()
+    gone = outbox.undeclared()
+    assert {one.stream for one in gone} == set(streams)
+    outbox.put([b"loss"] * len(gone), declared=gone)
+    outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), outbox.last_seq(Lane.FINDINGS))
+    outbox.begin_anew("database disk image is malformed")
+    assert not {one.stream for one in outbox.undeclared()} & set(streams), "counted once"
+
+
 def test_what_was_given_up_of_the_old_stream_takes_no_number_of_the_new_one(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
