@@ -159,7 +159,11 @@ class Connection:
 
     def _live(self) -> None:
         while not self._stopping.is_set():
-            held_s = self._session()
+            try:
+                held_s = self._session()
+            except Exception as error:  # of paho or of the system (no thread to be had): it must not be the last one
+                self._say_down(f"{type(error).__name__}: {error}")
+                self._client, held_s = None, 0.0
             self._sent_before, self._sent_now = self._sent_before + self._sent_now, 0
             if not self._other_version():
                 self._stopping.wait(self._backoff.next_s(held_s))

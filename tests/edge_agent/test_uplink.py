@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -285,6 +286,22 @@ def test_an_answer_that_is_no_mqtt_does_not_end_the_connections_thread(outbox: O
     assert not pumped(one, lambda: one.connected, timeout_s=0.2)
     assert one._connection._thread.is_alive()
     one.stop()
+
+
+def test_a_session_that_can_not_have_its_thread_is_followed_by_another(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, failures = mqtt.Client.loop_start, iter([RuntimeError("can't start new thread")])
+
+    def loop_start(client: mqtt.Client) -> object:
+        if failure := next(failures, None):
+            raise failure
+        return start(client)
+
+    monkeypatch.setattr(mqtt.Client, "loop_start", loop_start)
+    outbox.put([records.encode(a_finding())])
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
 
 
 @given(st.lists(st.integers(1, 150_000), min_size=1, max_size=20), st.sets(st.integers(1, 20)))
