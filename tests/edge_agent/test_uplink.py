@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge_agent import uplink as uplink_module
 from edge_agent.agent import _next_due
-from edge_agent.connection import Connection, Link
+from edge_agent.connection import Connection, Down, Link, Reached
 from edge_agent.outbox import Outbox
 from edge_agent.pacing import MESSAGE_BYTES, Backoff
 from edge_agent.protocol import records
@@ -21,7 +21,7 @@ from edge_agent.protocol.records import Presence, PresenceState
 from edge_agent.protocol.topics import Lane
 from edge_agent.uplink import ENDS_LINKS, NOT_TAKEN, TOO_LARGE, Uplink, _run
 from tests.brokers import ScriptedBroker
-from tests.builders import DEVICE, a_chunk, a_finding, a_loss, an_instant
+from tests.builders import DEVICE, a_chunk, a_finding, a_loss, an_evidence, an_instant
 
 
 @pytest.fixture(autouse=True)
@@ -162,10 +162,10 @@ def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the
     outbox: Outbox,
 ) -> None:
     """It says no word of why (MQTT 3.1.1): only that the link ends, each time after this one, gives it away."""
-    small, large = records.encode(a_finding()), records.encode(a_finding(reason="x" * 1990))
+    small, large = records.encode(a_finding()), records.encode(an_evidence(values=[1.0] * 9000))
     outbox.put([small, small, large, small])
     outbox.hold(a_chunk())
-    broker = ScriptedBroker(versions=frozenset({4}), ends_on=lambda _topic, payload: len(payload) > 2000)
+    broker = ScriptedBroker(versions=frozenset({4}), ends_on=lambda _topic, payload: len(payload) > 30_000)
     with broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: outbox.undeclared())
         declare(outbox)
@@ -173,6 +173,30 @@ def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the
     assert outbox.quarantined() == [(Lane.FINDINGS, 3, ENDS_LINKS)]
     assert sorted(broker.taken[Lane.FINDINGS]) == [1, 2, 3, 4, 5]
     assert len(broker.connects) < 30
+
+
+def test_a_link_that_ends_again_and_again_on_a_small_record_costs_no_record(outbox: Outbox) -> None:
+    """A bad link does so: it holds for the presence and no longer."""
+    outbox.put([records.encode(a_finding())])
+    bad = True
+    broker = ScriptedBroker(ends_on=lambda name, _payload: bad and name.endswith("findings"))
+    with broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: len(broker.connects) > 20)
+        assert outbox.quarantined() == []
+        bad = False
+        assert pumped(one, lambda: all_away(outbox))
+
+
+@pytest.mark.parametrize(("after_s", "strikes"), [(uplink_module.ENDS_WITHIN_S / 2, 1), (45.0, 0)])
+def test_only_a_link_that_ends_soon_after_a_message_speaks_against_it(
+    outbox: Outbox, after_s: float, strikes: int
+) -> None:
+    link = Link(host="127.0.0.1", port=1, tls=None, username=None, password=None, keepalive_s=30)
+    one = Uplink(device=DEVICE, link=link, outbox=outbox, presence=presence, monotonic=lambda: 0.0)
+    one._unreached[2] = uplink_module._Message(Lane.FINDINGS, 1, 1, 50_000, at_s=100.0)
+    one._take(Reached(1, "", at_s=101.0))
+    one._take(Down(too_large=False, at_s=101.0 + after_s))
+    assert one._flows[Lane.FINDINGS].suspect.strikes == strikes
 
 
 def test_messages_shrink_for_a_broker_that_ends_connections_on_large_ones(outbox: Outbox) -> None:
