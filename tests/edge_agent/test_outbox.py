@@ -532,6 +532,29 @@ def test_another_programs_database_is_set_aside_not_written_into(path: Path, sta
     assert "another program" in outbox.damage.reason
 
 
+def test_a_damaged_store_stays_to_be_looked_at_while_no_new_one_can_be_made(
+    path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA max_page_count = 1")
+        db.execute("CREATE TABLE one (a)")
+        db.execute("CREATE TABLE two (a)")
+
+    outbox = start()
+    outbox.put([b"one"])
+    with monkeypatch.context() as patched:
+        patched.setattr("edge_agent.store.migrate", full)
+        for _ in range(5):
+            with pytest.raises(sqlite3.OperationalError, match="full"):
+                outbox.begin_anew("database disk image is malformed")
+    outbox.begin_anew("Cannot operate on a closed database")
+    kept = [part for part in path.parent.iterdir() if ".damaged-" in part.name and part.stat().st_size]
+    assert outbox.damage is not None
+    assert outbox.damage.kept_as in kept
+    assert outbox.damage.reason == "database disk image is malformed"
+    outbox.put([b"life goes on"])
+
+
 def test_only_a_few_damaged_stores_are_kept(path: Path, start: Start) -> None:
     for _ in range(5):
         outbox = start()
