@@ -209,6 +209,8 @@ class Agent:
             self._outbox.begin_anew(str(error))
         except (sqlite3.DatabaseError, OSError) as again:
             return again
+        self._uplink.begin_anew()
+        self._begun_at = dict.fromkeys(Lane, 0)
         self._note_damage(now)
         return None
 

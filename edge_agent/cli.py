@@ -12,6 +12,7 @@ import sqlite3
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
@@ -45,6 +46,7 @@ from edge_agent.store import InUse
 log = logging.getLogger(__name__)
 
 MIB = 1 << 20
+IN_MEMORY_BYTES = 4 * MIB  # of an outbox that has no disk
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -172,7 +174,7 @@ def _outbox(folder: Path, state: State) -> Outbox:
         log.error(
             "the outbox in %s can't be opened (%s); until the next start all is kept in memory only", folder, error
         )
-        return Outbox(None, room)
+        return Outbox(None, replace(room, budget_bytes=min(room.budget_bytes, IN_MEMORY_BYTES)))
     except OSError as error:
         raise ConfigError(f"state.dir = {str(folder)!r}: {error}; name a folder that we may write to") from None
 

@@ -59,6 +59,7 @@ class Down:
     """The session is over; `too_large` where the broker said that this was because of a packet's size."""
 
     too_large: bool
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Reached:
 
     mid: int
     refused: str
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,11 @@ class Connection:
 
     def _live(self) -> None:
         while not self._stopping.is_set():
-            held_s = self._session()
+            try:
+                held_s = self._session()
+            except Exception as error:  # of paho or of the system (no thread to be had): it must not be the last one
+                self._say_down(f"{type(error).__name__}: {error}")
+                self._client, held_s = None, 0.0
             self._sent_before, self._sent_now = self._sent_before + self._sent_now, 0
             if not self._other_version():
                 self._stopping.wait(self._backoff.next_s(held_s))
@@ -277,7 +283,7 @@ class Connection:
         _properties: Properties | None,
     ) -> None:
         if self._up_since_s is not None:
-            self.events.put(Down(reason.getName() == "Packet too large"))
+            self.events.put(Down(reason.getName() == "Packet too large", self._monotonic()))
             if reason.is_failure and not self._stopping.is_set():
                 self._say_down(str(reason))
         self._ended.set()
@@ -287,7 +293,7 @@ class Connection:
         self, _client: mqtt.Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         self.sent_bytes()  # the socket may be closed when the agent asks next
-        self.events.put(Reached(mid, str(reason) if reason.is_failure else ""))
+        self.events.put(Reached(mid, str(reason) if reason.is_failure else "", self._monotonic()))
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         self.events.put(Came(message.topic, bytes(message.payload)))

@@ -1,6 +1,7 @@
 """The ledger: how far the numbers of each stream have been used, kept in a small file beside the store.
 
-What flows in: for each lane its stream and the highest number that may be in use. What flows out: the same at the next
+What flows in: for each lane its stream and the highest number that may be in use, and the same of streams that were
+lost with a damaged store, for as long as the cloud has not counted them. What flows out: the same at the next
 start, even when the store is gone or has fallen back behind what had been committed: a card that lies about writes, a
 write-ahead log cut short. Without it such a store would give the same numbers out again, for other records.
 
@@ -12,12 +13,14 @@ import logging
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.protocol.topics import Lane
 
 SLOT = 4096  # bytes: a page of a flash translation layer or of a file system is not torn in the middle of two of ours
+
+OWED = 32  # streams that were lost and not counted yet; more do not fit into a slot
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,14 @@ class Used:
 
     stream: str
     up_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the ledger knows: the streams in use, and those that are lost and not counted by the cloud."""
+
+    lanes: Mapping[Lane, Used] = field(default_factory=dict)
+    owed: tuple[tuple[Lane, Used], ...] = ()
 
 
 class Ledger:
@@ -43,21 +54,23 @@ class Ledger:
         except OSError as error:
             log.warning("there is no ledger of used numbers: %s", error)
 
-    def read(self) -> dict[Lane, Used]:
+    def read(self) -> Content:
         """Return what the newer good slot says; empty where none is good."""
         if self._file is None:
-            return {}
-        good = [content for slot in (0, 1) if (content := _opened(os.pread(self._file, SLOT, slot * SLOT)))]
-        turn, used = max(good, key=lambda content: content[0], default=(0, {}))
+            return Content()
+        slots = [_opened(os.pread(self._file, SLOT, slot * SLOT)) for slot in (0, 1)]
+        turn, content = max(filter(None, slots), key=lambda one: one[0], default=(0, Content()))
         self._turn = turn
-        return used
+        return content
 
-    def write(self, used: Mapping[Lane, Used]) -> None:
+    def write(self, content: Content) -> None:
         """Replace the older slot; on return it survives a power cut. A failure is said once, and stops nothing."""
         if self._file is None:
             return
         self._turn += 1
-        body = json.dumps([self._turn, {lane: [one.stream, one.up_to] for lane, one in used.items()}]).encode()
+        lanes = {lane: [used.stream, used.up_to] for lane, used in content.lanes.items()}
+        owed = [[lane, used.stream, used.up_to] for lane, used in content.owed[:OWED]]
+        body = json.dumps([self._turn, lanes, owed]).encode()
         slot = b"%08x %s\n" % (zlib.crc32(body), body)
         try:
             os.pwrite(self._file, slot.ljust(SLOT, b"\0"), self._turn % 2 * SLOT)
@@ -75,12 +88,14 @@ class Ledger:
             self._file = None
 
 
-def _opened(slot: bytes) -> tuple[int, dict[Lane, Used]] | None:
+def _opened(slot: bytes) -> tuple[int, Content] | None:
     checksum, _, body = slot.rstrip(b"\0\n").partition(b" ")
     try:
         if int(checksum, 16) != zlib.crc32(body):
             return None
-        turn, used = json.loads(body)
-        return int(turn), {Lane(lane): Used(str(stream), int(up_to)) for lane, (stream, up_to) in used.items()}
+        turn, used, *more = json.loads(body)
+        lanes = {Lane(lane): Used(str(stream), int(up_to)) for lane, (stream, up_to) in used.items()}
+        owed = tuple((Lane(lane), Used(str(stream), int(up_to))) for part in more for lane, stream, up_to in part)
+        return int(turn), Content(lanes, owed)
     except (ValueError, TypeError, AttributeError):
         return None

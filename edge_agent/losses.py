@@ -16,9 +16,14 @@ from edge_agent.protocol.topics import Lane
 _LOSE = "INSERT OR REPLACE INTO lost (lane, stream, first_seq, last_seq, cause) VALUES (?, ?, ?, ?, ?)"
 _BEFORE = "SELECT first_seq FROM lost WHERE lane = ? AND stream = ? AND last_seq = ? AND cause = ? AND NOT declared"
 _UNDECLARED = "SELECT lane, stream, first_seq, last_seq, cause FROM lost WHERE NOT declared LIMIT ?"
-_DECLARED = "UPDATE lost SET declared = 1 WHERE lane = ? AND stream = ? AND first_seq = ? AND last_seq = ?"
+_DECLARED = "UPDATE lost SET declared = ? WHERE lane = ? AND stream = ? AND first_seq = ? AND last_seq = ?"
+_UNSAID = "UPDATE lost SET declared = 0 WHERE declared = ?"
 _COUNTED = "DELETE FROM lost WHERE lane = ? AND stream = ? AND declared AND last_seq <= ?"
-_OF_OLD_STREAMS = "DELETE FROM lost WHERE declared AND stream NOT IN (SELECT stream FROM lane)"
+_MOVED = "UPDATE lost SET declared = ? WHERE declared = ?"
+_ABOVE = "SELECT first_seq, last_seq, cause FROM lost WHERE lane = ? AND stream = ? AND last_seq > ? ORDER BY first_seq"
+_OWED = "SELECT lane, stream, last_seq FROM lost WHERE stream NOT IN (SELECT stream FROM lane) ORDER BY lane, stream"
+_OF_STREAM = "DELETE FROM lost WHERE lane = ? AND stream = ?"
+_OF_OLD_STREAMS = "DELETE FROM lost WHERE declared BETWEEN 1 AND ? AND stream NOT IN (SELECT stream FROM lane)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +58,39 @@ def undeclared(db: sqlite3.Connection, limit: int) -> list[Gone]:
     return [Gone(Lane(lane), stream, first, last, cause) for lane, stream, first, last, cause in rows]
 
 
-def declare(db: sqlite3.Connection, gone: Iterable[Gone]) -> None:
-    """The records that tell the cloud of these are in the findings lane."""
-    db.executemany(_DECLARED, [(one.lane, one.stream, one.first_seq, one.last_seq) for one in gone])
-    db.execute(_OF_OLD_STREAMS)
+def declare(db: sqlite3.Connection, gone: Iterable[Gone], first_seq: int) -> None:
+    """The records that tell the cloud of these are in the findings lane, from this number on."""
+    numbered = enumerate(gone, start=first_seq)
+    db.executemany(_DECLARED, [(seq, one.lane, one.stream, one.first_seq, one.last_seq) for seq, one in numbered])
+
+
+def undeclare(db: sqlite3.Connection, seq: int) -> None:
+    """The record of the findings lane with this number, which declared a loss, can't be read any more."""
+    db.execute(_UNSAID, (seq,))
+
+
+def moved(db: sqlite3.Connection, numbers: Iterable[tuple[int, int]]) -> None:
+    """Records of the findings lane have other numbers now: (old, new)."""
+    db.executemany(_MOVED, [(new, old) for old, new in numbers])
+
+
+def take(db: sqlite3.Connection, lane: Lane, stream: str, above: int) -> list[tuple[int, str]]:
+    """Forget a stream's losses; return how many numbers above one were lost, with the cause of each range."""
+    rows = db.execute(_ABOVE, (lane, stream, above)).fetchall()
+    db.execute(_OF_STREAM, (lane, stream))
+    return [(last - max(first, above + 1) + 1, cause) for first, last, cause in rows]
 
 
 def forget(db: sqlite3.Connection, lane: Lane, stream: str, up_to: int) -> None:
-    """The cloud has counted what was declared up to this number."""
+    """The cloud has all of a lane up to this number: what was declared of it, and, of findings, what they declare."""
     db.execute(_COUNTED, (lane, stream, up_to))
+    if lane is Lane.FINDINGS:
+        db.execute(_OF_OLD_STREAMS, (up_to,))
+
+
+def owed(db: sqlite3.Connection) -> list[tuple[Lane, str, int]]:
+    """Return lane, stream and last number of old streams whose loss the cloud has not counted yet."""
+    return [(Lane(lane), stream, last) for lane, stream, last in db.execute(_OWED)]
 
 
 def missing(db: sqlite3.Connection, lane: Lane, stream: str, above: int, up_to: int) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent import losses
-from edge_agent.ledger import Ledger, Used
+from edge_agent.ledger import Content, Ledger, Used
 from edge_agent.losses import Gone
 from edge_agent.protocol.topics import Lane
 from edge_agent.room import Room, make_room
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 RESERVE = 256  # telemetry numbers reserved ahead with one write
 GRACE_S = 60.0  # a link may be away for so long before telemetry is written down because of it
 RAM_BYTES = 1 << 20  # of telemetry; beyond it is written down, or where that fails the oldest goes
+LAST_SEQ = 2**40  # no device has had so many records: who names a higher number is mistaken
 QUARANTINED = 16  # records kept to be looked at
 
 UNCLEAN = "the agent stopped without writing down what it held in memory"
@@ -38,7 +39,7 @@ _ALL = 2**31
 _NUMBER = "UPDATE lane SET reserved_up_to = ? WHERE lane = ?"
 _PUT = "INSERT INTO record (lane, seq, body, kind, checksum) VALUES (?, ?, ?, ?, ?)"
 _NEXT = "SELECT seq, body, checksum FROM record WHERE lane = ? AND seq > ? ORDER BY seq LIMIT ?"
-_LOSSES = "SELECT seq, body FROM record WHERE kind = 'loss' AND seq > ? ORDER BY seq LIMIT ?"
+_LOSSES = "SELECT seq, body, checksum FROM record WHERE kind = 'loss' AND seq > ? ORDER BY seq LIMIT ?"
 _DROP = "DELETE FROM record WHERE lane = ? AND seq = ?"
 _DROP_ACKED = "DELETE FROM record WHERE lane = ? AND seq <= ?"
 _ACKED = "UPDATE lane SET acked_up_to = ? WHERE lane = ? AND acked_up_to < ?"
@@ -75,13 +76,13 @@ class Outbox:
         self._away_flushed = False
         self._given_up: list[int] = []  # telemetry numbers that left RAM while the store could not be written
         path_of_ledger = path.with_name(path.name + ".ledger") if path else None
-        self._known: dict[Lane, Used] = {}
+        self._known = Content()
 
         def check(db: sqlite3.Connection) -> None:
             if self._ledger is None:  # behind the store's lock: two agents must not write one ledger
                 self._ledger = Ledger(path_of_ledger)
                 self._known = self._ledger.read()
-            _check(db, self._known)
+            _check(db, self._known.lanes)
 
         self._store = Store(path, check)
         self._lanes = self._load()
@@ -99,8 +100,12 @@ class Outbox:
     def _claim(self) -> None:
         """Find out what the last run left: numbers that may be in use and whose records are not here are gone."""
         with self._store.transaction() as db:
+            here = {(lane, stream) for lane, stream, _ in losses.owed(db)}
+            for lane, old in self._known.owed:
+                if (lane, old.stream) not in here:
+                    losses.note(db, lane, old.stream, [(1, old.up_to)], DAMAGED)
             for lane, state in self._lanes.items():
-                known = self._known.get(lane, Used(state.stream, 0))
+                known = self._known.lanes.get(lane, Used(state.stream, 0))
                 if known.stream != state.stream:
                     losses.note(db, lane, known.stream, [(1, known.up_to)], DAMAGED)
                 elif known.up_to > state.last_seq:  # the store has fallen back behind what was committed
@@ -111,8 +116,11 @@ class Outbox:
         self._note_numbers()
 
     def _note_numbers(self) -> None:
+        owed = tuple((lane, Used(stream, up_to)) for lane, stream, up_to in losses.owed(self._store.db))
+        in_use = {lane: Used(one.stream, one.reserved_up_to) for lane, one in self._lanes.items()}
+        self._known = Content(in_use, owed)
         if self._ledger is not None:
-            self._ledger.write({lane: Used(one.stream, one.reserved_up_to) for lane, one in self._lanes.items()})
+            self._ledger.write(self._known)
 
     def stream(self, lane: Lane) -> str:
         """Return the lane's stream id, made with the store."""
@@ -142,9 +150,9 @@ class Outbox:
 
         Into the same transaction go `standing` (the body of each finding that is open now, None for one that is over),
         how many records of each lane were `given_up` before they got here (each gets a number, so that it is missed),
-        and the losses that `records` declare.
+        and the losses that the last of `records` declare, in their order.
         """
-        bodies, skip = list(records), dict.fromkeys(Lane, 0) | dict(given_up or {})
+        bodies, gone, skip = list(records), list(declared), dict.fromkeys(Lane, 0) | dict(given_up or {})
         self._make_room(sum(map(len, bodies)))
         used = {lane: state.last_seq + skip[lane] for lane, state in self._lanes.items()}
         with self._store.transaction() as db:
@@ -153,8 +161,8 @@ class Outbox:
             for lane, state in self._lanes.items():
                 losses.note(db, lane, state.stream, [(state.last_seq + 1, used[lane])], UNWRITABLE)
             self._insert(Lane.FINDINGS, enumerate(bodies, start=used[Lane.FINDINGS] + 1))
-            losses.declare(db, declared)
             used[Lane.FINDINGS] += len(bodies)
+            losses.declare(db, gone, used[Lane.FINDINGS] - len(gone) + 1)
             reserved = {lane: max(used[lane], state.reserved_up_to) for lane, state in self._lanes.items()}
             db.executemany(_NUMBER, [(up_to, lane) for lane, up_to in reserved.items()])
         for lane, state in self._lanes.items():
@@ -244,11 +252,7 @@ class Outbox:
     def after(self, lane: Lane, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return the next records of a lane above `seq`, at most `limit`, in order."""
         rows = self._store.db.execute(_NEXT, (lane, seq, limit)).fetchall()
-        stored = [(number, body) for number, body, crc in rows if checksum(number, body) == crc]
-        if len(stored) < len(rows):
-            good = {number for number, _ in stored}
-            for number in [number for number, _, _ in rows if number not in good]:
-                self.quarantine(lane, number, UNREADABLE)
+        stored = self._readable(lane, rows)
         if lane is Lane.TELEMETRY and len(rows) < limit:  # what is in RAM is newer than what is on disk
             fresh = [(number, body) for number, body in self._ram.items() if number > seq]
             stored += fresh[: limit - len(rows)]
@@ -256,22 +260,39 @@ class Outbox:
 
     def losses_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return the next records that declare losses: they close gaps, so they do not wait for what is before them."""
-        rows: list[tuple[int, bytes]] = self._store.db.execute(_LOSSES, (seq, limit)).fetchall()
-        return rows
+        return self._readable(Lane.FINDINGS, self._store.db.execute(_LOSSES, (seq, limit)).fetchall())
 
-    def quarantine(self, lane: Lane, seq: int, cause: str) -> None:
-        """Take a record out of the way for good: it is kept to be looked at, and its number is declared as lost."""
+    def _readable(self, lane: Lane, rows: list[tuple[int, bytes, int]]) -> list[tuple[int, bytes]]:
+        """Return those that are as they were written; the others are put aside, and what they declared is not said."""
+        good = {seq: body for seq, body, crc in rows if checksum(seq, body) == crc}
+        for seq, body, _ in rows:
+            if seq not in good:
+                self._put_aside(lane, seq, UNREADABLE, body)
+        return list(good.items())
+
+    def quarantine(self, lane: Lane, seq: int, cause: str) -> bool:
+        """Take a record out of the way for good: it is kept to be looked at, and its number is declared as lost.
+
+        Say whether it is out of the way: a loss never is, since what accounts for others has to arrive.
+        """
         row = self._store.db.execute("SELECT body FROM record WHERE lane = ? AND seq = ?", (lane, seq)).fetchone()
         body = row[0] if row else self._ram.get(seq) if lane is Lane.TELEMETRY else None
-        if body is None or kind_of(lane, body) is Kind.LOSS:  # what accounts for others has to arrive
-            return
+        if body is not None and kind_of(lane, body) is Kind.LOSS:
+            return False
+        if body is not None:
+            self._put_aside(lane, seq, cause, body)
+        return True
+
+    def _put_aside(self, lane: Lane, seq: int, cause: str, body: bytes) -> None:
         with self._store.transaction() as db:
             db.execute(_QUARANTINE, (lane, seq, cause, body))
             db.execute(_RELEASE, (QUARANTINED,))
             db.execute(_DROP, (lane, seq))
             losses.note(db, lane, self.stream(lane), [(seq, seq)], cause)
-        if row is None:
-            self._ram_bytes -= len(self._ram.pop(seq))
+            if lane is Lane.FINDINGS:
+                losses.undeclare(db, seq)
+        if lane is Lane.TELEMETRY:
+            self._ram_bytes -= len(self._ram.pop(seq, b""))
 
     def quarantined(self) -> list[tuple[Lane, int, str]]:
         """Return lane, number and cause of the records that nobody would take, oldest first."""
@@ -280,8 +301,8 @@ class Outbox:
 
     def rewrite(self, lane: Lane, above: int, change: Callable[[bytes], bytes | None]) -> int:
         """Change records above a number in place, None for as they are; return how many. They must never have left."""
-        stored = self._store.db.execute(_NEXT, (lane, above, _ALL)).fetchall()
-        changed = [(seq, new) for seq, body, _ in stored if (new := change(body)) is not None]
+        stored = self._readable(lane, self._store.db.execute(_NEXT, (lane, above, _ALL)).fetchall())
+        changed = [(seq, new) for seq, body in stored if (new := change(body)) is not None]
         if changed:
             with self._store.transaction() as db:
                 db.executemany(_DROP, [(lane, seq) for seq, _ in changed])
@@ -293,7 +314,10 @@ class Outbox:
         return len(changed) + len(fresh)
 
     def acknowledge(self, lane: Lane, stream: str, up_to: int) -> int:
-        """Let go of what the cloud has committed; return how many numbers were new. Foreign streams are ignored."""
+        """Let go of what the cloud has committed; return how many numbers were new. Foreign streams are ignored.
+
+        Raises ValueError for a number that no device can have reached.
+        """
         state = self._lanes[lane]
         if stream != state.stream or up_to <= state.acked_up_to:
             return 0
@@ -307,6 +331,8 @@ class Outbox:
             with self._store.transaction():
                 self._drop_acked(lane)
             self._store.give_back()
+            if self._known.owed:  # it may have been counted
+                self._note_numbers()
         return newly
 
     def _on_disk(self, lane: Lane, up_to: int) -> bool:
@@ -322,22 +348,32 @@ class Outbox:
     def _overtaken(self, lane: Lane, up_to: int) -> int:
         """The cloud knows numbers of this stream that we don't: we are an old copy of ourselves.
 
-        What waits gets numbers behind those, so that nothing of it is taken for what the cloud has already.
+        What waits gets numbers behind those, so that nothing of it is taken for what the cloud has already; so does
+        what is lost, so that it is missed.
         """
-        state = self._lanes[lane]
+        state, db = self._lanes[lane], self._store.db
+        if up_to > LAST_SEQ:
+            raise ValueError(f"{lane}: acknowledged up to {up_to}, which no device can have reached")
         log.warning("the cloud has %s up to %d, we gave out %d: an old copy of the store", lane, up_to, state.last_seq)
-        bodies = [body for _, body in self.after(lane, state.acked_up_to, _ALL)]
-        with self._store.transaction() as db:
+        waiting, last_seq = self.after(lane, state.acked_up_to, _ALL), up_to
+        with self._store.transaction():
             db.execute("DELETE FROM record WHERE lane = ?", (lane,))
-            db.execute("DELETE FROM lost WHERE lane = ? AND stream = ?", (lane, state.stream))
-            self._insert(lane, enumerate(bodies, start=up_to + 1))
-            db.execute(_NUMBER, (up_to + len(bodies), lane))
+            lost = losses.take(db, lane, state.stream, state.acked_up_to)
+            if lane is Lane.TELEMETRY:
+                lost.append((len(self._given_up), UNWRITABLE))
+            for count, cause in lost:
+                losses.note(db, lane, state.stream, [(last_seq + 1, last_seq + count)], cause)
+                last_seq += count
+            self._insert(lane, enumerate((body for _, body in waiting), start=last_seq + 1))
+            if lane is Lane.FINDINGS:
+                losses.moved(db, ((seq, new) for new, (seq, _) in enumerate(waiting, start=last_seq + 1)))
+            last_seq += len(waiting)
+            db.execute(_NUMBER, (last_seq, lane))
             db.execute(_ACKED, (up_to, lane, up_to))
         if lane is Lane.TELEMETRY:
-            self._ram.clear()
-            self._ram_bytes = 0
+            self._forget_ram()
         newly, state.acked_up_to = up_to - state.acked_up_to, up_to
-        state.last_seq = state.reserved_up_to = up_to + len(bodies)
+        state.last_seq = state.reserved_up_to = last_seq
         self._note_numbers()
         return newly
 
@@ -349,12 +385,18 @@ class Outbox:
 
     def begin_anew(self, reason: str) -> None:
         """The store turned out to be damaged while it was open: set it aside and go on with a new stream."""
-        self._known = {lane: Used(one.stream, one.last_seq) for lane, one in self._lanes.items()}
+        in_use = {lane: Used(one.stream, one.last_seq) for lane, one in self._lanes.items()}
+        self._known = Content(in_use, self._known.owed)
         self._store.begin_anew(reason)
         self._lanes = self._load()
-        self._ram.clear()
-        self._ram_bytes = 0
+        self._forget_ram()
         self._claim()
+
+    def _forget_ram(self) -> None:
+        """What waited in RAM is gone, or has a new number in the store."""
+        self._ram.clear()
+        self._given_up.clear()
+        self._ram_bytes, self._held_since_s, self._away_flushed = 0, None, False
 
     def close(self) -> None:
         """Write what is in RAM and give the unused numbers back: the next start finds nothing missing."""

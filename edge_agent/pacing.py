@@ -11,6 +11,7 @@ BACKOFF_MAX_S = 600.0
 STABLE_AFTER_S = 300.0  # a link counts as good, and the backoff starts anew, after it has held this long
 MESSAGE_BYTES = 200_000  # of records in one message: below the 256 KiB that common brokers allow
 LEAST_MESSAGE_BYTES = 4_096
+LEAST_PACKET_BYTES = 1_536  # a declared loss fits: what accounts for others can't be left out
 ENVELOPE_BYTES = 512  # topic, header and the envelope around the records, generously
 TRIES = 6  # after so many a record is not tried again
 _ISOLATE_AFTER = 2  # tries after which a record travels alone, and messages become smaller
@@ -68,6 +69,11 @@ class Sizes:
         """Bytes of records in one message; a single larger record still makes a message of its own."""
         told = MESSAGE_BYTES if self.broker_bytes is None else max(1, self.broker_bytes - ENVELOPE_BYTES)
         return min(told, self._learnt_bytes)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the broker takes packets that are large enough to be of any use."""
+        return self.broker_bytes is None or self.broker_bytes >= LEAST_PACKET_BYTES
 
     def too_large(self, packet_bytes: int) -> bool:
         """Whether the broker has said that it won't take such a packet."""

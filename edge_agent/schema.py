@@ -67,7 +67,7 @@ CREATE TABLE lost (                 -- numbers whose records are gone, until the
     first_seq INTEGER NOT NULL,
     last_seq INTEGER NOT NULL,
     cause TEXT NOT NULL,
-    declared INTEGER NOT NULL DEFAULT 0,  -- 1: the record that says so is in the findings lane
+    declared INTEGER NOT NULL DEFAULT 0,  -- the number in the findings lane of the record that says so
     PRIMARY KEY (lane, stream, first_seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX loss ON record (seq) WHERE kind = 'loss';

@@ -17,6 +17,7 @@ from edge_agent.schema import migrate
 
 KEPT_ASIDE = 2  # damaged stores that stay to be looked at
 LOG_PAGES = 256  # of the write-ahead log before it is moved into the file; bounds the log at about 1 MiB
+_PARTS = ("", "-wal", "-shm")  # of a store: its file and what SQLite keeps beside it
 _ROOMY_PAGES = 256  # free pages that are worth giving back to the file system
 
 
@@ -78,11 +79,20 @@ class Store:
             _sync_folder(path)
 
     def begin_anew(self, reason: str) -> None:
-        """Set the file aside although it is open, and go on with a new one."""
+        """Set the file aside although it is open, and go on with a new one.
+
+        Where no new one can be made now (a full disk), the next call tries again, and sets nothing more aside.
+        """
         self.db.close()
-        if self.path is not None:
+        if self.path is not None and self.path.exists():
             self.damage = Damage(_set_aside(self.path), reason)
-        self.db = self._open(lambda _db: None)
+        try:
+            self.db = self._open(lambda _db: None)
+        except sqlite3.DatabaseError:
+            if self.path is not None:
+                for suffix in _PARTS:
+                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            raise
         if self.path is not None:
             _sync_folder(self.path)
 
@@ -168,7 +178,7 @@ def _set_aside(path: Path) -> Path:
     """Rename a damaged store and its journals, so that somebody can look at it later; only the newest stay."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     kept = path.with_name(f"{path.name}.damaged-{stamp}")
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in _PARTS:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(kept.with_name(kept.name + suffix))

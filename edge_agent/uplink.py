@@ -13,7 +13,7 @@ from queue import Empty
 
 from edge_agent.connection import Came, Connection, Down, Event, Link, Reached, Up, Words
 from edge_agent.outbox import Outbox
-from edge_agent.pacing import BACKOFF_MAX_S, ENVELOPE_BYTES, Pace, Sizes, Suspect
+from edge_agent.pacing import BACKOFF_MAX_S, ENVELOPE_BYTES, LEAST_MESSAGE_BYTES, Pace, Sizes, Suspect
 from edge_agent.protocol import records, telemetry
 from edge_agent.protocol.topics import Channel, Lane, parse, topic
 
@@ -25,6 +25,7 @@ ALONE_AFTER = 2  # silences after which the oldest record travels alone
 IN_FLIGHT = 128  # records of a lane that may be under way without an acknowledgement
 BACKLOG_BYTES_PER_S = 64_000.0  # of what is older than the connection, so that a fleet that comes back is no flood
 
+ENDS_WITHIN_S = 10.0  # of a message's turn: a link that ends later ends for another reason
 DATED_WITHIN_S = 60.0  # for so long a backlog without dates waits for a time server after the link is up
 
 ENDS_LINKS = "the broker ended the connection each time it was sent"
@@ -40,6 +41,7 @@ class _Message:
     first_seq: int
     records: int
     size: int
+    at_s: float
 
 
 @dataclass(slots=True)
@@ -107,9 +109,11 @@ class Uplink:
         self._pace, self._sizes = Pace(BACKLOG_BYTES_PER_S), Sizes()
         self._unreached: dict[int, _Message] = {}  # handed over, not at the broker yet; oldest first
         self._reached_any = False  # whether the broker has taken anything in this connection
+        self._reached_at_s = 0.0  # when it took the last
         self._up_at_s, self._links = 0.0, 0
         self._careful: Lane | None = None  # its oldest record was under way when the link ended: one at a time
         self._refusals_said: set[str] = set()
+        self._unusable_said = False
         self.bad_acks = 0
         words = Words(
             topic=topic(device, Channel.PRESENCE),
@@ -141,11 +145,17 @@ class Uplink:
         """Return the highest number of a lane that may have left the device in this run."""
         return self._flows[lane].left_up_to
 
+    def begin_anew(self) -> None:
+        """The outbox has begun new streams: of these nothing has been sent."""
+        self._flows = {lane: _Flow() for lane in Lane}
+        self._unreached.clear()
+        self._careful = None
+
     def pump(self) -> None:
         """Take what has happened, then send what the window has room for, findings first."""
         for event in self._happened():
             self._take(event)
-        if not self._connection.connected:
+        if not self._connection.connected or not self._sizes.usable:
             return
         now_s = self._monotonic()
         self._send_losses()
@@ -165,9 +175,10 @@ class Uplink:
         match event:
             case Up(packet_bytes):
                 self._begin(packet_bytes)
-            case Down(too_large):
-                self._end(too_large)
-            case Reached(mid, refused):
+            case Down(too_large, at_s):
+                self._end(too_large, at_s)
+            case Reached(mid, refused, at_s):
+                self._reached_at_s = at_s
                 self._reach(mid, refused)
             case Came(name, payload):
                 self._hear(name, payload)
@@ -178,17 +189,26 @@ class Uplink:
         self._reached_any, self._up_at_s = False, self._monotonic()
         self._links += 1
         self._sizes.broker_bytes = packet_bytes
+        if not self._sizes.usable and not self._unusable_said:
+            log.error("the broker takes no packet above %d bytes: nothing can be sent over it", packet_bytes)
+            self._unusable_said = True
         for lane, flow in self._flows.items():
             flow.again(self._outbox.base_seq(lane) - 1, self._monotonic())
             flow.timeout_s, flow.backlog_up_to = ACK_TIMEOUT_S, self._outbox.last_seq(lane)
 
-    def _end(self, too_large: bool) -> None:
-        """A connection ended: if the broker took anything in it, the oldest message it did not take is suspect."""
+    def _end(self, too_large: bool, at_s: float) -> None:
+        """A connection ended: if the broker took anything in it, the oldest message it did not take is suspect.
+
+        Not so where it ended long after that message had its turn, or where that is small: a bad link does so too.
+        """
         blamed = next(iter(self._unreached.values()), None)
         self._unreached.clear()
         if blamed is None or not (self._reached_any or too_large):
             return
         self._careful = blamed.lane
+        at_once = at_s - max(blamed.at_s, self._reached_at_s) < ENDS_WITHIN_S
+        if not too_large and not (at_once and blamed.size >= LEAST_MESSAGE_BYTES):
+            return
         suspect = self._flows[blamed.lane].suspect
         enough = suspect.strike(blamed.first_seq) or too_large
         if blamed.records > 1 and (too_large or suspect.isolated):
@@ -233,17 +253,21 @@ class Uplink:
             return
         log.debug("%s: no acknowledgement of %d to %d in time; sending again", lane, acked + 1, flow.sent_up_to)
         oldest = self._outbox.after(lane, acked, 1)
-        if flow.heard and oldest and flow.suspect.strike(oldest[0][0]):
-            self._give_up(lane, oldest[0][0], NOT_TAKEN)
+        behind_no_gap = oldest and oldest[0][0] == acked + 1  # else the cloud waits for what is missing before it
+        if flow.heard and behind_no_gap and flow.suspect.strike(acked + 1):
+            self._give_up(lane, acked + 1, NOT_TAKEN)
         flow.lates += 1
         flow.timeout_s = min(BACKOFF_MAX_S, flow.timeout_s * 2)
         flow.again(acked, now_s)
 
-    def _give_up(self, lane: Lane, seq: int, cause: str) -> None:
+    def _give_up(self, lane: Lane, seq: int, cause: str) -> bool:
+        """Put a record aside for good; say whether it is out of the way."""
+        if not self._outbox.quarantine(lane, seq, cause):
+            return False
         log.error("%s %d is put aside: %s", lane, seq, cause)
-        self._outbox.quarantine(lane, seq, cause)
         self._flows[lane].suspect.clear(seq)
         self._careful = None
+        return True
 
     def _send_next(self, lane: Lane, now_s: float) -> bool:
         flow = self._flows[lane]
@@ -284,14 +308,13 @@ class Uplink:
         """Publish consecutive records as one message; say whether it is under way, or out of the way for good."""
         first, payload = batch[0][0], self._payload(lane, batch)
         if self._sizes.too_large(len(payload) + ENVELOPE_BYTES) and len(batch) == 1:
-            self._give_up(lane, first, TOO_LARGE)
-            return True
+            return self._give_up(lane, first, TOO_LARGE)
         mid = self._connection.publish(topic(self._device, lane), payload)
         if mid is None:
             return False
         if is_backlog:
             self._pace.spend(len(payload))
-        self._unreached[mid] = _Message(lane, first, len(batch), len(payload))
+        self._unreached[mid] = _Message(lane, first, len(batch), len(payload), self._monotonic())
         flow = self._flows[lane]
         flow.heard = flow.heard and first > self._outbox.base_seq(lane)
         flow.sent_up_to = batch[-1][0]

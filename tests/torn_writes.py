@@ -7,6 +7,7 @@ What must hold of every store, whatever was done to it:
 - every record committed before the damage is there as it was, or declared lost; never changed, never silently gone;
 - where nothing but the end of the write-ahead log behind the last commit was cut or torn, or a file beside the store
   that can be made anew, all that was committed is there;
+- what was lost before the damage is still declared, or will be;
 - no number that a stream has used before is used in it again.
 
 A store and its ledger that are damaged in one blow can't know what they have forgotten. These are counted apart, as
@@ -20,12 +21,15 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.losses import Gone, loss_of
 from edge_agent.outbox import Outbox
+from edge_agent.protocol.records import Loss, encode, read_record
 from edge_agent.protocol.topics import Lane
+from tests.builders import a_chunk, a_finding, an_evidence, an_instant
 
 FILES = ("", "-wal", "-shm", ".ledger")
 Damage = Callable[[Path, random.Random], str]
@@ -37,6 +41,7 @@ class Before:
 
     streams: dict[Lane, str]
     records: dict[tuple[Lane, int], bytes]  # committed and not acknowledged
+    lost: frozenset[tuple[Lane, int]]  # known to be gone, and the cloud has not been told
     used: dict[Lane, int]
     in_ram: frozenset[int]  # telemetry that was never written down
     wal_bytes: int  # of the write-ahead log at the last commit
@@ -47,21 +52,19 @@ def live(path: Path, rng: random.Random) -> Before:
     outbox = Outbox(path)
     records: dict[tuple[Lane, int], bytes] = {}
     for _ in range(rng.randint(1, 12)):
-        bodies = [rng.randbytes(rng.choice((20, 600, 5_000, 30_000))) for _ in range(rng.randint(1, 3))]
-        outbox.put(bodies, {f"finding-{rng.randint(0, 3)}": b"it stands"})
+        gone = outbox.undeclared() if rng.random() < 0.5 else []
+        bodies = [a_record(rng) for _ in range(rng.randint(1, 3))] + [
+            encode(loss_of(one, an_instant())) for one in gone
+        ]
+        outbox.put(bodies, {f"finding-{rng.randint(0, 3)}": b"it stands"}, declared=gone)
         first = outbox.last_seq(Lane.FINDINGS) - len(bodies) + 1
         records |= {(Lane.FINDINGS, seq): body for seq, body in enumerate(bodies, start=first)}
-        outbox.hold(batch := rng.randbytes(800))
+        outbox.hold(batch := a_chunk(rng.uniform(0, 1e6)))
         if rng.random() < 0.5:
             outbox.flush()
         records[Lane.TELEMETRY, outbox.last_seq(Lane.TELEMETRY)] = batch
-        if rng.random() < 0.2:
-            outbox.learn("judges", rng.randbytes(12_000))
-        if rng.random() < 0.3:
-            lane = rng.choice(list(Lane))
-            outbox.acknowledge(lane, outbox.stream(lane), rng.randint(0, outbox.last_seq(lane)))
-        if rng.random() < 0.2:
-            outbox._store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        disturb(outbox, records, rng)
+    lost = untold(outbox, dict(outbox.after(Lane.FINDINGS, 0, 10**6)).values())
     wal = path.with_name(path.name + "-wal")
     wal_bytes = wal.stat().st_size
     if rng.random() < 0.3:  # a transaction that never came to its end
@@ -72,6 +75,7 @@ def live(path: Path, rng: random.Random) -> Before:
     before = Before(
         streams={lane: outbox.stream(lane) for lane in Lane},
         records={key: body for key, body in records.items() if key[1] > acked[key[0]]},
+        lost=frozenset((lane, seq) for (lane, _), spans in lost.items() for span in spans for seq in span),
         used={lane: outbox.last_seq(lane) for lane in Lane},
         in_ram=frozenset(outbox._ram),
         wal_bytes=wal_bytes,
@@ -83,6 +87,28 @@ def live(path: Path, rng: random.Random) -> Before:
     outbox._store.db.rollback()
     outbox._store.close()
     return before
+
+
+def disturb(outbox: Outbox, records: dict[tuple[Lane, int], bytes], rng: random.Random) -> None:
+    """Let happen what happens beside the records that come: some are put aside, some are acknowledged."""
+    if rng.random() < 0.5:
+        key = rng.choice(list(records))
+        if outbox.quarantine(*key, "nobody takes it"):
+            del records[key]
+    if rng.random() < 0.2:
+        outbox.learn("judges", rng.randbytes(12_000))
+    if rng.random() < 0.3:
+        lane = rng.choice(list(Lane))
+        outbox.acknowledge(lane, outbox.stream(lane), rng.randint(0, outbox.last_seq(lane)))
+    if rng.random() < 0.2:
+        outbox._store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def a_record(rng: random.Random) -> bytes:
+    """Return a finding, or evidence of some size."""
+    if rng.random() < 0.5:
+        return encode(a_finding(reason=rng.randbytes(rng.choice((10, 300))).hex()))
+    return encode(an_evidence(values=[rng.random() for _ in range(rng.choice((10, 300, 1500)))]))
 
 
 def cut(part: Path, rng: random.Random) -> str:
@@ -151,14 +177,22 @@ def harm(path: Path, rng: random.Random, wal_bytes: int) -> str:
     return ", ".join(done) or "nothing"
 
 
+def untold(outbox: Outbox, findings: Iterable[bytes]) -> dict[tuple[Lane, str], list[range]]:
+    """Return the numbers of each stream that are lost: that is to be declared, or records that wait declare it."""
+    spans: dict[tuple[Lane, str], list[range]] = {}
+    said = [read_record(json.loads(body)) for body in findings]
+    gone: list[Gone | Loss] = [*outbox.undeclared(10**6), *(loss for loss in said if isinstance(loss, Loss))]
+    for one in gone:
+        spans.setdefault((one.lane, one.stream), []).append(range(one.first_seq, one.last_seq + 1))
+    return spans
+
+
 def judge(before: Before, path: Path, *, harmless: bool) -> tuple[str, str]:
     """Start an outbox on what is left; return what became of it, and what is wrong with that (empty: nothing)."""
     outbox = Outbox(path)
     try:
-        lost: dict[tuple[Lane, str], list[tuple[int, int]]] = {}
         found = {(lane, seq): body for lane in Lane for seq, body in outbox.after(lane, 0, 10**6)}
-        for one in outbox.undeclared(10**6):
-            lost.setdefault((one.lane, one.stream), []).append((one.first_seq, one.last_seq))
+        lost = untold(outbox, [body for (lane, _), body in found.items() if lane is Lane.FINDINGS])
         outbox.put([b"after the damage"])
         outbox.hold(b"a batch after the damage")
         state = "set aside" if outbox.damage else "taken up"
@@ -171,18 +205,22 @@ def _wrong(
     before: Before,
     outbox: Outbox,
     found: dict[tuple[Lane, int], bytes],
-    lost: dict[tuple[Lane, str], list[tuple[int, int]]],
+    lost: dict[tuple[Lane, str], list[range]],
     harmless: bool,
 ) -> str:
     for (lane, seq), body in before.records.items():
         stream = before.streams[lane]
-        declared = any(first <= seq <= last for first, last in lost.get((lane, stream), []))
+        declared = any(seq in span for span in lost.get((lane, stream), []))
         here = outbox.stream(lane) == stream and found.get((lane, seq)) == body
         passed = outbox.stream(lane) == stream and seq < outbox.base_seq(lane)
         if not here and harmless and not (lane is Lane.TELEMETRY and seq in before.in_ram):
             return f"{lane} {seq} was committed, nothing of it was damaged, and it is gone"
         if not here and not declared:
             return f"{lane} {seq} is gone without a word" + (", since it counts as acknowledged" if passed else "")
+    for lane, seq in before.lost:
+        told = any(seq in span for span in lost.get((lane, before.streams[lane]), []))
+        if not told and (lane, seq) not in found:  # a store that fell back may have it again
+            return f"{lane} {seq} was lost before, and nobody is told any more"
     for lane in Lane:
         if outbox.stream(lane) == before.streams[lane] and outbox.last_seq(lane) <= before.used[lane]:
             return f"{lane}: number {outbox.last_seq(lane)} was used before"

@@ -155,7 +155,7 @@ def declare(outbox: Outbox, name: str) -> None:
     outbox.put([f"loss {name}.{part}".encode() for part in range(len(gone))], declared=gone)
 
 
-ACTIONS: dict[str, Callable[[Outbox, int, str], None]] = {
+ACTIONS: dict[str, Callable[[Outbox, int, str], object]] = {
     "put": put,
     "hold": hold,
     "ack": lambda outbox, count, _name: ack(outbox, Lane.FINDINGS, count),
@@ -334,6 +334,45 @@ def test_a_store_found_damaged_while_it_is_open_is_set_aside_and_the_agent_goes_
     assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"first of a new stream")]
 
 
+@pytest.mark.parametrize("again", ["while it is open", "at the next start", "after its loss was put in line"])
+def test_two_damages_in_a_row_forget_neither_stream_until_the_cloud_has_counted_them(
+    path: Path, start: Start, again: str
+) -> None:
+    outbox, streams = start(), []
+    for part in range(2):
+        outbox.put([b"one"])
+        streams.append(outbox.stream(Lane.FINDINGS))
+        if part and again == "after its loss was put in line":
+            outbox.put([b"the loss"], declared=outbox.undeclared())
+        if part == 0 or again != "at the next start":
+            outbox.begin_anew("database disk image is malformed")
+        else:
+            crash(outbox)
+            path.write_bytes(b"x" * 20_000)
+            outbox = start()
+    gone = outbox.undeclared()
+    assert {one.stream for one in gone} == set(streams)
+    outbox.put([b"loss"] * len(gone), declared=gone)
+    outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), outbox.last_seq(Lane.FINDINGS))
+    outbox.begin_anew("database disk image is malformed")
+    assert not {one.stream for one in outbox.undeclared()} & set(streams), "counted once"
+
+
+def test_what_was_given_up_of_the_old_stream_takes_no_number_of_the_new_one(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.outbox.RAM_BYTES", 10)
+    outbox = start()
+    outbox.hold(b"fits")
+    outbox._store.db.execute("PRAGMA query_only = 1")
+    outbox.hold(b"does not fit")
+    stream = outbox.stream(Lane.TELEMETRY)
+    outbox.begin_anew("database disk image is malformed")
+    outbox.hold(b"new")
+    outbox.flush()
+    assert {one.stream for one in outbox.undeclared()} == {stream}
+
+
 def test_an_acknowledgement_of_numbers_that_were_never_given_out_shows_an_old_copy(start: Start) -> None:
     """Restored from a backup, ledger and all: what waits gets numbers behind those that the cloud knows."""
     outbox = start()
@@ -343,6 +382,26 @@ def test_an_acknowledgement_of_numbers_that_were_never_given_out_shows_an_old_co
     assert outbox.base_seq(Lane.FINDINGS) == 8
 
 
+def test_what_an_old_copy_has_lost_is_missed_behind_what_the_cloud_knows(start: Start) -> None:
+    outbox = start()
+    outbox.put([b"one", b"two", b"three"])
+    outbox.quarantine(Lane.FINDINGS, 2, "nobody takes it")
+    outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), 7)
+    assert [(one.first_seq, one.last_seq, one.cause) for one in outbox.undeclared()] == [(8, 8, "nobody takes it")]
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(9, b"one"), (10, b"three")]
+    assert outbox.last_seq(Lane.FINDINGS) == 10
+
+
+@pytest.mark.parametrize("up_to", [2**41, 2**63 - 2])
+def test_an_acknowledgement_that_no_device_can_have_reached_changes_nothing(start: Start, up_to: int) -> None:
+    outbox = start()
+    outbox.put([b"one"])
+    with pytest.raises(ValueError, match="no device"):
+        outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), up_to)
+    outbox.put([b"two"])
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"one"), (2, b"two")]
+
+
 def test_a_record_whose_bytes_changed_on_the_card_is_put_aside_and_the_lane_goes_on(start: Start) -> None:
     outbox = start()
     outbox.put([b"one", b"two", b"three"])
@@ -350,6 +409,37 @@ def test_a_record_whose_bytes_changed_on_the_card_is_put_aside_and_the_lane_goes
     assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"one"), (3, b"three")]
     assert [(one.first_seq, one.last_seq) for one in outbox.undeclared()] == [(2, 2)]
     assert outbox.quarantined() == [(Lane.FINDINGS, 2, UNREADABLE)]
+
+
+def a_declared_loss(outbox: Outbox) -> tuple[Gone, int]:
+    """Let a record be lost and say so; return the loss, and the number of the record that declares it."""
+    outbox.put([b"one"])
+    outbox.quarantine(Lane.FINDINGS, outbox.last_seq(Lane.FINDINGS), "nobody takes it")
+    (gone,) = outbox.undeclared()
+    outbox.put([records.encode(a_loss(gone.first_seq, gone.last_seq, lane=gone.lane))], declared=[gone])
+    return gone, outbox.last_seq(Lane.FINDINGS)
+
+
+@pytest.mark.parametrize("read", [Outbox.losses_after, lambda outbox, *_: outbox.after(Lane.FINDINGS, 0, 10)])
+def test_a_loss_whose_bytes_changed_on_the_card_is_declared_again_and_so_is_its_own_number(
+    start: Start, read: Callable[..., list[tuple[int, bytes]]]
+) -> None:
+    outbox = start()
+    gone, seq = a_declared_loss(outbox)
+    outbox._store.db.execute("UPDATE record SET body = CAST(replace(body, 'power', 'tower') AS BLOB)")
+    assert read(outbox, 0, 10) == []
+    assert [(one.first_seq, one.last_seq, one.cause) for one in outbox.undeclared()] == [
+        (gone.first_seq, gone.last_seq, gone.cause),
+        (seq, seq, UNREADABLE),
+    ]
+
+
+def test_bytes_that_changed_on_the_card_get_no_new_checksum_with_a_date(start: Start) -> None:
+    outbox = start()
+    outbox.put([b"one", b"two"])
+    outbox._store.db.execute("UPDATE record SET body = x'00' WHERE seq = 2")
+    assert outbox.rewrite(Lane.FINDINGS, 0, lambda body: body + b", dated") == 1
+    assert outbox.after(Lane.FINDINGS, 0, 10) == [(1, b"one, dated")]
 
 
 def test_the_quarantine_is_bounded_and_a_loss_is_never_put_there(start: Start) -> None:
@@ -363,7 +453,7 @@ def test_the_quarantine_is_bounded_and_a_loss_is_never_put_there(start: Start) -
     assert outbox.quarantined()[-1][:2] == (Lane.TELEMETRY, 1)
     assert outbox.after(Lane.TELEMETRY, 0, 1) == []
     outbox.put([records.encode(a_loss(1, 2))])
-    outbox.quarantine(Lane.FINDINGS, 21, "nobody takes it")
+    assert not outbox.quarantine(Lane.FINDINGS, 21, "nobody takes it")
     assert [seq for seq, _ in outbox.after(Lane.FINDINGS, 0, 10)] == [21]
 
 
@@ -440,6 +530,29 @@ def test_another_programs_database_is_set_aside_not_written_into(path: Path, sta
     outbox = start()
     assert outbox.damage is not None
     assert "another program" in outbox.damage.reason
+
+
+def test_a_damaged_store_stays_to_be_looked_at_while_no_new_one_can_be_made(
+    path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA max_page_count = 1")
+        db.execute("CREATE TABLE one (a)")
+        db.execute("CREATE TABLE two (a)")
+
+    outbox = start()
+    outbox.put([b"one"])
+    with monkeypatch.context() as patched:
+        patched.setattr("edge_agent.store.migrate", full)
+        for _ in range(5):
+            with pytest.raises(sqlite3.OperationalError, match="full"):
+                outbox.begin_anew("database disk image is malformed")
+    outbox.begin_anew("Cannot operate on a closed database")
+    kept = [part for part in path.parent.iterdir() if ".damaged-" in part.name and part.stat().st_size]
+    assert outbox.damage is not None
+    assert outbox.damage.kept_as in kept
+    assert outbox.damage.reason == "database disk image is malformed"
+    outbox.put([b"life goes on"])
 
 
 def test_only_a_few_damaged_stores_are_kept(path: Path, start: Start) -> None:

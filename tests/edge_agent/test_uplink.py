@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent import uplink as uplink_module
 from edge_agent.agent import _next_due
-from edge_agent.connection import Connection, Link
+from edge_agent.connection import Connection, Down, Link, Reached
 from edge_agent.outbox import Outbox
 from edge_agent.pacing import MESSAGE_BYTES, Backoff
 from edge_agent.protocol import records
@@ -20,7 +21,7 @@ from edge_agent.protocol.records import Presence, PresenceState
 from edge_agent.protocol.topics import Lane
 from edge_agent.uplink import ENDS_LINKS, NOT_TAKEN, TOO_LARGE, Uplink, _run
 from tests.brokers import ScriptedBroker
-from tests.builders import DEVICE, a_chunk, a_finding, a_loss, an_instant
+from tests.builders import DEVICE, a_chunk, a_finding, a_loss, an_evidence, an_instant
 
 
 @pytest.fixture(autouse=True)
@@ -118,14 +119,53 @@ def test_a_record_that_no_packet_of_the_broker_can_hold_is_put_aside_and_declare
     assert broker.taken[Lane.FINDINGS][2] == b"lost"
 
 
+def test_a_broker_that_takes_no_packet_worth_sending_is_not_used_and_costs_no_record(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.put([records.encode(a_finding()), records.encode(a_loss(1, 2))])
+    with ScriptedBroker(packet_bytes=700) as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: "nothing can be sent" in caplog.text)
+        broker.drop()
+        assert pumped(one, lambda: len(broker.connects) > 1)
+        assert broker.sizes == []
+        broker.packet_bytes = None
+        broker.drop()
+        assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0)
+    assert caplog.text.count("nothing can be sent") == 1
+    assert outbox.quarantined() == []
+
+
+def test_a_loss_that_no_packet_can_hold_waits_and_the_agents_thread_goes_on(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.put([records.encode(a_loss(1, 2)) + b" " * 4000])
+    with ScriptedBroker(packet_bytes=1800) as broker, sending(outbox, broker.port) as one:
+        pumped(one, lambda: one.connected)
+        monkeypatch.setattr(one, "_send_losses", lambda: None)  # what goes ahead asks nobody for the size
+        one.pump()
+    assert outbox.waiting(Lane.FINDINGS) == 1
+
+
+def test_a_new_stream_is_sent_from_its_beginning_in_the_same_connection(outbox: Outbox) -> None:
+    outbox.put([records.encode(a_finding())] * 5)
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
+        outbox.begin_anew("database disk image is malformed")
+        one.begin_anew()
+        assert one.left_up_to(Lane.FINDINGS) == 0
+        outbox.put([records.encode(a_finding())])
+        sent = len(broker.sizes)
+        assert pumped(one, lambda: len(broker.sizes) > sent, timeout_s=5.0)
+
+
 def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the_others_get_through(
     outbox: Outbox,
 ) -> None:
     """It says no word of why (MQTT 3.1.1): only that the link ends, each time after this one, gives it away."""
-    small, large = records.encode(a_finding()), records.encode(a_finding(reason="x" * 1990))
+    small, large = records.encode(a_finding()), records.encode(an_evidence(values=[1.0] * 9000))
     outbox.put([small, small, large, small])
     outbox.hold(a_chunk())
-    broker = ScriptedBroker(versions=frozenset({4}), ends_on=lambda _topic, payload: len(payload) > 2000)
+    broker = ScriptedBroker(versions=frozenset({4}), ends_on=lambda _topic, payload: len(payload) > 30_000)
     with broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: outbox.undeclared())
         declare(outbox)
@@ -133,6 +173,30 @@ def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the
     assert outbox.quarantined() == [(Lane.FINDINGS, 3, ENDS_LINKS)]
     assert sorted(broker.taken[Lane.FINDINGS]) == [1, 2, 3, 4, 5]
     assert len(broker.connects) < 30
+
+
+def test_a_link_that_ends_again_and_again_on_a_small_record_costs_no_record(outbox: Outbox) -> None:
+    """A bad link does so: it holds for the presence and no longer."""
+    outbox.put([records.encode(a_finding())])
+    bad = True
+    broker = ScriptedBroker(ends_on=lambda name, _payload: bad and name.endswith("findings"))
+    with broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: len(broker.connects) > 20)
+        assert outbox.quarantined() == []
+        bad = False
+        assert pumped(one, lambda: all_away(outbox))
+
+
+@pytest.mark.parametrize(("after_s", "strikes"), [(uplink_module.ENDS_WITHIN_S / 2, 1), (45.0, 0)])
+def test_only_a_link_that_ends_soon_after_a_message_speaks_against_it(
+    outbox: Outbox, after_s: float, strikes: int
+) -> None:
+    link = Link(host="127.0.0.1", port=1, tls=None, username=None, password=None, keepalive_s=30)
+    one = Uplink(device=DEVICE, link=link, outbox=outbox, presence=presence, monotonic=lambda: 0.0)
+    one._unreached[2] = uplink_module._Message(Lane.FINDINGS, 1, 1, 50_000, at_s=100.0)
+    one._take(Reached(1, "", at_s=101.0))
+    one._take(Down(too_large=False, at_s=101.0 + after_s))
+    assert one._flows[Lane.FINDINGS].suspect.strikes == strikes
 
 
 def test_messages_shrink_for_a_broker_that_ends_connections_on_large_ones(outbox: Outbox) -> None:
@@ -155,6 +219,21 @@ def test_a_record_that_the_cloud_alone_never_takes_is_put_aside(
         declare(outbox)
         assert pumped(one, lambda: all_away(outbox))
     assert outbox.quarantined() == [(Lane.FINDINGS, 3, NOT_TAKEN)]
+
+
+def test_a_healthy_record_behind_a_gap_is_not_blamed_for_what_is_missing(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cloud answers each time, and can't go on: the loss that closes the gap has not come yet."""
+    monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(uplink_module, "BACKOFF_MAX_S", 0.02)
+    outbox.put([records.encode(a_finding())] * 3)
+    outbox.quarantine(Lane.FINDINGS, 1, TOO_LARGE)
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: len(broker.sizes) > 30)
+        assert outbox.quarantined() == [(Lane.FINDINGS, 1, TOO_LARGE)]
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
 
 
 def test_nothing_is_put_aside_while_no_cloud_answers_at_all(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,6 +310,22 @@ def test_an_answer_that_is_no_mqtt_does_not_end_the_connections_thread(outbox: O
     assert not pumped(one, lambda: one.connected, timeout_s=0.2)
     assert one._connection._thread.is_alive()
     one.stop()
+
+
+def test_a_session_that_can_not_have_its_thread_is_followed_by_another(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, failures = mqtt.Client.loop_start, iter([RuntimeError("can't start new thread")])
+
+    def loop_start(client: mqtt.Client) -> object:
+        if failure := next(failures, None):
+            raise failure
+        return start(client)
+
+    monkeypatch.setattr(mqtt.Client, "loop_start", loop_start)
+    outbox.put([records.encode(a_finding())])
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
 
 
 @given(st.lists(st.integers(1, 150_000), min_size=1, max_size=20), st.sets(st.integers(1, 20)))
