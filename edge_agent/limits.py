@@ -78,6 +78,8 @@ class Limits:
         self._window: tuple[float, float, int] | None = None  # since, sum of CPU shares, count
         self._pressed = 0  # steps because of CPU and memory
         self._calm = 0  # windows in a row in which both were low
+        self._patience = CALM_WINDOWS  # how many of them it takes to do more again
+        self._eased = False  # whether the last step was up
         self._drained = 0  # steps because of the day's budgets
         self.effort = Effort.ALL
         self.excesses: tuple[Excess, ...] = ()
@@ -117,12 +119,19 @@ class Limits:
         return self.effort is not before
 
     def _press(self, share: float) -> None:
-        """One step a window while it is too much; back up, one step at a time, after it has been low for a while."""
+        """One step a window while it is too much; back up, one step at a time, after it has been low for a while.
+
+        Who is too much again soon after a step up waits twice as long before the next, at most a day.
+        """
         self._calm = self._calm + 1 if share < CALM else 0
         if share > 1:
-            self._pressed = min(Effort.FINDINGS, self._pressed + 1)
-        elif self._calm >= CALM_WINDOWS and self._pressed:
-            self._pressed, self._calm = self._pressed - 1, 0
+            if self._eased:
+                self._patience = min(DAY_WINDOWS, 2 * self._patience)
+            self._pressed, self._eased = min(Effort.FINDINGS, self._pressed + 1), False
+        elif self._calm >= self._patience and self._pressed:
+            self._pressed, self._calm, self._eased = self._pressed - 1, 0, True
+        elif self._calm >= DAY_WINDOWS:
+            self._patience, self._eased = CALM_WINDOWS, False
 
     def _drain(self, share: float) -> None:
         """What a day has used does not come back by doing less: the further over, the less is done."""

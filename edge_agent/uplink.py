@@ -115,6 +115,8 @@ class Uplink:
         self._refusals_said: set[str] = set()
         self._unusable_said = False
         self.bad_acks = 0
+        self.late_bytes = 0
+        """Of what was sent: backlogs, and what was sent again. An outage costs these, not how the device is watched."""
         words = Words(
             topic=topic(device, Channel.PRESENCE),
             will=lambda: self._presence_bytes(records.PresenceState.OFFLINE),
@@ -316,6 +318,8 @@ class Uplink:
             self._pace.spend(len(payload))
         self._unreached[mid] = _Message(lane, first, len(batch), len(payload), self._monotonic())
         flow = self._flows[lane]
+        if is_backlog or first <= flow.left_up_to:
+            self.late_bytes += len(payload)
         flow.heard = flow.heard and first > self._outbox.base_seq(lane)
         flow.sent_up_to = batch[-1][0]
         flow.left_up_to = max(flow.left_up_to, flow.sent_up_to)

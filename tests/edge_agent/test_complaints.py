@@ -23,7 +23,7 @@ from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.connection import Connection, Link, Words
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.limits import Budgets
+from edge_agent.limits import Budgets, Effort
 from edge_agent.outbox import NO_ROOM, Outbox
 from edge_agent.pacing import Backoff
 from edge_agent.protocol import records
@@ -178,6 +178,22 @@ def test_two_weeks_offline_stay_within_the_budget_lose_no_finding_and_drain(tmp_
     assert all(any(f"{hour:032x}".encode() in body for body in findings) for hour in range(14 * 24))
     for lane in Lane:
         assert sorted(broker.taken[lane]) == list(range(1, outbox.last_seq(lane) + 1)), "stored or declared, each"
+    outbox.close()
+
+
+def test_a_backlog_is_not_taken_for_the_cost_of_watching(tmp_path: Path) -> None:
+    """It would leave a healthy device at its least for a day after each long outage."""
+    clock, outbox = HandClock(1000.0), Outbox(tmp_path / "outbox.db")
+    for _ in range(60):
+        outbox.hold(a_chunk() + bytes(3000))
+    with ScriptedBroker() as broker:
+        agent = an_agent(outbox, clock, port=broker.port, budgets=Budgets(sent_bytes=60_000.0))
+        live(agent, clock, 20.0)
+        with connected(agent):
+            eventually(agent, lambda: all_away(outbox))
+            live(agent, clock, 1300.0)
+            assert agent._uplink.sent_bytes > 180_000
+            assert agent._limits.effort is Effort.ALL
     outbox.close()
 
 

@@ -51,6 +51,15 @@ def test_too_much_cpu_costs_one_step_a_window_down_to_findings_only() -> None:
     assert (excess.name, excess.budget) == ("cpu", 0.1)
 
 
+def test_who_is_too_much_only_at_full_effort_tries_it_ever_more_rarely() -> None:
+    limits, efforts = Limits(BUDGETS), []
+    for window in range(5 * DAY_WINDOWS):
+        efforts += windows(limits, 1, window, cpu=0.11 if limits.effort is Effort.ALL else 0.03)
+    changes = [window for window in range(1, len(efforts)) if efforts[window] is not efforts[window - 1]]
+    assert len(changes) < 30
+    assert sum(window >= 4 * DAY_WINDOWS for window in changes) <= 2
+
+
 def test_it_does_more_again_one_step_at_a_time_and_only_after_calm() -> None:
     limits = Limits(BUDGETS)
     windows(limits, 2, cpu=0.2)
