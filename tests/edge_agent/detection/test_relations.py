@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.detection.alarms import Alarms
-from edge_agent.detection.quantities import Quantity
+from edge_agent.detection.quantities import Quantity, quantities
 from edge_agent.detection.relations import (
     FEWEST_ROWS,
     HELD_ROWS,
@@ -111,6 +111,28 @@ def test_a_device_far_from_its_fleet_says_nothing_of_itself_in_its_first_hours()
     rows = list(a_day(minutes=OWN_ROWS + WARM_ROWS - 1, hotter=40.0, slow=60.0, stuck=9.0))
     assert told(relations, rows) == []
     assert told(relations, a_day(begin=len(rows), hotter=40.0, slow=60.0, stuck=9.0)) == []
+
+
+def test_not_even_what_changes_opens_a_case_in_a_devices_first_hours() -> None:
+    relations, learns = Relations(FLEET), OWN_ROWS + WARM_ROWS - 40
+    told(relations, a_day(minutes=learns))
+    found = [bool(relations.step(a_row(minute, busy=0.05, slow=6.0))) for minute in range(learns, learns + 60)]
+    assert not any(found[:39])
+    assert any(found[39:])
+
+
+def test_a_case_opens_only_with_a_row_that_is_off_itself() -> None:
+    relations = Relations(FLEET)
+    told(relations, a_day())
+    cool = quantities(a_row(1440, busy=0.05, hotter=-1.0))
+    for minute in range(1440, 1450):
+        hot = relations.judge(quantities(a_row(minute, busy=0.05, hotter=14.0)))[0]
+    last = relations.judge(cool)[0]
+    assert hot is not None
+    assert last is not None
+    assert (hot.above, hot.opens) == (True, True)
+    assert (last.above, last.opens) == (True, False)
+    assert last.observed.answer > last.observed.high
 
 
 def test_the_component_stays_while_the_alarm_stands_whichever_sensor_is_warmer() -> None:
