@@ -98,10 +98,14 @@ class Detection(_Table):
         description="hours ahead that a trend may warn of; up to 30 days ahead it is noted for information",
     )
     false_cases_per_week: Annotated[float, Field(gt=0, le=100)] = Field(
-        default=1.0, description="false cases a week that the model may raise on this device; 0.23 is one a month"
+        default=1.0,
+        description="false cases a week that the model may raise on this device: what is unusual so many, and the "
+        "relations between metrics together as many again; 0.23 is one a month",
     )
     anomalies_open_cases: bool = Field(
-        default=False, description="what the model finds unusual opens a case (a warning), not only a note (info)"
+        default=False,
+        description="what the model finds unusual, or hotter than its load explains, opens a case (a warning), not "
+        "only a note (info)",
     )
     model: bool = Field(default=True, description="judge what nobody listed, and relations between metrics, too")
     model_dir: str = Field(

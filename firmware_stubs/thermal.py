@@ -31,7 +31,6 @@ class Fan:
     on: float = 60.0
     off: float = 52.0
     divides_by: float = 3.0
-    rpm: float = 4500.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

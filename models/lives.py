@@ -57,7 +57,6 @@ class Harm:
     begin: int = 0
     end: int = 0
     resists: float = 1.0  # the way of its heat to the air
-    fan_stuck: bool = False
     slower: float = 1.0  # its disk
     stuck: float = 0.0  # threads that wait for what never comes: load without work
 
@@ -178,12 +177,11 @@ def _heat(device: Device, cpu: Array, harm: Harm) -> Array:
     cooling = device.cooling
     board = Board(cooling, float(cpu[0]), 0.0)
     resists = harm.at("resists", 1.0, len(cpu)).tolist()
-    stuck = harm.at("fan_stuck", 0.0, len(cpu)).tolist()
     chip = np.empty(len(cpu))
     for step, load in enumerate(cpu.tolist()):
         for half in (0.0, HEAT_STEP_S):
             at_s = step * STEP_S + half
-            board.step(load, at_s, HEAT_STEP_S, resists=resists[step], fan_works=not stuck[step])
+            board.step(load, at_s, HEAT_STEP_S, resists=resists[step])
         chip[step] = board.chip
     shown: Array = np.round((chip + device.sensor_off) / SENSOR_STEP) * SENSOR_STEP
     return shown

@@ -4,8 +4,8 @@ What flows in: recordings. What flows out: for each way of judging, how many fau
 
 Each recording is held out in turn: the fleet is made of the others, and the devices that are judged (new ones, drawn
 with another seed) do the held-out recording's work after a history. Either the history is half a day of the other
-recordings' work, and a faulty reading never leaves the range it had there; or it is one quiet hour, and the fault
-begins half an hour after the first work.
+recordings' work, and a faulty reading never leaves the range it had there; or it is seven quiet hours, and the fault
+begins half an hour after the first work. A device says nothing in its first six hours, so none is judged in them.
 """
 
 import argparse
@@ -34,6 +34,7 @@ JUDGED_DEVICES, JUDGED_ROWS = 16, 360
 HOUR = 60  # rows
 FAULT_ROWS = HOUR + 2
 FALSE_PER_WEEK = 1.0
+LEAST_BAR = 1.0  # deviation
 _WEEK_ROWS = 7 * 1440
 
 
@@ -66,7 +67,7 @@ class History:
     after: int
 
 
-HISTORIES = (History("half a day of work", 720, False, 120), History("one quiet hour", 60, True, 30))
+HISTORIES = (History("half a day of work", 720, False, 120), History("seven quiet hours", 420, True, 30))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +163,14 @@ def fleet(name: str, known: Known, bar: Array | None = None) -> Fleet:
 
 
 class Related:
-    """Judges rows of quantities by relations: a strength for each, -inf where a row says nothing."""
+    """Judges rows of quantities by relations: a strength for each, -inf where a row can't open a case."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._relations = Relations(fleet)
 
     def judge(self, row: Array) -> Array:
         """Judge the next row."""
-        judged = self._relations.judge(row)
-        return np.where(judged.counts, judged.strength, -np.inf)
+        return np.array([one.strength if one and one.opens else -np.inf for one in self._relations.judge(row)])
 
 
 class Alone:
@@ -203,11 +203,14 @@ def said(judge: Related | Alone, life: Life) -> tuple[Array, dict[str, Array]]:
 
 
 def bars(healthy: Sequence[Array], false_per_week: float = FALSE_PER_WEEK) -> Array:
-    """Return for each relation the bar that healthy rows exceed in so many hours a week, an hour being one case."""
+    """Return for each relation the bar that healthy rows exceed in so many hours a week, an hour being one case.
+
+    Where hardly an hour says anything it is LEAST_BAR: a case must also end.
+    """
     rows = np.stack([one[: len(one) // HOUR * HOUR] for one in healthy])
     hours = rows.reshape(-1, HOUR, rows.shape[-1]).max(axis=1)
     allowed = int(false_per_week * rows.shape[0] * rows.shape[1] / _WEEK_ROWS)
-    bar: Array = np.maximum(np.sort(hours, axis=0)[::-1][allowed], 1e-3)
+    bar: Array = np.maximum(np.sort(hours, axis=0)[::-1][allowed], LEAST_BAR)
     return bar
 
 
@@ -271,7 +274,7 @@ def _judged(strengths: Mapping[tuple[str, str], Sequence[Strengths]]) -> dict[tu
     figures = {}
     for way in dict.fromkeys(way for _, way in strengths):
         everywhere = [one for history in HISTORIES for part in strengths[history.title, way] for one in part.healthy]
-        bar = bars(everywhere)
+        bar = bars(everywhere, FALSE_PER_WEEK / len(RELATIONS))
         for history in HISTORIES:
             parts = strengths[history.title, way]
             healthy = [one for part in parts for one in part.healthy]

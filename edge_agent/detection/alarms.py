@@ -21,7 +21,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 START = 2.8
 """The bar of the fleet for one false case a week; strengths are root mean squares over channels, 1 is usual."""
 PER_FOLD = 0.25  # how much higher the logarithm of the fleet's bar is where the rate is e times lower
@@ -95,6 +95,15 @@ class Alarms:
         self._quiet = self._rows_of_case  # rows since a case opened
         self._standing = False
 
+    @property
+    def standing(self) -> bool:
+        """Say whether a case that opened still holds."""
+        return self._standing
+
+    def resume(self) -> None:
+        """Take up a case that stood when the agent stopped: it opens no other, and holds while it is loud."""
+        self._standing = True
+
     def step(self, strength: float | None) -> Decision:
         """Judge the next row. None, or what is no number, says nothing was measured: it opens no case."""
         measured = strength is not None and math.isfinite(strength)
@@ -125,6 +134,7 @@ class Alarms:
             "caution": self._caution,
             "memory": self._memory,
             "quiet": self._quiet,
+            "standing": self._standing,
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
@@ -144,8 +154,11 @@ class Alarms:
         caution = _number(state.get("caution"), "caution", 0.0, CAUTION)
         memory = _number(state.get("memory"), "memory", 0.0, 3 * bound)
         rows, quiet = (_number(state.get(name), name, 0.0, 2.0**53) for name in ("rows", "quiet"))
+        standing = state.get("standing")
+        if not isinstance(standing, bool):
+            raise ValueError("alarms: standing must be true or false")
         self._highest, self._pushed, self._caution, self._memory = highest, pushed, caution, memory
-        self._rows, self._quiet, self._standing = int(rows), int(quiet), False
+        self._rows, self._quiet, self._standing = int(rows), int(quiet), standing
         self._take_up(kept)
 
     def _learn(self, loud: float, above: float, alarm: bool) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from edge_agent.detection.alarms import Alarms
+from edge_agent.detection.broken import said_before
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
+from edge_agent.detection.quantities import Quantity, quantity_of
 from edge_agent.detection.relations import Relations
 from edge_agent.detection.rules import Rules
 from edge_agent.detection.scoring import DETECTOR, Score, Scorer
@@ -20,6 +22,7 @@ from edge_agent.sample import Sample
 
 RULES_VERSION = "rules-3"
 TRENDS_VERSION = "trends-2"
+RESUMED_ROWS = 15  # after a start the scorer's means of some rows aren't ones yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +47,10 @@ class Pipeline:
         false_per_week: float = 1.0,
         anomalies: Severity = Severity.INFO,
     ) -> None:
-        """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the model may raise.
+        """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the score may raise.
 
-        `anomalies`: how urgent what the model finds is taken to be. `relations` judge the rows that the scorer makes;
-        without a scorer they say nothing.
+        `anomalies`: how urgent it is taken to be that something is unusual, or hotter than its load explains.
+        `relations` have a rate of their own, and judge the rows that the scorer makes; without one they say nothing.
         """
         self._anomalies = anomalies
         self._features = Features()
@@ -56,9 +59,9 @@ class Pipeline:
         self._scorer = scorer
         self._alarms = Alarms(false_per_week=false_per_week, step_s=scorer.step_s if scorer else 60.0)
         self._unusual: Verdict | None = None
+        self._resumed_rows = 0
         self._relations = relations
         self._broken: list[Verdict] = []
-        self._named: set[tuple[str, str]] = set()
         versions: dict[str, str] = {Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: DETECTOR}
         self._findings = Findings(versions | (dict.fromkeys(relations.faults, relations.name) if relations else {}))
 
@@ -69,8 +72,21 @@ class Pipeline:
         for finding in findings:
             if finding.detector.judge is Judge.TREND:
                 self._trends.resume(finding.fault, finding.component)
+            elif finding.detector.judge is Judge.MODEL:
+                self._resume_model(finding)
             else:
                 self._rules.resume(finding)
+
+    def _resume_model(self, finding: Finding) -> None:
+        """Hold what the model said until it has seen enough rows to judge it again."""
+        if not self._scorer:
+            return
+        if finding.fault == "anomaly.unknown":
+            self._alarms.resume()
+            self._unusual, self._resumed_rows = said_before(finding), RESUMED_ROWS
+        elif self._relations:
+            self._relations.resume(finding)
+            self._broken.append(said_before(finding))
 
     def export_state(self) -> dict[str, object]:
         """Return what the judges have learnt of this device, a part for each, fit for JSON."""
@@ -108,27 +124,40 @@ class Pipeline:
             self._broken = self._relations.step(self._scorer.row)
         verdicts += self._broken_beside(verdicts)
         if score is not None:
-            explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
-            decision = self._alarms.step(score.strength if score.ready else None)
-            verdict = unusual(score, decision, explained, self._anomalies)
-            if verdict and self._unusual and not decision.alarm:
-                # whoever carries most may change from row to row; it stays one finding
-                verdict = replace(verdict, component=self._unusual.component)
-            self._unusual = verdict
+            self._unusual = self._unusual_beside(verdicts, score)
         if self._unusual is not None:
             verdicts.append(self._unusual)
         return Outcome(announcements=self._findings.step(verdicts, features, now), features=features, score=score)
 
+    def _unusual_beside(self, verdicts: Iterable[Verdict], score: Score) -> Verdict | None:
+        """Return what is unusual about a row and has not been said; it stays one finding while it stands."""
+        if self._resumed_rows:
+            self._resumed_rows -= 1
+            return self._unusual
+        explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
+        decision = self._alarms.step(score.strength if score.ready else None)
+        verdict = unusual(score, decision, explained, self._anomalies)
+        if verdict and self._unusual and not decision.alarm:
+            # whoever carries most may change from row to row
+            verdict = replace(verdict, component=self._unusual.component)
+        return verdict
+
     def _broken_beside(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
-        """Return the broken relations but those whose series a rule or a trend speaks of; who spoke first goes on."""
+        """Return the broken relations but those whose series a rule or a trend speaks of, and heat that one does."""
+        verdicts = list(verdicts)
         certain = {series for verdict in verdicts for series in verdict.basis.judged}
-        said = [
-            verdict
+        hot = any(map(_says_hot, verdicts))
+        return [
+            replace(verdict, severity=self._anomalies) if verdict.fault == "thermal.cooling" else verdict
             for verdict in self._broken
-            if certain.isdisjoint(verdict.basis.judged) or (verdict.fault, verdict.component) in self._named
+            if certain.isdisjoint(verdict.basis.judged) and not (hot and verdict.fault == "thermal.cooling")
         ]
-        self._named = {(verdict.fault, verdict.component) for verdict in said}
-        return said
+
+
+def _says_hot(verdict: Verdict) -> bool:
+    """Say whether a rule has it that the processor is too hot: whatever the reason, it is said."""
+    of_processor = any(quantity_of(series) is Quantity.HEAT for series in verdict.basis.judged)
+    return verdict.fault == "thermal.throttled" or (verdict.fault == "thermal.throttling" and of_processor)
 
 
 def _mapping(name: str, part: object) -> Mapping[str, object]:

@@ -1,7 +1,8 @@
 """Named quantities of a whole host: what a row of series adds up to, whatever its disks and sensors are called.
 
 What flows in: `{series: value}`, a row of features. What flows out: an array of the QUANTITIES, NaN where a device
-lacks one. Sums go over disks and modes of the processor; of sensors the warmest counts.
+lacks one. Sums go over disks and modes of the processor; of the processor's sensors the warmest counts. A volume on
+other disks (dm, md) counts the same bytes again, and a loop or a RAM disk is none: all these are left out.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from edge_agent.detection.rules.thermal import BELIEVABLE_CEL
 from edge_agent.detection.windows import Array
 from edge_agent.protocol.metrics import series_attributes, series_name
 
@@ -26,15 +28,20 @@ class Quantity(IntEnum):
     READS = 6  # operations
     WRITES = 7
     BUSY = 8  # seconds in a second that disks were busy
-    HEAT = 9  # Cel, of the warmest sensor
+    HEAT = 9  # Cel, of the processor's warmest sensor
 
 
 _PLAIN = {
     "system.cpu.load_average.1m": Quantity.LOAD,
     "system.process.created": Quantity.STARTED,
     "system.disk.io_time": Quantity.BUSY,
-    "hw.temperature": Quantity.HEAT,
 }
+_NO_DISKS = ("dm-", "md", "loop", "ram", "zram")
+_OF_A_PROCESSOR = (
+    "cpu", "coretemp", "k10temp", "k8temp", "zenpower", "via_cputemp", "x86_pkg_temp", "bcm2835_thermal",
+    "soc_thermal", "soc-thermal", "bigcore", "littlecore",
+)  # fmt: skip
+"""How names of sensors begin: by the driver, or by the kind of thermal zone (kernel drivers/hwmon, device trees)."""
 _BY_DIRECTION = {
     ("system.disk.io", "read"): Quantity.READ,
     ("system.disk.io", "write"): Quantity.WRITTEN,
@@ -45,17 +52,19 @@ _BY_DIRECTION = {
 
 def quantities(row: Mapping[str, float]) -> Array:
     """Add up a row: (len(Quantity),) in physical units, NaN for what no series says."""
-    found: list[float | None] = [None] * len(Quantity)
+    parts: list[list[float]] = [[] for _ in Quantity]
     for series, value in row.items():
         place = quantity_of(series)
-        if place is None:
-            continue
-        before = found[place]
-        if before is None:
-            found[place] = value
-        else:
-            found[place] = max(before, value) if place is Quantity.HEAT else before + value
-    return np.array(found, np.float64)  # None becomes NaN
+        if place is not None and (place is not Quantity.HEAT or BELIEVABLE_CEL[0] <= value <= BELIEVABLE_CEL[1]):
+            parts[place].append(value)
+    parts[Quantity.HEAT] = [max(parts[Quantity.HEAT])] if parts[Quantity.HEAT] else []
+    # sorted: the order of series must not change a rounding
+    return np.array([sum(sorted(part)) if part else np.nan for part in parts])
+
+
+def parts_of(row: Mapping[str, float], place: Quantity) -> list[str]:
+    """Return the series of a row that make up a quantity, by name."""
+    return sorted(series for series in row if quantity_of(series) is place)
 
 
 @lru_cache(maxsize=4096)
@@ -65,4 +74,8 @@ def quantity_of(series: str) -> Quantity | None:
     if name == "system.cpu.utilization":
         mode = attributes.get("cpu.mode", "idle")
         return Quantity.IOWAIT if mode == "iowait" else None if mode == "idle" else Quantity.CPU
+    if name == "hw.temperature":
+        return Quantity.HEAT if attributes.get("hw.name", "").lower().startswith(_OF_A_PROCESSOR) else None
+    if attributes.get("system.device", "").startswith(_NO_DISKS):
+        return None
     return _PLAIN.get(name, _BY_DIRECTION.get((name, attributes.get("disk.io.direction", ""))))

@@ -43,8 +43,8 @@ class Regressions:
         self._mean, self._covariance = prior.mean.copy(), prior.covariance.copy()
         self._noise = np.ones(len(prior.mean))
 
-    def step(self, basis: Array, variance: Array, answer: Array) -> tuple[Array, Array]:
-        """Return expected answers and their deviations, then learn.
+    def step(self, basis: Array, variance: Array, answer: Array) -> tuple[Array, Array, Array]:
+        """Return expected answers with their doubt and noise, both as variances (answers,), then learn.
 
         `basis` (answers, width), `variance` (answers,) of the fleet's noise, `answer` (answers,) with NaN where there
         is none: nothing is learnt of it then.
@@ -63,7 +63,7 @@ class Regressions:
         self._covariance += forgotten * (self._prior.covariance - self._covariance)
         louder = ((off / deviation) ** 2 - 1.0) * self._noise / NOISE_ROWS
         self._noise = np.clip(np.where(known, self._noise + louder, self._noise), *NOISE_BOUNDS)
-        return expected, deviation
+        return expected, doubt, noise
 
     def export_state(self) -> dict[str, object]:
         """Return what must outlive a reboot, fit for JSON: 4 bytes a number, one triangle of a covariance."""

@@ -4,63 +4,59 @@
     answer against what was expected, in deviations ─> mean of 15 rows ─> strength ─> alarms
 
 What flows in: rows (means over a minute of `{series: value}`). What flows out: a verdict for each relation that is
-broken for minutes. It begins with what a fleet knows, and goes on with what the device shows (regression.py).
+broken for minutes. It begins with what a fleet knows, and goes on with what the device shows (regression.py). In a
+device's first hours it only learns. What stands goes on over rows that say nothing, up to an hour.
 """
 
-import math
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_agent.detection.alarms import Alarms
-from edge_agent.detection.quantities import Quantity, quantities, quantity_of
-from edge_agent.detection.regression import Prior, Regressions
-from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.detection.broken import Observed, broken, said_before
+from edge_agent.detection.quantities import Quantity, quantities
+from edge_agent.detection.regression import ROWS_AS_ONE, Prior, Regressions
+from edge_agent.detection.verdicts import Verdict
 from edge_agent.detection.windows import Array
-from edge_agent.protocol.metrics import metric_of, series_attributes
-from edge_agent.protocol.records import Carrier
-from edge_agent.protocol.wording import quantity
+from edge_agent.protocol.records import Finding
 
-INPUT_VERSION = 1
+INPUT_VERSION = 2
 """Changes whenever the meaning of an input or an answer does; knowledge of another version is refused."""
 ROWS_OF_SCALES = (1, 5, 30)  # now, and means that follow so slowly: a board takes minutes to warm up
 WARM_ROWS = 30  # after a start: the slowest mean isn't one before
 SMOOTH_ROWS = 15  # those that say something
 FEWEST_ROWS = 5
+OWN_ROWS = 360  # of a relation, before it may open a case: a device may lie far from its fleet
+HELD_ROWS = 60  # in a row that say nothing: so long goes on what stands
+UNLEARNT_ROWS = 1440  # of a case that stands: before that it isn't learnt as usual
 MOST = 4.0  # deviations of one row
 EXPECTED_DEVIATIONS = 2.0
 LEAST_OPERATIONS = 0.5  # a second: fewer say nothing of how fast a disk is
 LEAST_BUSY = 2e-4
 _Q = Quantity
-_Row = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """One answer, and inputs as (quantity, place in ROWS_OF_SCALES). Its answer is made of what it `shows`."""
+    """One answer, and inputs as (quantity, place in ROWS_OF_SCALES)."""
 
     fault: str
-    shows: Quantity
     inputs: tuple[tuple[Quantity, int], ...]
 
 
 RELATIONS = (
     Relation(
         fault="thermal.cooling",
-        shows=_Q.HEAT,
         inputs=((_Q.CPU, 0), (_Q.CPU, 1), (_Q.CPU, 2)),
     ),
     Relation(
         fault="disk.slow",
-        shows=_Q.BUSY,
         inputs=((_Q.READ, 0), (_Q.WRITTEN, 0), (_Q.READS, 0), (_Q.WRITES, 0)),
     ),
     Relation(
         fault="load.unexplained",
-        shows=_Q.LOAD,
         inputs=((_Q.CPU, 0), (_Q.CPU, 1), (_Q.IOWAIT, 0), (_Q.IOWAIT, 1), (_Q.BUSY, 0), (_Q.STARTED, 0)),
     ),
 )
@@ -93,12 +89,42 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """One row, (relations,) each: does it say something, how long has the answer been off, what was expected."""
+    """One row of one relation, None where it says nothing (see Relations.judge).
 
-    counts: npt.NDArray[np.bool_]
-    strength: Array
-    low: Array
-    high: Array
+    `strength`: for how long and how far the answer has been off; until SMOOTH_ROWS are there, the others are taken to
+    be as expected. `lasting`: the same of the rows that are there. `above`: the mean is beyond what was expected of it.
+    `opens`: and the row itself is off upwards, and the device is known for long enough.
+    """
+
+    strength: float
+    lasting: float
+    above: bool
+    opens: bool
+    observed: Observed
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row that says something; what was expected is in the relation's own units."""
+
+    off: float
+    answer: float
+    expected: float
+    doubt: float
+    noise: float
+    found: Array
+
+
+@dataclass(slots=True)
+class _Course:
+    """How one relation goes on: its alarm, its last rows, and what it says while it stands."""
+
+    alarms: Alarms
+    last: deque[_Row] = field(default_factory=lambda: deque(maxlen=SMOOTH_ROWS))
+    rows: int = 0  # that said something, ever
+    silent: int = 0  # in a row
+    stood: int = 0  # rows of the case that stands
+    said: Verdict | None = None
 
 
 def squashed(found: Array) -> Array:
@@ -148,14 +174,12 @@ class Relations:
     """Learns and judges the relations of one device, a row at a time; holds nothing that grows with time."""
 
     def __init__(self, fleet: Fleet, false_per_week: float = 1.0, step_s: float = 60.0) -> None:
-        """`false_per_week`: false cases that each relation may raise."""
+        """`false_per_week`: false cases that all relations together may raise; each has the same share of it."""
         self._fleet = fleet
         self._scales = Scales()
         self._regressions = Regressions(fleet.prior)
-        self._rate = (false_per_week, step_s)
-        self._alarms = self._new_alarms()
-        self._standing = [False] * len(RELATIONS)
-        self._last: list[deque[float]] = [deque(maxlen=SMOOTH_ROWS) for _ in RELATIONS]
+        self._rate = (false_per_week / len(RELATIONS), step_s)
+        self._courses = [_Course(alarms) for alarms in self._new_alarms()]
         self._rows = 0
 
     @property
@@ -168,34 +192,68 @@ class Relations:
         """What it can name."""
         return tuple(relation.fault for relation in RELATIONS)
 
-    def step(self, row: _Row) -> list[Verdict]:
-        """Judge a row, then learn from it; return what is broken now."""
-        found = quantities(row)
-        judged = self.judge(found)
-        return [
-            _verdict(place, found, judged, row)
-            for place, alarms in enumerate(self._alarms)
-            if self._stands(place, alarms, judged)
-        ]
+    def resume(self, finding: Finding) -> None:
+        """Take up a finding that stood when the agent stopped: it goes on until rows that say something end it."""
+        for relation, course in zip(RELATIONS, self._courses, strict=True):
+            if relation.fault == finding.fault:
+                course.alarms.resume()
+                course.said = said_before(finding)
 
-    def judge(self, found: Array) -> Judged:
-        """From quantities (Quantity,) to what was expected of each relation, and how long it has been off."""
+    def step(self, row: Mapping[str, float]) -> list[Verdict]:
+        """Judge a row, then learn from it; return what is broken now."""
+        judged = self.judge(quantities(row))
+        for relation, course, one in zip(RELATIONS, self._courses, judged, strict=True):
+            _go_on(relation.fault, course, one, row)
+        return [course.said for course in self._courses if course.said]
+
+    def judge(self, found: Array) -> list[Judged | None]:
+        """From quantities (Quantity,) to what each relation shows; None where it says nothing, or not enough yet."""
         self._rows += 1
         inputs = named_inputs(self._scales.step(squashed(found)))
         answer = (answers(found) - self._fleet.centre) / self._fleet.spread
         complete = np.isfinite(inputs).all(axis=-1) & np.isfinite(answer) & (self._rows > WARM_ROWS)
         basis = basis_of(np.where(complete[:, np.newaxis], inputs, 0.0))
-        expected, deviation = self._regressions.step(basis, self._fleet.variance, np.where(complete, answer, np.nan))
-        off = np.clip((answer - expected) / deviation, -MOST, MOST).tolist()
-        for last, one, counts in zip(self._last, off, complete.tolist(), strict=True):
-            if counts:
-                last.append(one)
-        low, high = (expected + side * EXPECTED_DEVIATIONS * deviation for side in (-1.0, 1.0))
+        usual = complete & [not 0 < course.stood <= UNLEARNT_ROWS for course in self._courses]
+        expected = self._regressions.step(basis, self._fleet.variance, np.where(usual, answer, np.nan))
+        said = np.stack([answer, *expected], axis=-1).tolist()
+        return [
+            self._judged(place, found, *numbers) if here else None
+            for place, (here, numbers) in enumerate(zip(complete.tolist(), said, strict=True))
+        ]
+
+    def _judged(
+        self, place: int, found: Array, answer: float, expected: float, doubt: float, noise: float
+    ) -> Judged | None:
+        """Take a row in, and hold the mean of the last ones against what was expected of it.
+
+        Neighbouring rows count as one, so the noise of their mean falls more slowly; a doubt is the same in all.
+        """
+        course = self._courses[place]
+        off = float(np.clip((answer - expected) / np.sqrt(doubt + noise), -MOST, MOST))
+        course.rows += 1
+        course.last.append(_Row(off, answer, expected, doubt, noise, found))
+        last = course.last
+        if len(last) < FEWEST_ROWS:
+            return None
+        total = sum(row.off for row in last)
+        mean, usual, unsure, loud = np.mean(
+            [(row.answer, row.expected, row.doubt, row.noise) for row in last], axis=0
+        ).tolist()
+        reach = EXPECTED_DEVIATIONS * (unsure + loud * ROWS_AS_ONE / len(last)) ** 0.5
+        strength, above = total / SMOOTH_ROWS, mean > usual + reach
+        centre, spread = float(self._fleet.centre[place]), float(self._fleet.spread[place])
         return Judged(
-            counts=complete,
-            strength=np.array([sum(last) / SMOOTH_ROWS if len(last) >= FEWEST_ROWS else -MOST for last in self._last]),
-            low=self._fleet.centre + self._fleet.spread * low,
-            high=self._fleet.centre + self._fleet.spread * high,
+            strength=strength,
+            lasting=total / len(last),
+            above=above,
+            opens=above and off > 0 and course.rows >= OWN_ROWS,
+            observed=Observed(
+                answer=centre + spread * mean,
+                low=centre + spread * (usual - reach),
+                high=centre + spread * (usual + reach),
+                found=np.mean([row.found for row in last], axis=0),
+                confidence=min(1.0, max(0.0, strength / MOST)),
+            ),
         )
 
     def _new_alarms(self) -> list[Alarms]:
@@ -203,86 +261,49 @@ class Relations:
         false_per_week, step_s = self._rate
         return [Alarms(false_per_week, step_s, start=bar, caution=0.0) for bar in self._fleet.bar.tolist()]
 
-    def _stands(self, place: int, alarms: Alarms, judged: Judged) -> bool:
-        """Ask the relation's alarm; a row that says nothing of a relation is none of its rows."""
-        if judged.counts[place]:
-            self._standing[place] = alarms.step(max(0.0, float(judged.strength[place]))).standing
-        return self._standing[place] and bool(judged.counts[place])
-
     def export_state(self) -> dict[str, object]:
         """Return what must outlive a reboot as a plain dictionary, fit for JSON."""
         return {
             "version": INPUT_VERSION,
             "fleet": self._fleet.name,
             "regressions": self._regressions.export_state(),
-            "alarms": [alarms.export_state() for alarms in self._alarms],
+            "alarms": [course.alarms.export_state() for course in self._courses],
+            "rows": [course.rows for course in self._courses],
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
         """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
-        regressions, alarms = state.get("regressions"), state.get("alarms")
+        regressions, alarms, rows = (state.get(name) for name in ("regressions", "alarms", "rows"))
         if state.get("version") != INPUT_VERSION or state.get("fleet") != self._fleet.name:
             raise ValueError("relations: state is of another version or fleet")
         if not isinstance(regressions, dict) or not isinstance(alarms, list) or len(alarms) != len(RELATIONS):
             raise ValueError("relations: regressions must be a mapping, and alarms a list of one for each relation")
+        if not isinstance(rows, list) or len(rows) != len(RELATIONS) or not all(map(_is_count, rows)):
+            raise ValueError("relations: rows must be a list of one count for each relation")
         restored = self._new_alarms()
         for one, learnt in zip(restored, alarms, strict=True):
             one.restore_state(learnt if isinstance(learnt, dict) else {})
         self._regressions.restore_state(regressions)
-        self._alarms = restored
+        self._courses = [_Course(one, rows=count) for one, count in zip(restored, rows, strict=True)]
 
 
-def _verdict(place: int, found: Array, judged: Judged, row: _Row) -> Verdict:
-    """Say what is off, by what, and where."""
-    relation = RELATIONS[place]
-    series = max((one for one in row if quantity_of(one) is relation.shows), key=lambda one: row[one])
-    told = _TOLD[relation.fault]
-    low, high = (told.shown(float(edge[place]), found) for edge in (judged.low, judged.high))
-    value = float(found[relation.shows])
-    carrier = Carrier(
-        metric=series, value=value, unit=metric_of(series).unit, expected_low=low, expected_high=high, share=1.0
-    )
-    return Verdict(
-        fault=relation.fault,
-        component=series_attributes(series).get(told.named_by, "load"),
-        confidence=min(1.0, max(0.0, float(judged.strength[place]) / MOST)),
-        reason=told.words(value, low, high, found),
-        carriers=(carrier,),
-        basis=Basis(judged=(series,)),
-    )
+def _go_on(fault: str, course: _Course, judged: Judged | None, row: Mapping[str, float]) -> None:
+    """Ask a relation's alarm, and put what stands in words. A row that says nothing of it is none of its rows."""
+    alarms = course.alarms
+    if judged is None:
+        course.silent += 1
+        if course.silent >= HELD_ROWS and alarms.standing:
+            alarms.step(None)
+    else:
+        course.silent = 0
+        loud = judged.lasting if alarms.standing else judged.strength if judged.opens else 0.0
+        alarms.step(max(0.0, loud))
+        course.stood = course.stood + 1 if alarms.standing else 0
+    if not alarms.standing:
+        course.said = None
+    elif judged and judged.above:
+        course.said = broken(fault, row, judged.observed, course.said.component if course.said else None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Telling:
-    """How a relation is put: attribute that names the component, an answer as its quantity, and the sentence."""
-
-    named_by: str
-    shown: Callable[[float, Array], float]
-    words: Callable[[float, float, float, Array], str]
-
-
-def _hot(value: float, low: float, high: float, found: Array) -> str:
-    return f"{value:.0f} °C, where {low:.0f} to {high:.0f} °C is usual at {found[_Q.CPU]:.0%} CPU"
-
-
-def _slow(value: float, low: float, high: float, found: Array) -> str:
-    operations = found[_Q.READS] + found[_Q.WRITES]
-    size = (found[_Q.READ] + found[_Q.WRITTEN]) / operations
-    each, least, most = (1000 * busy / operations for busy in (value, low, high))
-    return (
-        f"{each:.3g} ms a transfer, where {least:.3g} to {most:.3g} ms is usual for "
-        f"{operations:.3g} transfers/s of {quantity(size, 'By')}"
-    )
-
-
-def _loaded(value: float, low: float, high: float, found: Array) -> str:
-    return f"load {value:.2g}, where {low:.2g} to {high:.2g} is usual at {found[_Q.CPU]:.0%} CPU"
-
-
-_TOLD = {
-    "thermal.cooling": _Telling("hw.name", lambda answer, _found: 10.0 * answer, _hot),
-    "disk.slow": _Telling(
-        "system.device", lambda answer, found: float(10.0**answer * (found[_Q.READS] + found[_Q.WRITES])), _slow
-    ),
-    "load.unexplained": _Telling("", lambda answer, _found: max(0.0, math.expm1(answer)), _loaded),
-}
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -381,8 +381,8 @@ _ENTRIES = (
     Fault(
         code="thermal.cooling",
         judge=Judge.MODEL,
-        severity=Severity.WARNING,
-        component="a temperature sensor, by its name",
+        severity=Severity.INFO,
+        component="a temperature sensor of the processor, by its name",
         title="Hotter than its load explains",
         headline="{device} is hotter at {component} than its load explains",
         impact="nothing yet; under full load, or on a hot day, the device slows itself down",
@@ -397,9 +397,9 @@ _ENTRIES = (
         code="disk.slow",
         judge=Judge.MODEL,
         severity=Severity.INFO,
-        component="a drive, by its name",
+        component="a drive, by its name; `disks` where there are several",
         title="Slower than its traffic explains",
-        headline="Drive {component} of {device} takes longer for its transfers than it did",
+        headline="Transfers of {device} ({component}) take longer than their kind did",
         impact="nothing yet; programs wait longer for the drive, and a card that slows down may be failing",
         advice=(
             "Ask for what was installed or moved to the drive: a new kind of traffic looks the same.",

@@ -44,4 +44,6 @@ def test_lost_cooling_is_named_more_than_an_hour_before_the_device_slows_itself_
     assert opened.at.uptime_s < FAULT.impact_s - HOUR_S
     assert "is usual at" in opened.reason
     assert opened.detector.version == shipped().name
-    assert not [one for one in said if one.fault == FAULT.code and one.phase is Phase.CLEAR]
+    cleared = [one.at.uptime_s for one in said if one.fault == FAULT.code and one.phase is Phase.CLEAR]
+    (hot,) = [one for one in said if one.fault == "thermal.throttling" and one.phase is Phase.OPEN]
+    assert [hot.at.uptime_s < at_s < hot.at.uptime_s + 120 for at_s in cleared] == [True]  # the rule takes over

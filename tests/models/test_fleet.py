@@ -1,5 +1,7 @@
 """A fleet's knowledge: the weights that its devices share, and by how much they differ."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -32,10 +34,11 @@ def test_a_new_device_is_expected_to_be_like_its_fleet_where_it_has_not_been_yet
     idle[:, Quantity.HEAT] = 41.0 + rng.normal(0, 0.2, len(idle))
     for row in idle:
         relations.judge(row)
-    busy = idle[0].copy()
-    busy[Quantity.CPU] = 0.8
-    judged = relations.judge(busy)
-    assert 10 * judged.low[COOLING] < 41 + 16 < 10 * judged.high[COOLING]
+    for hotter, too_hot in ((16, False), (40, True)):
+        judge, busy = copy.deepcopy(relations), idle[0].copy()
+        busy[Quantity.CPU], busy[Quantity.HEAT] = 0.8, 41 + hotter
+        judged = [judge.judge(busy)[COOLING] for _ in range(10)]
+        assert any(one.above for one in judged if one) == too_hot
 
 
 def test_devices_that_differ_more_leave_more_doubt() -> None:

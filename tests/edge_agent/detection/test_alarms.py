@@ -145,6 +145,18 @@ def test_what_was_learnt_outlives_a_reboot_and_serves_another_rate() -> None:
     assert len(state["peaks"]) == BLOCKS
 
 
+def test_a_case_that_stands_at_a_restart_goes_on_without_another_and_ends_when_it_is_quiet() -> None:
+    before, after = Alarms(1.0, STEP_S), Alarms(1.0, STEP_S)
+    decide(before, stationary("Gaussian", 504, 1))
+    assert cases([before.step(30.0) for _ in range(20)]) == 1
+    after.restore_state(json.loads(json.dumps(before.export_state())))
+    louder = [after.step(30.0) for _ in range(20)]
+    assert all(decision.standing and not decision.alarm for decision in louder)
+    assert not after.step(0.5).standing
+    after.resume()
+    assert after.step(30.0).standing
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -155,6 +167,7 @@ def test_what_was_learnt_outlives_a_reboot_and_serves_another_rate() -> None:
         {"pushed": 2},
         {"pushed": -2},
         {"rows": None},
+        {"standing": 1},
     ],
 )
 def test_a_broken_state_is_refused_and_changes_nothing(change: dict[str, object]) -> None:

@@ -32,18 +32,18 @@ def taught(regressions: Regressions, rows: int = 400) -> Regressions:
 
 
 def test_a_device_is_learnt() -> None:
-    expected, deviation = taught(one_line()).step(at(0.5), VARIANCE, np.array([np.nan]))
+    expected, doubt, noise = taught(one_line()).step(at(0.5), VARIANCE, np.array([np.nan]))
     assert expected[0] == pytest.approx(1.5, abs=0.1)
-    assert deviation[0] == pytest.approx(0.1, abs=0.05)
+    assert np.sqrt(doubt + noise)[0] == pytest.approx(0.1, abs=0.05)
 
 
 def test_where_a_device_has_not_been_its_answer_is_doubted() -> None:
     regressions = one_line()
     for _ in range(200):
         regressions.step(at(0.0), VARIANCE, np.array([0.5]))
-    _, here = regressions.step(at(0.0), VARIANCE, np.array([np.nan]))
-    _, there = regressions.step(at(1.0), VARIANCE, np.array([np.nan]))
-    assert there[0] > 5 * here[0]
+    _, here, _ = regressions.step(at(0.0), VARIANCE, np.array([np.nan]))
+    _, there, _ = regressions.step(at(1.0), VARIANCE, np.array([np.nan]))
+    assert there[0] > 25 * here[0]
 
 
 def test_one_absurd_answer_teaches_hardly_more_than_an_unusual_one() -> None:
@@ -82,7 +82,8 @@ def test_a_damaged_state_is_refused_and_changes_nothing(part: str, value: object
 def test_expectations_and_deviations_stay_finite(rows: list[tuple[Array, float]]) -> None:
     regressions = one_line()
     for basis, answer in rows:
-        expected, deviation = regressions.step(basis, VARIANCE, np.array([answer]))
+        expected, doubt, noise = regressions.step(basis, VARIANCE, np.array([answer]))
         assert np.isfinite(expected).all()
-        assert np.isfinite(deviation).all()
-        assert (deviation > 0).all()
+        assert np.isfinite(doubt).all()
+        assert (doubt >= 0).all()
+        assert (noise > 0).all()
