@@ -124,7 +124,7 @@ def work(recordings: Sequence[Recorded], rows: int, quiet: float, rng: np.random
     pieces: list[Array] = []
     steps = rows * PER_ROW
     while sum(map(len, pieces)) < steps:
-        found = recordings[rng.integers(len(recordings))].found
+        found = recordings[int(rng.integers(len(recordings)))].found
         if rng.random() < quiet:
             pieces.append(_idle(found, int(rng.integers(60, 360)), rng))
         else:
