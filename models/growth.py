@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> None:
 
 def power(fleets: list[Array]) -> list[float]:
     """Least squares through the origin, for each statistic; each fleet weighs the same, however large."""
-    products = sum((pairs[:, :1] * pairs[:, 1:]).mean(axis=0) for pairs in fleets)
-    squares = sum((pairs[:, 0] ** 2).mean() for pairs in fleets)
-    return [round(float(one), 3) for one in products / squares]
+    products = np.array([(pairs[:, :1] * pairs[:, 1:]).mean(axis=0) for pairs in fleets]).sum(axis=0)
+    squares = sum(float((pairs[:, 0] ** 2).mean()) for pairs in fleets)
+    return [round(one / squares, 3) for one in products.tolist()]
 
 
 def watched(rows: Array, period_s: float) -> Iterator[Array]:

@@ -63,13 +63,17 @@ def batches(draw: st.DrawFn) -> telemetry.Batch:
     )
 
 
+def shape_of(column: telemetry.Column) -> tuple[str, str, str, float]:
+    return column.series, column.aggregate, column.unit, column.resolution
+
+
 @given(batches())
 def test_a_batch_comes_back_exactly_at_its_resolution_with_its_gaps(batch: telemetry.Batch) -> None:
     record = telemetry.pack(batch)
     back = telemetry.unpack(record)
     assert (back.start, back.period_s) == (START, 60.0)
     for sent, got in zip(batch.columns, back.columns, strict=True):
-        assert replace(sent, values=got.values) == got
+        assert shape_of(sent) == shape_of(got)
         np.testing.assert_array_equal(np.round(got.values / got.resolution), np.round(sent.values / sent.resolution))
     assert telemetry.pack(back) == record
 
