@@ -114,21 +114,21 @@ def make_agent(config: AgentConfig) -> Agent:
         publish_every_min=config.telemetry.publish_every_min,
         budgets=_budgets(config.limits),
     )
+    pipeline = Pipeline(
+        period_s=config.sampling.period_s,
+        horizon_s=config.detection.horizon_h * 3600,
+        scorer=scorer,
+        relations=_relations(config),
+        false_per_week=config.detection.false_cases_per_week,
+        anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
+    )
     link = _link(config)
-    outbox = _outbox(config.state_dir, config.state)
     return Agent(
         settings,
         clock=SystemClock(),
         collection=make_collection(config),
-        pipeline=Pipeline(
-            period_s=config.sampling.period_s,
-            horizon_s=config.detection.horizon_h * 3600,
-            scorer=scorer,
-            relations=_relations(config),
-            false_per_week=config.detection.false_cases_per_week,
-            anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
-        ),
-        outbox=outbox,
+        pipeline=pipeline,
+        outbox=_outbox(config.state_dir, config.state),  # the last: whatever else is wrong, no store is touched
         link=link,
     )
 

@@ -53,9 +53,11 @@ def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path, f"[device]\nid = 'pump-07'\n[detection]\nmodel_dir = '{tmp_path / 'none'}'\n")
-    assert main(["run", "--config", str(path)]) == 2
+    state = tmp_path / "state"
+    detection = f"[detection]\nmodel_dir = '{tmp_path / 'none'}'\n[state]\ndir = '{state}'\n"
+    assert main(["run", "--config", str(write(tmp_path, f"[device]\nid = 'pump-07'\n{detection}"))]) == 2
     assert str(tmp_path / "none") in capsys.readouterr().err
+    assert not state.exists()
 
 
 def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
