@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_agent.collectors import Reading
 from edge_agent.collectors.files import read_text
+from edge_agent.collectors.seldom import Seldom
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
 
@@ -23,14 +24,11 @@ class WifiCollector:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
-        self._at_s = float("-inf")
-        self._values: dict[str, float] = {}
+        self._seldom = Seldom(_EVERY_S, self._read)
 
     def collect(self, now: Instant) -> Mapping[str, float]:
         """Return the signal of each connected adapter."""
-        if now.uptime_s - self._at_s >= _EVERY_S:
-            self._values, self._at_s = dict(self._read()), now.uptime_s
-        return self._values
+        return self._seldom.at(now)
 
     def _read(self) -> Iterator[Reading]:
         for line in (read_text(self._root / "proc/net/wireless") or "").splitlines()[2:]:
