@@ -69,11 +69,6 @@ class Baseline:
                 placed[place] = value
         return placed, refused
 
-    def deviation(self, statistic: str) -> Array:
-        """Root mean square of a statistic of each channel, never zero."""
-        deviation: Array = self.deviations()[self._statistics.index(statistic)]
-        return deviation
-
     def deviations(self) -> Array:
         """Root mean squares of all statistics, never zero: (statistics, channels)."""
         floor = np.maximum(np.maximum(self._floors, RELATIVE_FLOOR * np.abs(self.means)), TINY)

@@ -25,7 +25,7 @@ def test_mean_and_deviation_of_a_steady_channel_are_those_of_its_rows() -> None:
     for value in rng.normal(40.0, 3.0, 5000):
         feed(baseline, {"hw.temperature": float(value)})
     assert baseline.means[0] == pytest.approx(40.0, abs=0.5)
-    assert baseline.deviation("row")[0] == pytest.approx(3.0, rel=0.1)
+    assert baseline.deviations()[0][0] == pytest.approx(3.0, rel=0.1)
 
 
 def test_the_first_rows_count_as_in_a_plain_average() -> None:
@@ -46,15 +46,15 @@ def test_a_constant_channel_has_a_deviation_to_divide_by() -> None:
     baseline = a_baseline()
     for _ in range(50):
         feed(baseline, {"zero": 0.0, "large": 1e9})
-    assert (baseline.deviation("row") > 0).all()
-    assert baseline.deviation("row")[1] <= 1.0
+    assert (baseline.deviations()[0] > 0).all()
+    assert baseline.deviations()[0][1] <= 1.0
 
 
 def test_a_known_resolution_is_the_least_deviation() -> None:
     baseline = Baseline(STATISTICS, mean_rows=10, spread_rows=10, floor_of={"fan": 1.0}.__getitem__)
     for _ in range(50):
         feed(baseline, {"fan": 1200.0})
-    assert baseline.deviation("row").tolist() == [1.0]
+    assert baseline.deviations()[0].tolist() == [1.0]
 
 
 def test_a_missing_channel_learns_nothing_and_a_late_one_starts_afresh() -> None:
