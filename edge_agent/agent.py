@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -27,6 +28,7 @@ from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.topics import Lane
 from edge_agent.redating import Began, redated
+from edge_agent.refuge import Refuge
 from edge_agent.sample import Sample
 from edge_agent.store import Damage, says_damaged
 from edge_agent.uplink import Uplink
@@ -37,6 +39,7 @@ MAX_UNSAID = 256  # records kept in memory while the outbox can't be written; th
 LEARNT = "judges"
 SLOWER = 4  # times the period, while the agent is over its budget
 RARER_MIN = 240  # minutes of aggregates in one batch then
+NUMBERED_AHEAD_S = 6 * 3600.0  # telemetry numbers are reserved for so long: four writes a day
 UNDATED_S = 600.0  # records that are older, from before the first clock sync, are worth waiting for their date
 LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 30 kB a write
 
@@ -83,7 +86,6 @@ class Agent:
         self._limits = Limits(settings.budgets)
         self._batcher = self._make_batcher()
         self._undated_since_s: float | None = None  # uptime of the first sample with a clock that is not set
-        self._begun_at = {lane: outbox.last_seq(lane) for lane in Lane}
         self._store_down = False
         self._learnt_at_s = clock.now().uptime_s
         self._uplink = Uplink(
@@ -184,6 +186,7 @@ class Agent:
         """Commit, then send. A store that can't write (a full disk!) stops nothing: it is tried again each time."""
         failure: Exception | None = None
         parts: tuple[Callable[[], object], ...] = (
+            lambda: self._come_home(now, now.uptime_s),
             lambda: self._redate(now),
             lambda: self._commit(now),
             lambda: self._outbox.tend(now.uptime_s, connected=self._uplink.connected),
@@ -210,10 +213,20 @@ class Agent:
             self._outbox.begin_anew(str(error))
         except (sqlite3.DatabaseError, OSError) as again:
             return again
-        self._uplink.begin_anew()
-        self._begun_at = dict.fromkeys(Lane, 0)
+        self._uplink.begin_anew(self._outbox)
         self._note_damage(now)
         return None
+
+    def _come_home(self, now: Instant, at_s: float) -> None:
+        """Where the store could not be opened at start, go on with it as soon as it can be and nothing is under way."""
+        if not isinstance(self._outbox, Refuge) or self._uplink.is_under_way:
+            return
+        if home := self._outbox.home(at_s):
+            log.warning("the outbox can be opened now; what waited in memory is there")
+            self._outbox.abandon()
+            self._outbox = home
+            self._uplink.begin_anew(home)
+            self._note_damage(now)
 
     def _note_damage(self, now: Instant) -> None:
         if damage := self._outbox.damage:
@@ -249,6 +262,8 @@ class Agent:
         while self._unheld:
             self._outbox.hold(self._unheld[0])
             del self._unheld[0]
+        if self._batcher:
+            self._outbox.expect(max(1, round(NUMBERED_AHEAD_S / self._batcher.lasts_s)))
 
     def _undated(self) -> bool:
         """Whether records wait that are older than some minutes and whose date is not known."""
@@ -263,7 +278,7 @@ class Agent:
             began = Began.of(now)
             dated = 0
             for lane in Lane:
-                above = max(self._begun_at[lane], self._uplink.left_up_to(lane))
+                above = max(self._outbox.found_up_to(lane), self._uplink.left_up_to(lane))
                 dated += self._outbox.rewrite(lane, above, partial(redated, lane, began))
             log.info("the clock is set: this boot began at %s, %d records are dated", began.wall, dated)
             self._undated_since_s = None
@@ -335,9 +350,12 @@ class Agent:
         self._uplink.stop()
         try:
             self._keep_learnt(self._clock.now().uptime_s)
+            self._come_home(self._clock.now(), math.inf)
             self._outbox.close()
         except sqlite3.DatabaseError as error:
             log.error("the outbox can't be written (%s): %d records are lost", error, len(self._unsaid))
+        if isinstance(self._outbox, Refuge) and (left := sum(map(self._outbox.waiting, Lane))):
+            log.error("the outbox can't be opened: %d records that waited in memory are lost", left)
 
 
 def _name_losses(gone: Iterable[Gone]) -> None:

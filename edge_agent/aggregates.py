@@ -1,7 +1,7 @@
 """Telemetry batches: aggregates for a healthy device, or every reading where full rate is asked for.
 
 What flows in: the features of each sample. What flows out: a batch for the telemetry lane each time enough is together.
-What is not handed over yet is in memory only: `rows` bound what a power cut costs.
+What is not handed over yet is in memory only: `rows` bound what a power cut costs; its number stands in the outbox.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +21,11 @@ FULL_MAX_MIN = 15  # minutes of full rate in one batch: more than 40 series at 1
 
 class Batcher(Protocol):
     """Collects features until a batch is complete."""
+
+    @property
+    def lasts_s(self) -> float:
+        """Seconds behind one batch, unless it has too many columns for that."""
+        ...
 
     def step(self, features: Mapping[str, float], now: Instant) -> Batch | None:
         """Take the features of one sample; return a batch when it is complete."""
@@ -65,6 +70,11 @@ class Aggregates:
     _start: Instant | None = None
     _tallies: dict[str, _Tally] = field(default_factory=dict)
     _full: list[dict[str, _Tally]] = field(default_factory=list)
+
+    @property
+    def lasts_s(self) -> float:
+        """Seconds behind one batch, unless it has too many columns for that."""
+        return self.rows * 60.0 * AGGREGATE_MIN
 
     def step(self, features: Mapping[str, float], now: Instant) -> Batch | None:
         """Take the features of one sample; return a batch when it is complete."""
@@ -118,6 +128,11 @@ class Readings:
     _start: Instant | None = None
     _samples: list[Mapping[str, float]] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
+
+    @property
+    def lasts_s(self) -> float:
+        """Seconds behind one batch, unless it has too many columns for that."""
+        return self.rows * self.period_s
 
     def step(self, features: Mapping[str, float], now: Instant) -> Batch | None:
         """Take the features of one sample; return a batch when it is complete.

@@ -12,7 +12,6 @@ import sqlite3
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
@@ -40,13 +39,13 @@ from edge_agent.outbox import Outbox
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import quantity
+from edge_agent.refuge import Refuge
 from edge_agent.room import Room
-from edge_agent.store import InUse
+from edge_agent.store import InUse, may_pass
 
 log = logging.getLogger(__name__)
 
 MIB = 1 << 20
-IN_MEMORY_BYTES = 4 * MIB  # of an outbox that has no disk
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -158,25 +157,24 @@ def _budgets(limits: LimitsTable) -> Budgets:
 
 
 def _outbox(folder: Path, state: State) -> Outbox:
-    """Open the outbox; where it can't be written (a full disk), one in memory: to be blind would be worse."""
+    """Open the outbox; on a full or read-only disk one in memory until it can be: to be blind would be worse."""
+    path = folder / "outbox.db"
     room = Room(
         budget_bytes=state.budget_mib * MIB,
         headroom_bytes=state.headroom_mib * MIB,
         flush_every_s=state.flush_every_min * 60.0,
     )
     try:
-        return Outbox(folder / "outbox.db", room)
+        return Outbox(path, room)
     except InUse as error:
         raise ConfigError(
             f"state.dir = {str(folder)!r}: {error}; stop the other agent, or name another folder"
         ) from None
-    except sqlite3.OperationalError as error:
-        log.error(
-            "the outbox in %s can't be opened (%s); until the next start all is kept in memory only", folder, error
-        )
-        return Outbox(None, replace(room, budget_bytes=min(room.budget_bytes, IN_MEMORY_BYTES)))
-    except OSError as error:
-        raise ConfigError(f"state.dir = {str(folder)!r}: {error}; name a folder that we may write to") from None
+    except (sqlite3.OperationalError, OSError) as error:
+        if not may_pass(error):
+            raise ConfigError(f"state.dir = {str(folder)!r}: {error}; name a folder that we may write to") from None
+        log.error("the outbox in %s can't be opened (%s); until it can be, all is kept in memory only", folder, error)
+        return Refuge(path, room)
 
 
 def _scorer(config: AgentConfig) -> Scorer | None:

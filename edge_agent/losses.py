@@ -16,6 +16,7 @@ from edge_agent.protocol.topics import Lane
 _LOSE = "INSERT OR REPLACE INTO lost (lane, stream, first_seq, last_seq, cause) VALUES (?, ?, ?, ?, ?)"
 _BEFORE = "SELECT first_seq FROM lost WHERE lane = ? AND stream = ? AND last_seq = ? AND cause = ? AND NOT declared"
 _UNDECLARED = "SELECT lane, stream, first_seq, last_seq, cause FROM lost WHERE NOT declared LIMIT ?"
+_ALL = "SELECT lane, stream, first_seq, last_seq, cause FROM lost"
 _DECLARED = "UPDATE lost SET declared = ? WHERE lane = ? AND stream = ? AND first_seq = ? AND last_seq = ?"
 _UNSAID = "UPDATE lost SET declared = 0 WHERE declared = ?"
 _COUNTED = "DELETE FROM lost WHERE lane = ? AND stream = ? AND declared AND last_seq <= ?"
@@ -56,6 +57,11 @@ def undeclared(db: sqlite3.Connection, limit: int) -> list[Gone]:
     """Return what the cloud has not been told of yet."""
     rows = db.execute(_UNDECLARED, (limit,)).fetchall()
     return [Gone(Lane(lane), stream, first, last, cause) for lane, stream, first, last, cause in rows]
+
+
+def all_of(db: sqlite3.Connection) -> list[tuple[Lane, str, int, int, str]]:
+    """Return lane, stream, first and last number and cause of all that the cloud has not counted, declared or not."""
+    return [(Lane(lane), *rest) for lane, *rest in db.execute(_ALL)]
 
 
 def declare(db: sqlite3.Connection, gone: Iterable[Gone], first_seq: int) -> None:

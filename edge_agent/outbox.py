@@ -22,7 +22,7 @@ from edge_agent.store import Damage, Store
 
 log = logging.getLogger(__name__)
 
-RESERVE = 256  # telemetry numbers reserved ahead with one write
+RESERVE = 256  # telemetry numbers reserved ahead with one write, unless the agent knows how fast they are used
 GRACE_S = 60.0  # a link may be away for so long before telemetry is written down because of it
 RAM_BYTES = 1 << 20  # of telemetry; beyond it is written down, or where that fails the oldest goes
 LAST_SEQ = 2**40  # no device has had so many records: who names a higher number is mistaken
@@ -84,9 +84,18 @@ class Outbox:
                 self._known = self._ledger.read()
             _check(db, self._known.lanes)
 
-        self._store = Store(path, check)
-        self._lanes = self._load()
-        self._claim()
+        self._found: dict[Lane, int] = {}
+        try:
+            self._store = Store(path, check)
+        except BaseException:
+            self._close_ledger()
+            raise
+        try:
+            self._lanes = self._load()
+            self._claim()
+        except BaseException:
+            self.abandon()
+            raise
 
     @property
     def damage(self) -> Damage | None:
@@ -113,6 +122,7 @@ class Outbox:
                     db.execute(_NUMBER, (known.up_to, lane))
                 missing = losses.missing(db, lane, state.stream, state.acked_up_to, state.last_seq)
                 losses.note(db, lane, state.stream, missing, UNCLEAN if lane is Lane.TELEMETRY else FELL_BACK)
+        self._found = {lane: state.last_seq for lane, state in self._lanes.items()}
         self._note_numbers()
 
     def _note_numbers(self) -> None:
@@ -133,6 +143,10 @@ class Outbox:
     def last_seq(self, lane: Lane) -> int:
         """Return the highest number that was given out."""
         return self._lanes[lane].last_seq
+
+    def found_up_to(self, lane: Lane) -> int:
+        """Return the highest number that was given out before this run."""
+        return self._found[lane]
 
     def waiting(self, lane: Lane) -> int:
         """Return how many numbers of a lane are given out and not acknowledged."""
@@ -192,15 +206,24 @@ class Outbox:
         row = self._store.db.execute("SELECT body FROM learnt WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
+    def expect(self, ahead: int = RESERVE) -> None:
+        """Have the number of the next telemetry record on disk already, so that it is missed if it never comes.
+
+        `ahead` is how many are reserved at once: few writes against many numbers that a crash may declare needlessly.
+        """
+        lane = self._lanes[Lane.TELEMETRY]
+        if lane.last_seq < lane.reserved_up_to:
+            return
+        with self._store.transaction() as db:
+            db.execute(_NUMBER, (lane.last_seq + ahead, Lane.TELEMETRY))
+            self._drop_acked(Lane.TELEMETRY)
+        lane.reserved_up_to = lane.last_seq + ahead
+        self._note_numbers()
+
     def hold(self, record: bytes) -> None:
         """Take a telemetry record into RAM under its own number."""
+        self.expect()
         lane = self._lanes[Lane.TELEMETRY]
-        if lane.last_seq >= lane.reserved_up_to:
-            with self._store.transaction() as db:
-                db.execute(_NUMBER, (lane.last_seq + RESERVE, Lane.TELEMETRY))
-                self._drop_acked(Lane.TELEMETRY)
-            lane.reserved_up_to = lane.last_seq + RESERVE
-            self._note_numbers()
         lane.last_seq += 1
         self._ram[lane.last_seq] = record
         self._ram_bytes += len(record)
@@ -392,6 +415,30 @@ class Outbox:
         self._forget_ram()
         self._claim()
 
+    def take_over(self, other: "Outbox", stood: Iterable[str]) -> None:
+        """Take all that waits in another outbox, in one transaction: it gets numbers of ours, so none may have left.
+
+        What it has lost stays to be declared. Of the findings that stood here before, those in `stood` are its to know.
+        """
+        waiting = {lane: [body for _, body in other.after(lane, other.base_seq(lane) - 1, _ALL)] for lane in Lane}
+        findings = waiting[Lane.FINDINGS]
+        waiting[Lane.FINDINGS] = [body for body in findings if kind_of(Lane.FINDINGS, body) is not Kind.LOSS]
+        used = {lane: state.last_seq + len(waiting[lane]) for lane, state in self._lanes.items()}
+        with self._store.transaction() as db:
+            db.executemany(_FALL, [(finding_id,) for finding_id in stood])
+            db.executemany(_STAND, other.standing().items())
+            db.executemany(_LEARN, other._store.db.execute("SELECT name, body FROM learnt").fetchall())
+            for lane, state in self._lanes.items():
+                self._insert(lane, enumerate(waiting[lane], start=state.last_seq + 1))
+                db.execute(_NUMBER, (used[lane], lane))
+                unwritten = losses.ranges(other._given_up if lane is Lane.TELEMETRY else ())
+                losses.note(db, lane, other.stream(lane), unwritten, UNWRITABLE)
+            for lane, stream, first, last, cause in losses.all_of(other._store.db):
+                losses.note(db, lane, stream, [(first, last)], cause)
+        for lane, state in self._lanes.items():
+            state.last_seq = state.reserved_up_to = used[lane]
+        self._note_numbers()
+
     def _forget_ram(self) -> None:
         """What waited in RAM is gone, or has a new number in the store."""
         self._ram.clear()
@@ -407,9 +454,16 @@ class Outbox:
             self._drop_acked(Lane.TELEMETRY)
         lane.reserved_up_to = lane.last_seq
         self._note_numbers()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the files as they are: nothing is written down."""
+        self._close_ledger()
+        self._store.close()
+
+    def _close_ledger(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
-        self._store.close()
 
 
 def _check(db: sqlite3.Connection, known: Mapping[Lane, Used]) -> None:

@@ -102,7 +102,15 @@ class Suspect:
         if up_to >= self.seq:
             self.seq = self.strikes = 0
 
+    def spare(self) -> None:
+        """What was held against it happened without it, too: it travels with the others again."""
+        self.strikes = min(self.strikes, _ISOLATE_AFTER - 1)
+
     @property
     def isolated(self) -> bool:
         """Whether it travels alone, so that only it can be to blame."""
         return self.strikes >= _ISOLATE_AFTER
+
+    def is_alone(self, seq: int) -> bool:
+        """Whether this is it, and it travels alone."""
+        return self.isolated and seq == self.seq

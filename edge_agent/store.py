@@ -2,13 +2,17 @@
 
 What flows in: a path, and what must hold of the content. What flows out: a connection, transactions, and how much room
 is taken. A file that is damaged, of a newer version or not ours at all is set aside under a dated name.
+
+The write-ahead log has its room on the disk before it needs it, also while nobody has the store open: a device whose
+disk is full can still start, and commit what there is to say about that.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +21,8 @@ from edge_agent.schema import migrate
 
 KEPT_ASIDE = 2  # damaged stores that stay to be looked at
 LOG_PAGES = 256  # of the write-ahead log before it is moved into the file; bounds the log at about 1 MiB
+LOG_BYTES = LOG_PAGES * 4096
+RESERVE = ".reserve"  # what keeps the log's room while the store is closed, and becomes the log
 _PARTS = ("", "-wal", "-shm")  # of a store: its file and what SQLite keeps beside it
 _ROOMY_PAGES = 256  # free pages that are worth giving back to the file system
 
@@ -38,6 +44,7 @@ _OF_THE_MOMENT = frozenset(  # a full disk or a lock says nothing against the st
         sqlite3.SQLITE_INTERRUPT,
     }
 )
+_PASSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})  # what the disk is, not who we are
 _UNREADABLE = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
 
 
@@ -45,6 +52,11 @@ def says_damaged(error: sqlite3.DatabaseError) -> bool:
     """Whether an error is the store's own fault for good, rather than the moment's."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is None or code in _UNREADABLE or code & 0xFF not in _OF_THE_MOMENT
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a store that could not be opened may be opened later, with no change of the configuration."""
+    return isinstance(error, sqlite3.OperationalError) or (isinstance(error, OSError) and error.errno in _PASSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +80,25 @@ class Store:
         self.damage: Damage | None = None
         self._lock = _lock(path) if path else None
         try:
-            self.db = self._open(check)
+            self.db = self._open_or_begin(check)
+        except (sqlite3.DatabaseError, OSError):
+            self._unlock()
+            raise
+
+    def _open_or_begin(self, check: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+        """Open what is there, or a new one in its place where that is damaged."""
+        if self.path is None:
+            return self._open(check)
+        _make_reserve_the_log(self.path)
+        try:
+            db = self._open(check)
         except sqlite3.DatabaseError as error:
-            if path is None or not says_damaged(error):
-                self._unlock()
+            if not says_damaged(error):
                 raise
-            self.damage = Damage(_set_aside(path), str(error))
-            self.db = self._open(check)
-        if path is not None:
-            _sync_folder(path)
+            self.damage = Damage(_set_aside(self.path), str(error))
+            db = self._open(check)
+        _sync_folder(self.path)
+        return db
 
     def begin_anew(self, reason: str) -> None:
         """Set the file aside although it is open, and go on with a new one.
@@ -97,13 +119,23 @@ class Store:
             _sync_folder(self.path)
 
     def _open(self, check: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+        """Open the file; where there is no room for the index of its log, without one: then nobody else can read it."""
+        try:
+            return self._connect(check, "NORMAL")
+        except sqlite3.OperationalError as error:
+            if self.path is None or says_damaged(error):
+                raise
+            return self._connect(check, "EXCLUSIVE")
+
+    def _connect(self, check: Callable[[sqlite3.Connection], None], locking: str) -> sqlite3.Connection:
         db = sqlite3.connect(self.path or ":memory:", isolation_level=None, check_same_thread=False)
         try:
+            db.execute(f"PRAGMA locking_mode = {locking}")  # before anything is read
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; an old one gets it with its migration
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
             db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-            db.execute(f"PRAGMA journal_size_limit = {LOG_PAGES * 4096}")
+            db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             if (said := db.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
                 raise sqlite3.DatabaseError(f"quick_check: {said[0]}")
             migrate(db)
@@ -111,7 +143,22 @@ class Store:
         except BaseException:
             db.close()
             raise
+        self._keep_room("-wal")
         return db
+
+    def _keep_room(self, suffix: str) -> None:
+        """Let a file have the log's room; nothing is written, and what SQLite has not written there it does not read.
+
+        Without room it is done without.
+        """
+        if self.path is None:
+            return
+        with suppress(OSError):
+            file = os.open(self.path.with_name(self.path.name + suffix), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(file, 0, LOG_BYTES)
+            finally:
+                os.close(file)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -141,6 +188,7 @@ class Store:
         if self._pragma("freelist_count") >= (1 if at_once else _ROOMY_PAGES):
             self.db.executescript("PRAGMA incremental_vacuum")  # `execute` would stop after the first page
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._keep_room("-wal")
 
     def forget_aside(self) -> None:
         """Delete the damaged stores that were kept: somebody's disk is nearly full."""
@@ -150,6 +198,8 @@ class Store:
     def close(self) -> None:
         """Close the file and let another process have it."""
         self.db.close()
+        if self.path is not None and not _log(self.path).exists():
+            self._keep_room(RESERVE)
         self._unlock()
 
     def _unlock(self) -> None:
@@ -172,6 +222,20 @@ def _lock(path: Path) -> int:
         os.close(lock)
         raise InUse(f"{path} is in use by another process") from None
     return lock
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _make_reserve_the_log(path: Path) -> None:
+    """To SQLite a log of zeros is an empty one, where there is a store. Where there is a log, no reserve is needed."""
+    reserve = path.with_name(path.name + RESERVE)
+    with suppress(OSError):
+        if path.exists() and path.stat().st_size and not _log(path).exists():
+            reserve.rename(_log(path))
+        else:
+            reserve.unlink(missing_ok=True)
 
 
 def _set_aside(path: Path) -> Path:

@@ -13,7 +13,7 @@ from queue import Empty
 
 from edge_agent.connection import Came, Connection, Down, Event, Link, Reached, Up, Words
 from edge_agent.outbox import Outbox
-from edge_agent.pacing import BACKOFF_MAX_S, ENVELOPE_BYTES, LEAST_MESSAGE_BYTES, Pace, Sizes, Suspect
+from edge_agent.pacing import BACKOFF_MAX_S, ENVELOPE_BYTES, Pace, Sizes, Suspect
 from edge_agent.protocol import records, telemetry
 from edge_agent.protocol.topics import Channel, Lane, parse, topic
 
@@ -25,6 +25,7 @@ ALONE_AFTER = 2  # silences after which the oldest record travels alone
 IN_FLIGHT = 128  # records of a lane that may be under way without an acknowledgement
 BACKLOG_BYTES_PER_S = 64_000.0  # of what is older than the connection, so that a fleet that comes back is no flood
 
+QUIET_S = 30.0  # for so long a link has to hold before a record that may be what ends links is tried again
 ENDS_WITHIN_S = 10.0  # of a message's turn: a link that ends later ends for another reason
 DATED_WITHIN_S = 60.0  # for so long a backlog without dates waits for a time server after the link is up
 
@@ -147,11 +148,20 @@ class Uplink:
         """Return the highest number of a lane that may have left the device in this run."""
         return self._flows[lane].left_up_to
 
-    def begin_anew(self) -> None:
-        """The outbox has begun new streams: of these nothing has been sent."""
+    @property
+    def is_under_way(self) -> bool:
+        """Whether anything may have left the device that the cloud has not acknowledged."""
+        return any(
+            max(flow.left_up_to, flow.losses_up_to) >= self._outbox.base_seq(lane) for lane, flow in self._flows.items()
+        )
+
+    def begin_anew(self, outbox: Outbox) -> None:
+        """The outbox has begun new streams, or is another one: in this run nothing of it has been sent."""
+        self._outbox = outbox
         self._flows = {lane: _Flow() for lane in Lane}
         self._unreached.clear()
         self._careful = None
+        self._start_over()
 
     def pump(self) -> None:
         """Take what has happened, then send what the window has room for, findings first."""
@@ -194,6 +204,9 @@ class Uplink:
         if not self._sizes.usable and not self._unusable_said:
             log.error("the broker takes no packet above %d bytes: nothing can be sent over it", packet_bytes)
             self._unusable_said = True
+        self._start_over()
+
+    def _start_over(self) -> None:
         for lane, flow in self._flows.items():
             flow.again(self._outbox.base_seq(lane) - 1, self._monotonic())
             flow.timeout_s, flow.backlog_up_to = ACK_TIMEOUT_S, self._outbox.last_seq(lane)
@@ -201,22 +214,30 @@ class Uplink:
     def _end(self, too_large: bool, at_s: float) -> None:
         """A connection ended: if the broker took anything in it, the oldest message it did not take is suspect.
 
-        Not so where it ended long after that message had its turn, or where that is small: a bad link does so too.
+        Not so where it ended long after that message had its turn: a bad link does so too. From the second time on only
+        what follows a link that held without it counts; where it ends without it, that is no fault of the record.
         """
+        self._spare_what_was_held_back()
         blamed = next(iter(self._unreached.values()), None)
         self._unreached.clear()
         if blamed is None or not (self._reached_any or too_large):
             return
         self._careful = blamed.lane
-        at_once = at_s - max(blamed.at_s, self._reached_at_s) < ENDS_WITHIN_S
-        if not too_large and not (at_once and blamed.size >= LEAST_MESSAGE_BYTES):
-            return
         suspect = self._flows[blamed.lane].suspect
+        at_once = at_s - max(blamed.at_s, self._reached_at_s) < ENDS_WITHIN_S
+        held_without_it = blamed.at_s - self._up_at_s >= QUIET_S
+        if not too_large and not (at_once and (held_without_it or not suspect.isolated)):
+            return
         enough = suspect.strike(blamed.first_seq) or too_large
         if blamed.records > 1 and (too_large or suspect.isolated):
             self._sizes.shrink(blamed.size)
         elif blamed.records == 1 and enough:
             self._give_up(blamed.lane, blamed.first_seq, TOO_LARGE if too_large else ENDS_LINKS)
+
+    def _spare_what_was_held_back(self) -> None:
+        for flow in self._flows.values():
+            if flow.suspect.seq > flow.sent_up_to:
+                flow.suspect.spare()
 
     def _reach(self, mid: int, refused: str) -> None:
         self._reached_any = True
@@ -281,6 +302,8 @@ class Uplink:
         if not batch:
             return False
         batch = flow.apart(batch, self._outbox.base_seq(lane) - 1)
+        if flow.suspect.is_alone(batch[0][0]) and now_s - self._up_at_s < QUIET_S:
+            return False  # to see whether the link holds without it
         is_backlog = batch[0][0] <= flow.backlog_up_to
         if is_backlog and not (self._may_be_dated(now_s) and self._pace.allows(now_s)):
             return False

@@ -44,7 +44,7 @@ class Before:
     lost: frozenset[tuple[Lane, int]]  # known to be gone, and the cloud has not been told
     used: dict[Lane, int]
     in_ram: frozenset[int]  # telemetry that was never written down
-    wal_bytes: int  # of the write-ahead log at the last commit
+    wal_bytes: int  # of the write-ahead log that the last commit needs; the rest of the file is room
 
 
 def live(path: Path, rng: random.Random) -> Before:
@@ -65,8 +65,7 @@ def live(path: Path, rng: random.Random) -> Before:
         records[Lane.TELEMETRY, outbox.last_seq(Lane.TELEMETRY)] = batch
         disturb(outbox, records, rng)
     lost = untold(outbox, dict(outbox.after(Lane.FINDINGS, 0, 10**6)).values())
-    wal = path.with_name(path.name + "-wal")
-    wal_bytes = wal.stat().st_size
+    wal_bytes = end_of_log(path.with_name(path.name + "-wal"))
     if rng.random() < 0.3:  # a transaction that never came to its end
         outbox._store.db.execute("PRAGMA cache_spill = 1")
         outbox._store.db.execute("BEGIN IMMEDIATE")
@@ -87,6 +86,15 @@ def live(path: Path, rng: random.Random) -> Before:
     outbox._store.db.rollback()
     outbox._store.close()
     return before
+
+
+def end_of_log(wal: Path) -> int:
+    """Return where the frames end that belong to the log now: those carry its salt (sqlite.org/walformat.html)."""
+    content = wal.read_bytes()
+    page_bytes, salt, end = int.from_bytes(content[8:12], "big"), content[16:24], 32
+    while salt.strip(b"\0") and content[end + 8 : end + 16] == salt:
+        end += 24 + page_bytes
+    return end
 
 
 def disturb(outbox: Outbox, records: dict[tuple[Lane, int], bytes], rng: random.Random) -> None:

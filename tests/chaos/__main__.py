@@ -3,9 +3,10 @@
 What flows in: a length, a seed, and which databases to use, one after the other. What flows out: a line for each blow,
 and as the last line JSON: {"accepted", "stored", "declared_lost", "missing", "duplicates", "kills"}.
 
-Blows: SIGKILL for an agent, the broker, the cloud, the database; the network cut or slow; the disk of a device full;
-its wall clock a year off. In the end everything is mended, the devices send what they hold, and every record that an
-agent had accepted is looked for in the database. The same seed gives the same blows at the same times.
+Blows: SIGKILL for an agent, the broker, the cloud, the database; the network cut or slow; the disk of a device full,
+or read-only when it starts; its wall clock a year off. In the end everything is mended, the devices send what they
+hold, and every record that an agent had accepted is looked for in the database. The same seed gives the same blows at
+the same times.
 
 Exit codes: 0 nothing is missing and nothing is there twice, 1 something is, 2 wrong command line, or the stage failed.
 """
@@ -88,9 +89,9 @@ class Stage:
     device_link: Proxy
     cloud_link: Proxy
     database_url: str
-    mend_at: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    mend_at: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
 
-    def later(self, seconds: float, mend: Callable[[], None]) -> None:
+    def later(self, seconds: float, mend: Callable[[], object]) -> None:
         """Do something in so many seconds."""
         self.mend_at.append((time.monotonic() + seconds, mend))
 
@@ -227,7 +228,7 @@ def _strike(stage: Stage, rng: random.Random) -> tuple[str, int]:
     victims: list[Program | Postgres] = [agent, agent, stage.broker, stage.cloud]
     victims += [stage.postgres] if stage.postgres else []
     link, name = rng.choice([(stage.device_link, "devices"), (stage.cloud_link, "cloud")])
-    blow = rng.choices(["kill", "cut", "slow", "fill", "clock"], [60, 12, 10, 8, 10])[0]
+    blow = rng.choices(["kill", "cut", "slow", "fill", "protect", "clock"], [56, 12, 10, 8, 8, 8])[0]
     victim = rng.choice(victims)
     if blow == "kill":
         lived = victim.kill()
@@ -236,6 +237,8 @@ def _strike(stage: Stage, rng: random.Random) -> tuple[str, int]:
         return f"killed {name} for {down_s:.1f} s" if lived else f"{name} is dead already", int(lived)
     if blow == "fill":
         return _fill(stage, agent, down_s), 0
+    if blow == "protect":
+        return _protect(stage, agent, down_s)
     if blow == "clock":
         agent.signal(signal.SIGUSR1)
         return f"clock of {agent.name} stepped by a year", 0
@@ -258,6 +261,24 @@ def _fill(stage: Stage, agent: Program, seconds: float) -> str:
             pass
     stage.later(seconds, lambda: ballast.unlink(missing_ok=True))
     return f"disk of {agent.name} full for {seconds:.1f} s"
+
+
+def _protect(stage: Stage, agent: Program, seconds: float) -> tuple[str, int]:
+    """Kill a device, and let it start on a disk that is read-only for some time."""
+    state = stage.folder / agent.name
+    if not state.is_mount():
+        return "no disk to be made read-only: mounting is not allowed here", 0
+    lived = agent.kill()
+    if not _remounted(state, "ro"):
+        return f"disk of {agent.name} can't be made read-only", int(lived)
+    agent.start()
+    stage.later(seconds + 2.0, lambda: _remounted(state, "rw"))  # it takes some time to start
+    return f"killed {agent.name}, its disk is read-only for {seconds + 2.0:.1f} s", int(lived)
+
+
+def _remounted(state: Path, how: str) -> bool:
+    mount = ["mount", "-o", f"remount,{how}", str(state)]
+    return subprocess.run(mount, capture_output=True, check=False).returncode == 0
 
 
 def _settle(stage: Stage) -> Balance:

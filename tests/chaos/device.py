@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -32,6 +33,9 @@ from edge_agent.outbox import Outbox
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Presence, PresenceState, encode
 from edge_agent.protocol.topics import Lane
+from edge_agent.refuge import Refuge
+from edge_agent.room import Room
+from edge_agent.store import may_pass
 from edge_agent.uplink import Uplink
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.faults import MemoryLeak
@@ -67,6 +71,14 @@ class WitnessedOutbox(Outbox):
         super().__init__(path)
         self._witness = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
+    def take_over(self, other: Outbox, stood: Iterable[str]) -> None:
+        """Commit what waited in memory, then write down."""
+        above = {lane: self.last_seq(lane) for lane in Lane}
+        super().take_over(other, stood)
+        for lane in Lane:
+            for seq, body in self.after(lane, above[lane], 2**31):
+                self._write(lane, seq, body if lane is Lane.TELEMETRY else canonical(json.loads(body)))
+
     def put(
         self,
         records: Iterable[bytes],
@@ -91,6 +103,28 @@ class WitnessedOutbox(Outbox):
         digest = hashlib.sha256(body).hexdigest()
         line = json.dumps([lane, self.stream(lane), seq, digest])
         os.write(self._witness, f"{line}\n".encode())
+
+
+class WitnessedRefuge(Refuge):
+    """An outbox in memory, which accepts nothing: it counts once it is on the disk."""
+
+    def __init__(self, path: Path, ledger: Path) -> None:
+        super().__init__(path, Room())
+        self._path, self._written_to = path, ledger
+
+    def _open_home(self) -> Outbox:
+        return WitnessedOutbox(self._path, self._written_to)
+
+
+def an_outbox(path: Path, ledger: Path) -> Outbox:
+    """Open it as the agent's command line does."""
+    try:
+        return WitnessedOutbox(path, ledger)
+    except (OSError, sqlite3.OperationalError) as error:
+        if not may_pass(error):
+            raise
+        print(f"on a disk that can't be written: {error}", file=sys.stderr, flush=True)
+        return WitnessedRefuge(path, ledger)
 
 
 def canonical(record: object) -> bytes:
@@ -126,7 +160,7 @@ def live(options: argparse.Namespace) -> int:
         clock=clock,
         collection=Collection((HostCollector(VirtualMachine(clock, options.name, leaks)),)),
         pipeline=Pipeline(period_s=1.0, horizon_s=72 * 3600.0, scorer=None),
-        outbox=WitnessedOutbox(options.state / "outbox.db", options.ledger),
+        outbox=an_outbox(options.state / "outbox.db", options.ledger),
         link=_link(options),
     )  # fmt: skip
     agent.run(stop)

@@ -23,6 +23,7 @@ from firmware_stubs.machine import VirtualMachine
 from firmware_stubs.stage import free_port
 from tests.builders import a_finding
 from tests.clocks import HandClock
+from tests.edge_agent.test_outbox import crash
 
 
 def an_agent(
@@ -245,3 +246,19 @@ def test_an_agent_over_its_budget_samples_more_slowly_says_so_and_comes_back(
     assert outbox.last_seq(Lane.TELEMETRY) > telemetry_up_to
     assert caplog.text.count("effort is now findings") == 1
     outbox.close()
+
+
+@pytest.mark.parametrize(("telemetry", "ahead"), [("frugal", 6), ("full", 360), ("findings-only", 0)])
+def test_a_batch_that_a_power_cut_ends_is_missed_and_hardly_more_than_that(
+    tmp_path: Path, telemetry: str, ahead: int
+) -> None:
+    clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
+    agent = an_agent(outbox, clock, telemetry=telemetry)
+    for _ in range(20):
+        clock.uptime_s += 1.0
+        agent.step()
+    crash(outbox)
+    again = Outbox(tmp_path / "outbox.db")
+    missed = [(gone.lane, gone.first_seq, gone.last_seq) for gone in again.undeclared()]
+    assert missed == ([(Lane.TELEMETRY, 1, ahead)] if ahead else [])
+    again.close()

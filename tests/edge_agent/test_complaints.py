@@ -90,6 +90,7 @@ def connected(agent: Agent) -> Iterator[Agent]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff, "next_s", lambda _self, _held_s: 0.01)
+    monkeypatch.setattr("edge_agent.uplink.QUIET_S", 0.1)
 
 
 @pytest.mark.parametrize("part", ["", "-wal", ".ledger"])

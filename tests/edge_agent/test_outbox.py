@@ -16,8 +16,9 @@ from edge_agent.outbox import DAMAGED, FELL_BACK, GRACE_S, QUARANTINED, RESERVE,
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
 from edge_agent.room import LEAST_BYTES, Room
-from edge_agent.store import KEPT_ASIDE, InUse, Store
+from edge_agent.store import KEPT_ASIDE, LOG_BYTES, InUse, Store
 from tests.builders import a_finding, a_loss, an_evidence, an_id
+from tests.disks import small_disk
 
 Start = Callable[[], Outbox]
 
@@ -95,6 +96,63 @@ def test_what_a_crash_takes_of_telemetry_is_named_and_its_numbers_are_not_used_a
     assert again.undeclared() == [Gone(Lane.TELEMETRY, stream, 1, RESERVE, UNCLEAN)]
     again.hold(b"c")
     assert again.after(Lane.TELEMETRY, 0, 10) == [(RESERVE + 1, b"c")]
+
+
+def test_a_record_that_was_expected_and_never_came_is_missed(start: Start) -> None:
+    """A batch of telemetry is collected for an hour: what a power cut takes of it has a number already."""
+    outbox = start()
+    outbox.expect(ahead=3)
+    outbox.expect(ahead=3)
+    stream = outbox.stream(Lane.TELEMETRY)
+    crash(outbox)
+    again = start()
+    assert again.undeclared() == [Gone(Lane.TELEMETRY, stream, 1, 3, UNCLEAN)]
+    again.expect(ahead=3)
+    again.hold(b"a batch")
+    assert again.after(Lane.TELEMETRY, 0, 10) == [(4, b"a batch")]
+    again.close()
+    assert len(start().undeclared()) == 1, "a clean stop gives back what was not used"
+
+
+def test_a_store_starts_and_takes_findings_on_a_disk_that_has_become_full(tmp_path: Path) -> None:
+    """A full disk is what the device has to report. It is as full when the agent runs as when it starts."""
+    with small_disk(tmp_path / "disk") as disk:
+        path = disk.path / "outbox.db"
+        first = Outbox(path)
+        first.put([b"before"])
+        first.hold(b"a batch")
+        first.close()
+        disk.fill()
+        second = Outbox(path)
+        for _ in range(5):
+            second.put([bytes(20_000)], {"a": b"it stands"})
+        crash(second)
+        third = Outbox(path)
+        third.put([bytes(20_000)])
+        assert [len(body) for _, body in third.after(Lane.FINDINGS, 0, 10)] == [6, *[20_000] * 6]
+        assert third.after(Lane.TELEMETRY, 0, 10) == [(1, b"a batch")]
+        assert third.damage is None
+        third.acknowledge(Lane.FINDINGS, third.stream(Lane.FINDINGS), 7)
+        disk.free()
+        third.put([b"after"])
+        third.close()
+        again = Outbox(path)
+        assert again.after(Lane.FINDINGS, 0, 10) == [(8, b"after")]
+        again.close()
+
+
+def test_the_room_of_the_log_is_kept_while_the_store_is_closed_and_becomes_the_log(path: Path, start: Start) -> None:
+    reserve, wal = path.with_name("outbox.db.reserve"), path.with_name("outbox.db-wal")
+    for _ in range(2):
+        outbox = start()
+        assert wal.stat().st_blocks * 512 >= LOG_BYTES
+        assert not reserve.exists()
+        outbox.put([b"one"])
+        outbox.close()
+        assert reserve.stat().st_blocks * 512 >= LOG_BYTES
+        assert not wal.exists()
+    path.unlink()
+    start().put([b"a reserve without its store is no log"])
 
 
 def test_a_first_start_has_no_gap(start: Start) -> None:

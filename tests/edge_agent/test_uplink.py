@@ -28,6 +28,7 @@ from tests.builders import DEVICE, a_chunk, a_finding, a_loss, an_evidence, an_i
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of waiting become hundredths; how long they are is tested in test_pacing."""
     monkeypatch.setattr(Backoff, "next_s", lambda _self, _held_s: 0.01)
+    monkeypatch.setattr(uplink_module, "QUIET_S", 0.1)
 
 
 @pytest.fixture
@@ -151,7 +152,7 @@ def test_a_new_stream_is_sent_from_its_beginning_in_the_same_connection(outbox: 
     with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: all_away(outbox))
         outbox.begin_anew("database disk image is malformed")
-        one.begin_anew()
+        one.begin_anew(outbox)
         assert one.left_up_to(Lane.FINDINGS) == 0
         outbox.put([records.encode(a_finding())])
         sent = len(broker.sizes)
@@ -175,16 +176,39 @@ def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the
     assert len(broker.connects) < 30
 
 
-def test_a_link_that_ends_again_and_again_on_a_small_record_costs_no_record(outbox: Outbox) -> None:
-    """A bad link does so: it holds for the presence and no longer."""
-    outbox.put([records.encode(a_finding())])
+def test_a_small_record_on_which_the_broker_ends_every_connection_does_not_block_its_lane(outbox: Outbox) -> None:
+    """The link holds without it and ends with it, again and again: a bad link would not know the difference."""
+    outbox.put([records.encode(a_finding(reason=reason)) for reason in ("fine", "poison", "fine", "fine")])
+    outbox.hold(a_chunk())
+    broker = ScriptedBroker(ends_on=lambda _topic, payload: b"poison" in payload)
+    with broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: outbox.undeclared())
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
+    assert outbox.quarantined() == [(Lane.FINDINGS, 2, ENDS_LINKS)]
+    assert sorted(broker.taken[Lane.FINDINGS]) == [1, 2, 3, 4, 5]
+    assert len(broker.connects) < 12
+
+
+@pytest.mark.parametrize("size", [10, 9000])
+def test_a_link_that_ends_again_and_again_costs_no_record_and_gets_it_through_where_it_can(
+    outbox: Outbox, size: int
+) -> None:
+    """A bad one holds for the presence and not much longer, whether anything else is sent or not."""
+    outbox.put([records.encode(an_evidence(values=[1.0] * size))])
     bad = True
     broker = ScriptedBroker(ends_on=lambda name, _payload: bad and name.endswith("findings"))
     with broker, sending(outbox, broker.port) as one:
-        assert pumped(one, lambda: len(broker.connects) > 20)
+
+        def after_a_drop(done: bool) -> bool:
+            if one.connected and one._monotonic() - one._up_at_s > uplink_module.QUIET_S / 2:
+                broker.drop()
+            return done
+
+        assert pumped(one, lambda: after_a_drop(len(broker.connects) > 30))
         assert outbox.quarantined() == []
         bad = False
-        assert pumped(one, lambda: all_away(outbox))
+        assert pumped(one, lambda: after_a_drop(all_away(outbox))), "although no link holds for long"
 
 
 @pytest.mark.parametrize(("after_s", "strikes"), [(uplink_module.ENDS_WITHIN_S / 2, 1), (45.0, 0)])
