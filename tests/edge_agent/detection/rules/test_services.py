@@ -164,4 +164,5 @@ def test_whatever_is_missing_the_rules_go_on(rows: list[dict[str, float]]) -> No
     rules = Rules()
     for number, row in enumerate(rows):
         for verdict in rules.step(row, an_instant(60.0 * number)):
-            assert verdict.component == "app.service"
+            component = FAILED_UNITS if verdict.fault == "data.missing" else "app.service"
+            assert verdict.component == component, "a count that was there steadily is missed as such"
