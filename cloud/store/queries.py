@@ -52,6 +52,16 @@ class CaseLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LossLine:
+    """Records of one lane that a device has declared lost for one reason: how many at most, and when it last did."""
+
+    lane: str
+    records: int
+    reason: str
+    declared_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaseFile:
     """All that the page of one case shows."""
 
@@ -61,6 +71,7 @@ class CaseFile:
     entries: tuple[CaseEntry, ...]
     evidence: dict[str, tuple[EvidenceRow, ...]] = field(default_factory=dict)  # by id: before, then after
     others: tuple[SupportCase, ...] = ()  # the same device's newest other cases
+    losses: tuple[LossLine, ...] = ()  # of the device, the newest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +169,23 @@ async def case_file(session: AsyncSession, number: int) -> CaseFile | None:
         entries=tuple(entries),
         evidence=await _evidence_of(session, [e.evidence_id for e in episodes if e.evidence_id]),
         others=tuple(others),
+        losses=await _losses_of(session, found.device),
+    )
+
+
+async def _losses_of(session: AsyncSession, device: str) -> tuple[LossLine, ...]:
+    """What a device has declared lost, by lane and reason."""
+    lost, newest = func.sum(LossRow.last_seq - LossRow.first_seq + 1), func.max(LossRow.declared_at)
+    query = (
+        select(LossRow.lane, lost, LossRow.reason, newest)
+        .where(LossRow.device == device)
+        .group_by(LossRow.lane, LossRow.reason)
+        .order_by(newest.desc())
+        .limit(5)
+    )
+    return tuple(
+        LossLine(lane=lane, records=int(records), reason=reason, declared_at=at)
+        for lane, records, reason, at in await session.execute(query)
     )
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 from cloud.casebook import Casebook
 from cloud.store import queries
 from cloud.store.database import Database
-from cloud.store.tables import Device, Label
+from cloud.store.tables import Device, Label, LossRow
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
@@ -287,4 +287,11 @@ async def a_day(database: Database, casebook: Casebook, now: datetime) -> dict[s
         await casebook.close(
             session, numbers["pump-02"], "alice", Label.TRUE_FAULT, "Fan was stuck.", now - timedelta(hours=28)
         )
+        session.add(
+            LossRow(
+                device="gateway-03", lane="telemetry", stream=str(uuid4()), first_seq=41, last_seq=46,
+                reason="the agent stopped without writing down what it held in memory",
+                declared_at=now - timedelta(hours=2),
+            )
+        )  # fmt: skip
     return numbers

@@ -9,6 +9,8 @@ from sqlalchemy import event
 
 from cloud.casebook import Casebook
 from cloud.store.database import Database
+from cloud.store.deliveries import add
+from cloud.store.tables import LossRow
 from cloud.web.auth import COOKIE
 from edge_agent.protocol.records import Carrier, Phase, Threshold
 from tests.builders import a_finding, an_evidence, an_id, an_impact
@@ -387,3 +389,18 @@ async def test_the_chart_library_comes_from_our_own_server(carol: httpx.AsyncCli
     assert answer.headers["content-encoding"] == "gzip"
     assert "vegaEmbed" in answer.text
     assert (await carol.get("/static/vega.js", headers={"Accept-Encoding": "identity"})).text == answer.text
+
+
+async def test_a_case_says_what_its_device_has_lost_and_why(
+    alice: httpx.AsyncClient, staffed: Database, numbers: dict[str, int]
+) -> None:
+    cut = "the agent stopped without writing down what it held in memory"
+    row = {"device": "pump-07", "lane": "telemetry", "stream": an_id(1), "reason": cut, "declared_at": NOW}
+    async with staffed.begin() as session:
+        await add(session, LossRow, [row | {"first_seq": 3, "last_seq": 8}, row | {"first_seq": 20, "last_seq": 20}])
+        await add(session, LossRow, [row | {"lane": "findings", "first_seq": 5, "last_seq": 5, "reason": "<b>bad</b>"}])
+    page = await read(alice, f"/cases/{numbers['pump-07']}")
+    assert f"Up to 7 records of telemetry: {cut}" in words_of(page)
+    assert "Up to 1 record of findings: &lt;b&gt;bad&lt;/b&gt;" in page
+    other = await read(alice, f"/cases/{numbers['pump-11']}")
+    assert "Lost on the way" not in other
