@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent import losses
+from edge_agent.held import Held
 from edge_agent.ledger import Content, Ledger, Used
 from edge_agent.losses import Gone
 from edge_agent.protocol.topics import Lane
@@ -23,8 +24,6 @@ from edge_agent.store import Damage, Store
 log = logging.getLogger(__name__)
 
 RESERVE = 256  # telemetry numbers reserved ahead with one write, unless the agent knows how fast they are used
-GRACE_S = 60.0  # a link may be away for so long before telemetry is written down because of it
-RAM_BYTES = 1 << 20  # of telemetry; beyond it is written down, or where that fails the oldest goes
 LAST_SEQ = 2**40  # no device has had so many records: who names a higher number is mistaken
 QUARANTINED = 16  # records kept to be looked at
 
@@ -69,12 +68,7 @@ class Outbox:
         """
         self._room = room or Room()
         self._ledger: Ledger | None = None
-        self._ram: dict[int, bytes] = {}  # telemetry by number
-        self._ram_bytes = 0
-        self._held_since_s: float | None = None  # when the oldest of it began to wait
-        self._away_since_s: float | None = None
-        self._away_flushed = False
-        self._given_up: list[int] = []  # telemetry numbers that left RAM while the store could not be written
+        self._held = Held()
         path_of_ledger = path.with_name(path.name + ".ledger") if path else None
         self._known = Content()
 
@@ -225,9 +219,8 @@ class Outbox:
         self.expect()
         lane = self._lanes[Lane.TELEMETRY]
         lane.last_seq += 1
-        self._ram[lane.last_seq] = record
-        self._ram_bytes += len(record)
-        if self._ram_bytes > RAM_BYTES:
+        self._held.add(lane.last_seq, record)
+        if self._held.is_too_much:
             self._spill()
 
     def _spill(self) -> None:
@@ -235,50 +228,34 @@ class Outbox:
         try:
             self.flush()
         except sqlite3.OperationalError:
-            for number in list(self._ram):
-                if self._ram_bytes <= RAM_BYTES:
-                    break
-                self._ram_bytes -= len(self._ram.pop(number))
-                self._given_up.append(number)
+            self._held.give_up_oldest()
 
     def flush(self) -> None:
         """Write down the telemetry that waits in RAM; on return it survives a power cut."""
-        if not self._ram and not self._given_up:
+        if not self._held.records and not self._held.given_up:
             return
-        self._make_room(self._ram_bytes)
+        self._make_room(self._held.size)
         with self._store.transaction() as db:
-            self._insert(Lane.TELEMETRY, self._ram.items())
-            given_up = losses.ranges(self._given_up)
+            self._insert(Lane.TELEMETRY, self._held.records.items())
+            given_up = losses.ranges(self._held.given_up)
             losses.note(db, Lane.TELEMETRY, self.stream(Lane.TELEMETRY), given_up, UNWRITABLE)
             self._drop_acked(Lane.TELEMETRY)
-        self._ram.clear()
-        self._given_up.clear()
-        self._ram_bytes, self._held_since_s = 0, None
+        self._held.written()
 
     def tend(self, now_s: float, *, connected: bool) -> None:
         """Write telemetry down that has waited for too long: once a link stays away, and then at the set interval.
 
         `now_s` is any clock that does not step. While the link is there and the cloud acknowledges, nothing is written.
         """
-        self._away_since_s = None if connected else now_s if self._away_since_s is None else self._away_since_s
-        if connected:
-            self._away_flushed = False
-        if not self._ram:
-            self._held_since_s = None
-            return
-        self._held_since_s = now_s if self._held_since_s is None else self._held_since_s
-        link_is_lost = self._away_since_s is not None and now_s - self._away_since_s >= GRACE_S
-        if (link_is_lost and not self._away_flushed) or now_s - self._held_since_s >= self._room.flush_every_s:
+        if self._held.is_due(now_s, self._room.flush_every_s, connected=connected):
             self.flush()
-            self._away_flushed = link_is_lost
 
     def after(self, lane: Lane, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return the next records of a lane above `seq`, at most `limit`, in order."""
         rows = self._store.db.execute(_NEXT, (lane, seq, limit)).fetchall()
         stored = self._readable(lane, rows)
         if lane is Lane.TELEMETRY and len(rows) < limit:  # what is in RAM is newer than what is on disk
-            fresh = [(number, body) for number, body in self._ram.items() if number > seq]
-            stored += fresh[: limit - len(rows)]
+            stored += self._held.above(seq)[: limit - len(rows)]
         return stored
 
     def losses_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
@@ -299,7 +276,7 @@ class Outbox:
         Say whether it is out of the way: a loss never is, since what accounts for others has to arrive.
         """
         row = self._store.db.execute("SELECT body FROM record WHERE lane = ? AND seq = ?", (lane, seq)).fetchone()
-        body = row[0] if row else self._ram.get(seq) if lane is Lane.TELEMETRY else None
+        body = row[0] if row else self._held.records.get(seq) if lane is Lane.TELEMETRY else None
         if body is not None and kind_of(lane, body) is Kind.LOSS:
             return False
         if body is not None:
@@ -315,7 +292,7 @@ class Outbox:
             if lane is Lane.FINDINGS:
                 losses.undeclare(db, seq)
         if lane is Lane.TELEMETRY:
-            self._ram_bytes -= len(self._ram.pop(seq, b""))
+            self._held.drop(seq)
 
     def quarantined(self) -> list[tuple[Lane, int, str]]:
         """Return lane, number and cause of the records that nobody would take, oldest first."""
@@ -330,10 +307,9 @@ class Outbox:
             with self._store.transaction() as db:
                 db.executemany(_DROP, [(lane, seq) for seq, _ in changed])
                 self._insert(lane, changed)
-        held = {} if lane is Lane.FINDINGS else {seq: change(body) for seq, body in self._ram.items() if seq > above}
-        fresh = {seq: body for seq, body in held.items() if body is not None}
-        self._ram.update(fresh)
-        self._ram_bytes = sum(map(len, self._ram.values()))
+        held = [] if lane is Lane.FINDINGS else self._held.above(above)
+        fresh = {seq: new for seq, body in held if (new := change(body)) is not None}
+        self._held.replace(fresh)
         return len(changed) + len(fresh)
 
     def acknowledge(self, lane: Lane, stream: str, up_to: int) -> int:
@@ -348,8 +324,8 @@ class Outbox:
             return self._overtaken(lane, up_to)
         newly = up_to - state.acked_up_to
         state.acked_up_to = up_to
-        for number in [number for number in self._ram if lane is Lane.TELEMETRY and number <= up_to]:
-            self._ram_bytes -= len(self._ram.pop(number))
+        if lane is Lane.TELEMETRY:
+            self._held.drop_up_to(up_to)
         if lane is Lane.FINDINGS or self._on_disk(lane, up_to):
             with self._store.transaction():
                 self._drop_acked(lane)
@@ -383,7 +359,7 @@ class Outbox:
             db.execute("DELETE FROM record WHERE lane = ?", (lane,))
             lost = losses.take(db, lane, state.stream, state.acked_up_to)
             if lane is Lane.TELEMETRY:
-                lost.append((len(self._given_up), UNWRITABLE))
+                lost.append((len(self._held.given_up), UNWRITABLE))
             for count, cause in lost:
                 losses.note(db, lane, state.stream, [(last_seq + 1, last_seq + count)], cause)
                 last_seq += count
@@ -394,7 +370,7 @@ class Outbox:
             db.execute(_NUMBER, (last_seq, lane))
             db.execute(_ACKED, (up_to, lane, up_to))
         if lane is Lane.TELEMETRY:
-            self._forget_ram()
+            self._held.written()
         newly, state.acked_up_to = up_to - state.acked_up_to, up_to
         state.last_seq = state.reserved_up_to = last_seq
         self._note_numbers()
@@ -412,7 +388,7 @@ class Outbox:
         self._known = Content(in_use, self._known.owed)
         self._store.begin_anew(reason)
         self._lanes = self._load()
-        self._forget_ram()
+        self._held = Held()
         self._claim()
 
     def take_over(self, other: "Outbox", stood: Iterable[str]) -> None:
@@ -424,6 +400,7 @@ class Outbox:
         findings = waiting[Lane.FINDINGS]
         waiting[Lane.FINDINGS] = [body for body in findings if kind_of(Lane.FINDINGS, body) is not Kind.LOSS]
         used = {lane: state.last_seq + len(waiting[lane]) for lane, state in self._lanes.items()}
+        self._make_room(sum(len(body) for bodies in waiting.values() for body in bodies))
         with self._store.transaction() as db:
             db.executemany(_FALL, [(finding_id,) for finding_id in stood])
             db.executemany(_STAND, other.standing().items())
@@ -431,19 +408,13 @@ class Outbox:
             for lane, state in self._lanes.items():
                 self._insert(lane, enumerate(waiting[lane], start=state.last_seq + 1))
                 db.execute(_NUMBER, (used[lane], lane))
-                unwritten = losses.ranges(other._given_up if lane is Lane.TELEMETRY else ())
+                unwritten = losses.ranges(other._held.given_up if lane is Lane.TELEMETRY else ())
                 losses.note(db, lane, other.stream(lane), unwritten, UNWRITABLE)
             for lane, stream, first, last, cause in losses.all_of(other._store.db):
                 losses.note(db, lane, stream, [(first, last)], cause)
         for lane, state in self._lanes.items():
             state.last_seq = state.reserved_up_to = used[lane]
         self._note_numbers()
-
-    def _forget_ram(self) -> None:
-        """What waited in RAM is gone, or has a new number in the store."""
-        self._ram.clear()
-        self._given_up.clear()
-        self._ram_bytes, self._held_since_s, self._away_flushed = 0, None, False
 
     def close(self) -> None:
         """Write what is in RAM and give the unused numbers back: the next start finds nothing missing."""

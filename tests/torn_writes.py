@@ -76,7 +76,7 @@ def live(path: Path, rng: random.Random) -> Before:
         records={key: body for key, body in records.items() if key[1] > acked[key[0]]},
         lost=frozenset((lane, seq) for (lane, _), spans in lost.items() for span in spans for seq in span),
         used={lane: outbox.last_seq(lane) for lane in Lane},
-        in_ram=frozenset(outbox._ram),
+        in_ram=frozenset(outbox._held.records),
         wal_bytes=wal_bytes,
     )
     for suffix in FILES:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge_agent.held import GRACE_S
 from edge_agent.losses import Gone
-from edge_agent.outbox import DAMAGED, FELL_BACK, GRACE_S, QUARANTINED, RESERVE, UNCLEAN, UNREADABLE, Outbox
+from edge_agent.outbox import DAMAGED, FELL_BACK, QUARANTINED, RESERVE, UNCLEAN, UNREADABLE, Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
 from edge_agent.room import LEAST_BYTES, Room
@@ -419,7 +420,7 @@ def test_two_damages_in_a_row_forget_neither_stream_until_the_cloud_has_counted_
 def test_what_was_given_up_of_the_old_stream_takes_no_number_of_the_new_one(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.outbox.RAM_BYTES", 10)
+    monkeypatch.setattr("edge_agent.held.MOST_BYTES", 10)
     outbox = start()
     outbox.hold(b"fits")
     outbox._store.db.execute("PRAGMA query_only = 1")
