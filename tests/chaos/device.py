@@ -5,18 +5,14 @@
 
 `live` runs until SIGTERM. SIGUSR1 moves its wall clock a year on, and the next one back. Its memory leaks and is freed
 again and again, so that it always has something to say. `drain` only sends what waits, and ends when all is
-acknowledged. The ledger gets a line for each record after the outbox has taken it: what is in it was accepted.
+acknowledged. What is in the ledger was accepted.
 """
 
 import argparse
-import hashlib
-import json
-import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +23,7 @@ from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.losses import Gone, loss_of
+from edge_agent.losses import loss_of
 from edge_agent.outbox import Outbox
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Presence, PresenceState, encode
@@ -36,6 +32,7 @@ from edge_agent.uplink import Uplink
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.faults import MemoryLeak
 from firmware_stubs.machine import VirtualMachine
+from tests.chaos.witness import WitnessedOutbox
 
 YEAR = timedelta(days=366)
 LEAK_EVERY_S, LEAK_S = 600.0, 400.0
@@ -58,44 +55,6 @@ class SteppedClock(VirtualClock):
     def step(self, _number: int, _frame: FrameType | None) -> None:
         """Move the wall clock a year on, or back again."""
         self.off = timedelta() if self.off else YEAR
-
-
-class WitnessedOutbox(Outbox):
-    """An outbox that writes down elsewhere what it has accepted."""
-
-    def __init__(self, path: Path, ledger: Path) -> None:
-        super().__init__(path)
-        self._witness = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-    def put(
-        self,
-        records: Iterable[bytes],
-        standing: Mapping[str, bytes | None] | None = None,
-        *,
-        given_up: Mapping[Lane, int] | None = None,
-        declared: Iterable[Gone] = (),
-    ) -> None:
-        """Commit, then write down."""
-        listed = list(records)
-        super().put(listed, standing, given_up=given_up, declared=declared)
-        last = self._lanes[Lane.FINDINGS].last_seq
-        for seq, body in enumerate(listed, start=last - len(listed) + 1):
-            self._write(Lane.FINDINGS, seq, canonical(json.loads(body)))
-
-    def hold(self, record: bytes) -> None:
-        """Take into memory, then write down."""
-        super().hold(record)
-        self._write(Lane.TELEMETRY, self._lanes[Lane.TELEMETRY].last_seq, record)
-
-    def _write(self, lane: Lane, seq: int, body: bytes) -> None:
-        digest = hashlib.sha256(body).hexdigest()
-        line = json.dumps([lane, self.stream(lane), seq, digest])
-        os.write(self._witness, f"{line}\n".encode())
-
-
-def canonical(record: object) -> bytes:
-    """Return a record of JSON so that equal ones are equal bytes."""
-    return json.dumps(record, sort_keys=True).encode()
 
 
 def main() -> int:

@@ -11,8 +11,9 @@ import pytest
 from cloud.store.database import Database
 from cloud.store.tables import LossRow, RecordRow, TelemetryChunk
 from edge_agent.protocol.topics import Lane
+from edge_agent.schema import Kind, kind_of
 from tests.chaos.accounts import balance
-from tests.chaos.device import canonical
+from tests.chaos.witness import canonical
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STREAM = "0" * 32
@@ -45,7 +46,10 @@ def database_url(tmp_path: Path) -> str:
 
 def a_ledger(folder: Path, *lines: tuple[Lane, int, bytes]) -> dict[str, Path]:
     path = folder / "ledger"
-    entries = [json.dumps([lane, STREAM, seq, hashlib.sha256(body).hexdigest()]) for lane, seq, body in lines]
+    entries = [
+        json.dumps([lane, STREAM, seq, kind_of(lane, body), hashlib.sha256(body).hexdigest()])
+        for lane, seq, body in lines
+    ]
     path.write_text("\n".join(entries) + "\n")
     return {"pump-07": path}
 
@@ -65,7 +69,8 @@ def test_what_is_stored_or_declared_lost_is_not_missing(tmp_path: Path, database
         ),
         database_url,
     )
-    assert (books.accepted, books.stored, books.declared_lost, books.missing, books.duplicates) == (4, 3, 1, (), 0)
+    assert (books.accepted.total(), books.stored, books.missing, books.duplicates) == (4, 3, (), 0)
+    assert books.declared_lost == {Kind.TELEMETRY: 1}
 
 
 @pytest.mark.parametrize(
