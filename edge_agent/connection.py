@@ -109,7 +109,7 @@ class Connection:
         self._stopping = threading.Event()
         self._answered, self._ended = threading.Event(), threading.Event()
         self._up_since_s: float | None = None
-        self._down_said: set[bool] = set()  # what was said since the link went: of certificates (True), of the rest
+        self._down_said: set[str] = set()  # what was spoken of since the link went
         self._refused_version = self._reached_broker = False
         self._sent_before = self._sent_now = 0
         self._thread = threading.Thread(target=self._live, name=f"mqtt-{device}", daemon=True)
@@ -188,7 +188,7 @@ class Connection:
             else:
                 client.connect(self._link.host, self._link.port, self._link.keepalive_s)
         except ssl.SSLCertVerificationError as error:
-            self._say_down(refusal(error, datetime.now(UTC)), of_certificates=True)
+            self._say_down(refusal(error, datetime.now(UTC)), about="certificate")
             return 0.0
         except (OSError, ValueError) as error:
             self._say_down(f"it can't be reached: {error}")
@@ -240,12 +240,12 @@ class Connection:
             client.username_pw_set(self._link.username, self._link.password)
         return client
 
-    def _say_down(self, why: str, *, of_certificates: bool = False) -> None:
-        """Say once on the way down why; a certificate that is refused is no network that is away, so it is said too."""
+    def _say_down(self, why: str, about: str = "link") -> None:
+        """Say why, once on the way down; a network that is away hides no certificate that is refused later."""
         if self._probing and self._reached_broker:
             return  # it may know only MQTT 3.1.1, which is tried next
-        level = logging.DEBUG if of_certificates in self._down_said else logging.WARNING
-        self._down_said.add(of_certificates)
+        level = logging.DEBUG if about in self._down_said else logging.WARNING
+        self._down_said.add(about)
         log.log(
             level,
             "no broker at %s:%d (%s); keeping everything until it is back",
