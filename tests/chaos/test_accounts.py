@@ -87,6 +87,14 @@ def test_what_is_neither_is_missing(tmp_path: Path, database_url: str, lane: Lan
     assert books.missing == (("pump-07", lane, STREAM, seq),)
 
 
+def test_evidence_that_was_declared_lost_is_missing_unless_it_may_be_lost(tmp_path: Path, database_url: str) -> None:
+    ledger = a_ledger(tmp_path, (Lane.FINDINGS, 3, b'{"kind":"evidence"}'), (Lane.FINDINGS, 4, finding(4)))
+    assert len(balance(ledger, database_url).missing) == 2
+    books = balance(ledger, database_url, frozenset({Kind.EVIDENCE}))
+    assert books.declared_lost == {Kind.EVIDENCE: 1}
+    assert books.missing == (("pump-07", Lane.FINDINGS, STREAM, 4),), "a finding never may"
+
+
 def test_evidence_whose_pack_is_gone_is_missing(tmp_path: Path, database_url: str) -> None:
     said = {"kind": "evidence", "evidence_id": "e", "part": "before"}
     digest = hashlib.sha256(canonical(said)).hexdigest()
