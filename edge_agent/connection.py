@@ -13,6 +13,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from queue import SimpleQueue
 
 import paho.mqtt.client as mqtt
@@ -30,6 +31,7 @@ PROBE_WITHIN_S = 2.0  # to the first CONNECT of MQTT 5: some brokers of 3.1.1 wa
 WATCH_S = 300.0  # how often to see whether the network thread is still there
 STOP_WITHIN_S = 10.0  # a connection that is just being made can't be hurried, and must not hold up the outbox
 QUEUED = 64  # messages paho may hold; a refused one is sent later
+_OFF_DATE = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED, X509_STORE_CTX_get_error(3)
 _REFUSES_VERSION = "Unsupported protocol version"
 _BYTES_ACKED = struct.Struct("=Q")
 _BYTES_ACKED_AT = 120  # offset of tcpi_bytes_acked in struct tcp_info, linux/tcp.h, since Linux 4.1
@@ -107,7 +109,7 @@ class Connection:
         self._stopping = threading.Event()
         self._answered, self._ended = threading.Event(), threading.Event()
         self._up_since_s: float | None = None
-        self._down_said = False
+        self._down_said: set[str] = set()  # what was spoken of since the link went
         self._refused_version = self._reached_broker = False
         self._sent_before = self._sent_now = 0
         self._thread = threading.Thread(target=self._live, name=f"mqtt-{device}", daemon=True)
@@ -185,6 +187,9 @@ class Connection:
                 )
             else:
                 client.connect(self._link.host, self._link.port, self._link.keepalive_s)
+        except ssl.SSLCertVerificationError as error:
+            self._say_down(refusal(error, datetime.now(UTC)), about="certificate")
+            return 0.0
         except (OSError, ValueError) as error:
             self._say_down(f"it can't be reached: {error}")
             return 0.0
@@ -235,11 +240,12 @@ class Connection:
             client.username_pw_set(self._link.username, self._link.password)
         return client
 
-    def _say_down(self, why: str) -> None:
+    def _say_down(self, why: str, about: str = "link") -> None:
+        """Say why, once on the way down; a network that is away hides no certificate that is refused later."""
         if self._probing and self._reached_broker:
             return  # it may know only MQTT 3.1.1, which is tried next
-        level = logging.DEBUG if self._down_said else logging.WARNING  # once on the way down
-        self._down_said = True
+        level = logging.DEBUG if about in self._down_said else logging.WARNING
+        self._down_said.add(about)
         log.log(
             level,
             "no broker at %s:%d (%s); keeping everything until it is back",
@@ -267,7 +273,8 @@ class Connection:
             return
         version = "5" if self._version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
         log.info("connected to %s:%d as %s, MQTT %s", self._link.host, self._link.port, self._device, version)
-        self._up_since_s, self._down_said, self._settled = self._monotonic(), False, True
+        self._up_since_s, self._settled = self._monotonic(), True
+        self._down_said.clear()
         self._probing = False
         self.events.put(Up(getattr(properties, "MaximumPacketSize", None)))
         client.subscribe(self._words.listen, 1)
@@ -297,3 +304,11 @@ class Connection:
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         self.events.put(Came(message.topic, bytes(message.payload)))
+
+
+def refusal(error: ssl.SSLCertVerificationError, now: datetime) -> str:
+    """Say why a broker's certificate is refused; where that is a matter of the date, name the device's own."""
+    words = f"its certificate is refused: {error.verify_message.rstrip('.')}"
+    if error.verify_code in _OFF_DATE:
+        words += f". On this device it is {now:%Y-%m-%d %H:%M} UTC: if that is wrong, its clock is not set"
+    return words

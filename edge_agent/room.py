@@ -14,6 +14,7 @@ from edge_agent.schema import Kind
 from edge_agent.store import Store
 
 LEAST_BYTES = 1 << 20  # however full the file system is, we take this much: a full disk is what we must report
+_APART_BYTES = 128 << 10  # of the budget, for what is no record: what was learnt, what stands, pages that are not full
 _FLOOR = 0.05  # share of the budget that the newest of each class keeps until all other room is gone
 _AIR = 0.95  # eviction goes on to this share of what is allowed, so that the next record evicts nothing
 
@@ -38,7 +39,8 @@ def make_room(store: Store, room: Room, need: int, lose: Callable[[Lane, list[in
     A store that can't be written now is left as it is.
     """
     try:
-        used, free, allowed = store.used_bytes(), store.free_bytes(), room.budget_bytes
+        used, free, budget = store.used_bytes(), store.free_bytes(), room.budget_bytes - _APART_BYTES
+        allowed = budget
         if free is not None and free - need < room.headroom_bytes:
             store.forget_aside()
             allowed = min(allowed, max(LEAST_BYTES, used + free - room.headroom_bytes))
@@ -49,7 +51,7 @@ def make_room(store: Store, room: Room, need: int, lose: Callable[[Lane, list[in
             used = store.used_bytes()
             if used + need <= allowed * _AIR:
                 break
-        if allowed < room.budget_bytes:
+        if allowed < budget:
             store.give_back(at_once=True)
     except (sqlite3.OperationalError, OSError) as error:
         log.debug("no room could be made: %s", error)

@@ -1,6 +1,6 @@
 """The accounts: what the agents had accepted, against what stands in the cloud's database.
 
-What flows in: ledgers (one a device, see device.py) and the database. What flows out: a Balance.
+What flows in: ledgers (one a device, see witness.py) and the database. What flows out: a Balance.
 """
 
 import asyncio
@@ -17,51 +17,53 @@ from sqlalchemy import select
 from cloud.store.database import Database
 from cloud.store.tables import EvidenceRow, LossRow, RecordRow, TelemetryChunk
 from edge_agent.protocol.topics import Lane
-from tests.chaos.device import canonical
+from edge_agent.schema import Kind
+from tests.chaos.witness import canonical
 
 Number = tuple[str, str, str, int]  # device, lane, stream, number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """Every accepted record is stored, or it is telemetry that was declared lost, or it is missing.
+    """Every accepted record is stored, or of a class that may be lost and declared lost, or it is missing.
 
     A number that was given to two records counts as missing: one of them is.
     `duplicates` are records that stand in the database under more than one number.
     """
 
-    accepted: int
+    accepted: Counter[Kind]
     stored: int
-    declared_lost: int
+    declared_lost: Counter[Kind]
     missing: tuple[Number, ...]
     duplicates: int
 
 
-def balance(ledgers: Mapping[str, Path], database_url: str) -> Balance:
+def balance(
+    ledgers: Mapping[str, Path], database_url: str, may_be_lost: frozenset[Kind] = frozenset({Kind.TELEMETRY})
+) -> Balance:
     """Compare all ledgers with the database."""
     stored, lost = asyncio.run(_read(database_url))
     lines = {line for device, path in ledgers.items() for line in _ledger(device, path)}
-    accepted = Counter(number for number, _ in lines)
-    there = {number for number, digest in lines if accepted[number] == 1 and stored.get(number) == digest}
+    times = Counter(number for number, _, _ in lines)
+    kinds = {number: kind for number, kind, _ in lines}
+    there = {number for number, _, digest in lines if times[number] == 1 and stored.get(number) == digest}
     declared = {
-        one
-        for one in accepted.keys() - there
-        if accepted[one] == 1 and one[1] == Lane.TELEMETRY and _is_lost(one, lost)
+        one for one in kinds.keys() - there if times[one] == 1 and kinds[one] in may_be_lost and _is_lost(one, lost)
     }
     contents = Counter((number[0], digest) for number, digest in stored.items())
     return Balance(
-        accepted=len(accepted),
+        accepted=Counter(kinds.values()),
         stored=len(there),
-        declared_lost=len(declared),
-        missing=tuple(sorted(accepted.keys() - there - declared)),
+        declared_lost=Counter(kinds[one] for one in declared),
+        missing=tuple(sorted(kinds.keys() - there - declared)),
         duplicates=sum(count - 1 for count in contents.values()),
     )
 
 
-def _ledger(device: str, path: Path) -> Iterable[tuple[Number, str]]:
+def _ledger(device: str, path: Path) -> Iterable[tuple[Number, Kind, str]]:
     for line in path.read_text().splitlines():
-        lane, stream, seq, digest = json.loads(line)
-        yield (device, lane, stream, seq), digest
+        lane, stream, seq, kind, digest = json.loads(line)
+        yield (device, lane, stream, seq), Kind(kind), digest
 
 
 async def _read(database_url: str) -> tuple[dict[Number, str], list[tuple[str, str, str, int, int]]]:

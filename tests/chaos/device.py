@@ -5,19 +5,14 @@
 
 `live` runs until SIGTERM. SIGUSR1 moves its wall clock a year on, and the next one back. Its memory leaks and is freed
 again and again, so that it always has something to say. `drain` only sends what waits, and ends when all is
-acknowledged. The ledger gets a line for each record after the outbox has taken it: what is in it was accepted.
+acknowledged. What is in the ledger was accepted.
 """
 
 import argparse
-import hashlib
-import json
-import os
 import signal
-import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,18 +23,16 @@ from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.losses import Gone, loss_of
+from edge_agent.losses import loss_of
 from edge_agent.outbox import Outbox
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Presence, PresenceState, encode
 from edge_agent.protocol.topics import Lane
-from edge_agent.refuge import Refuge
-from edge_agent.room import Room
-from edge_agent.store import may_pass
 from edge_agent.uplink import Uplink
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.faults import MemoryLeak
 from firmware_stubs.machine import VirtualMachine
+from tests.chaos.witness import an_outbox
 
 YEAR = timedelta(days=366)
 LEAK_EVERY_S, LEAK_S = 600.0, 400.0
@@ -62,74 +55,6 @@ class SteppedClock(VirtualClock):
     def step(self, _number: int, _frame: FrameType | None) -> None:
         """Move the wall clock a year on, or back again."""
         self.off = timedelta() if self.off else YEAR
-
-
-class WitnessedOutbox(Outbox):
-    """An outbox that writes down elsewhere what it has accepted."""
-
-    def __init__(self, path: Path, ledger: Path) -> None:
-        super().__init__(path)
-        self._witness = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-    def take_over(self, other: Outbox, stood: Iterable[str]) -> None:
-        """Commit what waited in memory, then write down."""
-        above = {lane: self.last_seq(lane) for lane in Lane}
-        super().take_over(other, stood)
-        for lane in Lane:
-            for seq, body in self.after(lane, above[lane], 2**31):
-                self._write(lane, seq, body if lane is Lane.TELEMETRY else canonical(json.loads(body)))
-
-    def put(
-        self,
-        records: Iterable[bytes],
-        standing: Mapping[str, bytes | None] | None = None,
-        *,
-        given_up: Mapping[Lane, int] | None = None,
-        declared: Iterable[Gone] = (),
-    ) -> None:
-        """Commit, then write down."""
-        listed = list(records)
-        super().put(listed, standing, given_up=given_up, declared=declared)
-        last = self._lanes[Lane.FINDINGS].last_seq
-        for seq, body in enumerate(listed, start=last - len(listed) + 1):
-            self._write(Lane.FINDINGS, seq, canonical(json.loads(body)))
-
-    def hold(self, record: bytes) -> None:
-        """Take into memory, then write down."""
-        super().hold(record)
-        self._write(Lane.TELEMETRY, self._lanes[Lane.TELEMETRY].last_seq, record)
-
-    def _write(self, lane: Lane, seq: int, body: bytes) -> None:
-        digest = hashlib.sha256(body).hexdigest()
-        line = json.dumps([lane, self.stream(lane), seq, digest])
-        os.write(self._witness, f"{line}\n".encode())
-
-
-class WitnessedRefuge(Refuge):
-    """An outbox in memory, which accepts nothing: it counts once it is on the disk."""
-
-    def __init__(self, path: Path, ledger: Path) -> None:
-        super().__init__(path, Room())
-        self._path, self._written_to = path, ledger
-
-    def _open_home(self) -> Outbox:
-        return WitnessedOutbox(self._path, self._written_to)
-
-
-def an_outbox(path: Path, ledger: Path) -> Outbox:
-    """Open it as the agent's command line does."""
-    try:
-        return WitnessedOutbox(path, ledger)
-    except (OSError, sqlite3.OperationalError) as error:
-        if not may_pass(error):
-            raise
-        print(f"on a disk that can't be written: {error}", file=sys.stderr, flush=True)
-        return WitnessedRefuge(path, ledger)
-
-
-def canonical(record: object) -> bytes:
-    """Return a record of JSON so that equal ones are equal bytes."""
-    return json.dumps(record, sort_keys=True).encode()
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 CHUNK = 65_536
@@ -12,13 +12,15 @@ CHUNK = 65_536
 class Proxy:
     """Carries connections from a port of its own to `target_port`. `port` is known once it has started."""
 
-    def __init__(self, target_port: int) -> None:
-        self.target_port = target_port
+    def __init__(self, target_port: int, tap: Callable[[bytes], object] = lambda _piece: None) -> None:
+        """`tap` is given each piece that those who connect send."""
+        self.target_port, self._tap = target_port, tap
         self.port = 0
         self.sent_bytes = 0  # by those who connect, so far
         self._delay_s = 0.0
         self._cut = False
         self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -30,8 +32,10 @@ class Proxy:
     def stop(self) -> None:
         """Close everything."""
         self.cut()
+        self._run(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
     def cut(self) -> None:
         """Reset all connections, and refuse new ones until `heal`."""
@@ -50,8 +54,15 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _listen(self) -> None:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        if self._server:
+            self._server.close()
+        if carrying := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(carrying, timeout=5.0)
+        await asyncio.sleep(0)  # for the transports to close their sockets
 
     def _reset(self) -> None:
         for writer in self._writers:
@@ -76,7 +87,9 @@ class Proxy:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool = False) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(CHUNK):
-                self.sent_bytes += len(piece) if counts else 0
+                if counts:
+                    self.sent_bytes += len(piece)
+                    self._tap(piece)
                 if self._delay_s:
                     await asyncio.sleep(self._delay_s)
                 writer.write(piece)

@@ -11,8 +11,9 @@ import pytest
 from cloud.store.database import Database
 from cloud.store.tables import LossRow, RecordRow, TelemetryChunk
 from edge_agent.protocol.topics import Lane
+from edge_agent.schema import Kind, kind_of
 from tests.chaos.accounts import balance
-from tests.chaos.device import canonical
+from tests.chaos.witness import canonical
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STREAM = "0" * 32
@@ -45,7 +46,10 @@ def database_url(tmp_path: Path) -> str:
 
 def a_ledger(folder: Path, *lines: tuple[Lane, int, bytes]) -> dict[str, Path]:
     path = folder / "ledger"
-    entries = [json.dumps([lane, STREAM, seq, hashlib.sha256(body).hexdigest()]) for lane, seq, body in lines]
+    entries = [
+        json.dumps([lane, STREAM, seq, kind_of(lane, body), hashlib.sha256(body).hexdigest()])
+        for lane, seq, body in lines
+    ]
     path.write_text("\n".join(entries) + "\n")
     return {"pump-07": path}
 
@@ -65,7 +69,8 @@ def test_what_is_stored_or_declared_lost_is_not_missing(tmp_path: Path, database
         ),
         database_url,
     )
-    assert (books.accepted, books.stored, books.declared_lost, books.missing, books.duplicates) == (4, 3, 1, (), 0)
+    assert (books.accepted.total(), books.stored, books.missing, books.duplicates) == (4, 3, (), 0)
+    assert books.declared_lost == {Kind.TELEMETRY: 1}
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,14 @@ def test_what_is_stored_or_declared_lost_is_not_missing(tmp_path: Path, database
 def test_what_is_neither_is_missing(tmp_path: Path, database_url: str, lane: Lane, seq: int, body: bytes) -> None:
     books = balance(a_ledger(tmp_path, (lane, seq, body)), database_url)
     assert books.missing == (("pump-07", lane, STREAM, seq),)
+
+
+def test_evidence_that_was_declared_lost_is_missing_unless_it_may_be_lost(tmp_path: Path, database_url: str) -> None:
+    ledger = a_ledger(tmp_path, (Lane.FINDINGS, 3, b'{"kind":"evidence"}'), (Lane.FINDINGS, 4, finding(4)))
+    assert len(balance(ledger, database_url).missing) == 2
+    books = balance(ledger, database_url, frozenset({Kind.EVIDENCE}))
+    assert books.declared_lost == {Kind.EVIDENCE: 1}
+    assert books.missing == (("pump-07", Lane.FINDINGS, STREAM, 4),), "a finding never may"
 
 
 def test_evidence_whose_pack_is_gone_is_missing(tmp_path: Path, database_url: str) -> None:

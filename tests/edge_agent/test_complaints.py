@@ -1,7 +1,8 @@
 """What users of other agents complain of, about delivery: each is a test here or is named where it stands.
 
 Elsewhere: "power cut leaves NULs in the queue file" in full length is tests/torn_writes; the sizes and ends of
-connections are tests/edge_agent/test_uplink.
+connections are tests/edge_agent/test_uplink; "no RTC, so the certificate is not yet valid" is tests/journeys/test_tls;
+two weeks offline in full length are tests/offline.
 """
 
 import json

@@ -546,6 +546,18 @@ def test_room_is_made_from_old_telemetry_first_then_old_evidence_and_every_drop_
     crash(outbox)
 
 
+def test_what_was_learnt_finds_its_room_within_the_budget_too(path: Path) -> None:
+    room = Room(budget_bytes=2 << 20, headroom_bytes=0)
+    outbox = Outbox(path, room)
+    for round_ in range(400):
+        outbox.hold(bytes(7_000))
+        outbox.flush()
+        outbox.learn("judges", bytes(60_000 * (round_ % 2)))
+        assert outbox._store.used_bytes() <= room.budget_bytes
+    assert outbox.undeclared(), "it was full"
+    crash(outbox)
+
+
 def test_a_file_system_that_is_nearly_full_is_left_its_headroom_and_findings_still_get_in(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,89 @@
+"""The witness: an outbox that writes down elsewhere what it has accepted.
+
+What flows in: what an agent gives to its outbox. What flows out: a ledger, a line for each record after the outbox has
+taken it: lane, stream, number, class, and the hash of its content.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from edge_agent.losses import Gone
+from edge_agent.outbox import Outbox
+from edge_agent.protocol.topics import Lane
+from edge_agent.refuge import Refuge
+from edge_agent.room import Room
+from edge_agent.schema import kind_of
+from edge_agent.store import may_pass
+
+
+class WitnessedOutbox(Outbox):
+    """An outbox that is watched. The ledger is appended to."""
+
+    def __init__(self, path: Path, ledger: Path, room: Room | None = None) -> None:
+        super().__init__(path, room)
+        self._witness = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def put(
+        self,
+        records: Iterable[bytes],
+        standing: Mapping[str, bytes | None] | None = None,
+        *,
+        given_up: Mapping[Lane, int] | None = None,
+        declared: Iterable[Gone] = (),
+    ) -> None:
+        """Commit, then write down."""
+        listed = list(records)
+        super().put(listed, standing, given_up=given_up, declared=declared)
+        last = self._lanes[Lane.FINDINGS].last_seq
+        for seq, body in enumerate(listed, start=last - len(listed) + 1):
+            self._write(Lane.FINDINGS, seq, body, canonical(json.loads(body)))
+
+    def hold(self, record: bytes) -> None:
+        """Take into memory, then write down."""
+        super().hold(record)
+        self._write(Lane.TELEMETRY, self._lanes[Lane.TELEMETRY].last_seq, record, record)
+
+    def take_over(self, other: Outbox, stood: Iterable[str]) -> None:
+        """Commit what waited in memory, then write down."""
+        above = {lane: self.last_seq(lane) for lane in Lane}
+        super().take_over(other, stood)
+        for lane in Lane:
+            for seq, body in self.after(lane, above[lane], 2**31):
+                self._write(lane, seq, body, body if lane is Lane.TELEMETRY else canonical(json.loads(body)))
+
+    def _write(self, lane: Lane, seq: int, body: bytes, content: bytes) -> None:
+        digest = hashlib.sha256(content).hexdigest()
+        line = json.dumps([lane, self.stream(lane), seq, kind_of(lane, body), digest])
+        os.write(self._witness, f"{line}\n".encode())
+
+
+class WitnessedRefuge(Refuge):
+    """An outbox in memory, which accepts nothing: a record counts once it is on the disk."""
+
+    def __init__(self, path: Path, ledger: Path) -> None:
+        super().__init__(path, Room())
+        self._path, self._written_to = path, ledger
+
+    def _open_home(self) -> Outbox:
+        return WitnessedOutbox(self._path, self._written_to)
+
+
+def an_outbox(path: Path, ledger: Path) -> Outbox:
+    """Open it as the agent's command line does."""
+    try:
+        return WitnessedOutbox(path, ledger)
+    except (OSError, sqlite3.OperationalError) as error:
+        if not may_pass(error):
+            raise
+        print(f"on a disk that can't be written: {error}", file=sys.stderr, flush=True)
+        return WitnessedRefuge(path, ledger)
+
+
+def canonical(record: object) -> bytes:
+    """Return a record of JSON so that equal ones are equal bytes."""
+    return json.dumps(record, sort_keys=True).encode()
