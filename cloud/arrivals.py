@@ -11,8 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import aiomqtt
+from typing import NamedTuple
 
 from cloud.tally import Dropped, Tally
 from edge_agent.protocol.topics import ROOT, Channel
@@ -32,13 +31,20 @@ class Limits:
     device_bytes_s: float
 
 
-class Arrivals(asyncio.Queue[aiomqtt.Message]):
-    """The queue that the broker's client fills and the ingest empties."""
+class Message(NamedTuple):
+    """What was published where."""
+
+    topic: str
+    payload: bytes
+
+
+class Arrivals(asyncio.Queue[Message]):
+    """The queue that the session with the broker fills and the ingest empties."""
 
     def __init__(self, limits: Limits, tally: Tally, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._limits, self._tally, self._monotonic = limits, tally, monotonic
-        self._presence: dict[str, aiomqtt.Message] = {}
+        self._presence: dict[str, Message] = {}
         self._findings, self._telemetry = _Ring(), _Ring()
         self._count, self._bytes = 0, 0
         self._bytes_of: Counter[str] = Counter()
@@ -57,12 +63,12 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
         if paid_until := self._paid_until.get(device):
             self._paid_until[device] = max(paid_until, self._monotonic()) + seconds / READING_SHARE
 
-    def again(self, presence: aiomqtt.Message) -> None:
+    def again(self, presence: Message) -> None:
         """Let a device's word wait once more, unless a later one waits already."""
         if _address(presence)[0] not in self._presence:
             self.put_nowait(presence)
 
-    def _put(self, item: aiomqtt.Message) -> None:
+    def _put(self, item: Message) -> None:
         device, channel = _address(item)
         if channel == Channel.PRESENCE and device in self._presence:
             self._gone(device, self._presence.pop(device))
@@ -78,7 +84,7 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
         else:
             (self._findings if channel == Channel.FINDINGS else self._telemetry).put(device, item)
 
-    def _get(self) -> aiomqtt.Message:
+    def _get(self) -> Message:
         if self._presence:
             device = next(iter(self._presence))
             message = self._presence.pop(device)
@@ -87,7 +93,7 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
         self._gone(device, message)
         return message
 
-    def _gone(self, device: str, message: aiomqtt.Message) -> None:
+    def _gone(self, device: str, message: Message) -> None:
         self._count -= 1
         self._bytes -= _cost(message)
         self._bytes_of[device] -= _cost(message)
@@ -117,15 +123,15 @@ class _Ring:
     """Messages of one kind; the devices take turns."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, deque[aiomqtt.Message]] = {}  # whose turn it is comes first
+        self._queues: dict[str, deque[Message]] = {}  # whose turn it is comes first
 
     def __bool__(self) -> bool:
         return bool(self._queues)
 
-    def put(self, device: str, message: aiomqtt.Message) -> None:
+    def put(self, device: str, message: Message) -> None:
         self._queues.setdefault(device, deque()).append(message)
 
-    def take(self) -> tuple[str, aiomqtt.Message]:
+    def take(self) -> tuple[str, Message]:
         device = next(iter(self._queues))
         queue = self._queues.pop(device)
         message = queue.popleft()
@@ -139,10 +145,10 @@ def device_of(topic: str) -> str:
     return topic.removeprefix(f"{ROOT}/").partition("/")[0]
 
 
-def _address(message: aiomqtt.Message) -> tuple[str, str]:
-    device, _, channel = message.topic.value.removeprefix(f"{ROOT}/").partition("/")
+def _address(message: Message) -> tuple[str, str]:
+    device, _, channel = message.topic.removeprefix(f"{ROOT}/").partition("/")
     return device, channel
 
 
-def _cost(message: aiomqtt.Message) -> int:
+def _cost(message: Message) -> int:
     return MESSAGE_COST + len(message.payload)
