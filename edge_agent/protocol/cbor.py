@@ -6,6 +6,7 @@ asks for: maps whose keys all collide, numbers of a million digits, objects that
 """
 
 import struct
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -87,11 +88,13 @@ class _Reader:
         self._left -= 1
         if not depth or self._left < 0:
             raise ValueError(f"nested deeper than {MAX_DEPTH}, or more than {self._most} items")
-        head = self._take(1)[0]
+        at = self.at
+        self.at = at + 1
+        if at >= self._end:
+            raise ValueError("cut off")
+        head = self._data[at]
         major, number = head >> 5, head & 31
-        if major == 7:
-            return self._simple(number)
-        if number > 23:
+        if number > 23 and major != 7:
             number = self._number(number)
         match major:
             case 3:
@@ -100,14 +103,14 @@ class _Reader:
                 return self._take(number)
             case 6:
                 return _tagged(number, self.item(depth - 1))
-            case 0:
-                return number
+            case 7:
+                return self._simple(number)
             case 4:
                 return [self.item(depth - 1) for _ in range(number)]
             case 5:
                 return self._map(number, depth - 1)
             case _:
-                return -1 - number
+                return -1 - number if major else number
 
     def _take(self, count: int) -> bytes:
         begin = self.at
@@ -117,6 +120,9 @@ class _Reader:
         return self._data[begin:end]
 
     def _number(self, code: int) -> int:
+        if code == 24 and self.at < self._end:
+            self.at += 1
+            return self._data[self.at - 1]
         if code not in _LENGTHS:
             raise ValueError(f"additional information {code} is not understood")
         return int.from_bytes(self._take(_LENGTHS[code]), "big")
@@ -144,4 +150,10 @@ def _tagged(tag: int, value: Any) -> Any:
         return value
     if type(value) is not bytes:
         raise ValueError(f"tag {tag} is not on a byte string")
-    return UUID(bytes=value) if tag == _UUID else np.frombuffer(value, _ARRAYS[tag])
+    return _uuid(value) if tag == _UUID else np.frombuffer(value, _ARRAYS[tag])
+
+
+@lru_cache(maxsize=65_536)
+def _uuid(value: bytes) -> UUID:
+    """Devices say the same again and again."""
+    return UUID(bytes=value)
