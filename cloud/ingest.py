@@ -169,7 +169,7 @@ class Ingest:
     async def _acknowledge(self, session: Session) -> None:
         """Tell the devices what is committed; what can't be told now is told when they send it again."""
         acks, self._owed, self._acked_at_s = acknowledgements(self._owed), {}, time.monotonic()
-        await session.publish((topics.topic(device, Channel.ACK), encode(ack)) for device, ack in acks)
+        session.publish((topics.topic(device, Channel.ACK), encode(ack)) for device, ack in acks)
 
 
 def _records(message: Read) -> int:

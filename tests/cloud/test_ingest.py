@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import AsyncMock
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import select, text
@@ -153,7 +153,7 @@ async def test_trouble_makes_batches_smaller_so_that_what_causes_it_ends_alone(s
     intake = Picky(sqlite, Casebook(Rules()))
     address = BrokerAddress(host=HOST, port=1)
     ingest = Ingest(address, intake, Bell(), now=lambda: NOON, limits=PLENTY)
-    session = AsyncMock()
+    session = Mock()
     for _ in range(3):
         for number in range(8):
             name = "culprit" if number == 3 else f"pump-{number}"
