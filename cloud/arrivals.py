@@ -8,7 +8,7 @@ dropped and counted; it has not been acknowledged, so its device sends it again.
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -47,7 +47,7 @@ class Arrivals(asyncio.Queue[Message]):
         self._presence: dict[str, Message] = {}
         self._findings, self._telemetry = _Ring(), _Ring()
         self._count, self._bytes = 0, 0
-        self._bytes_of: Counter[str] = Counter()
+        self._bytes_of: dict[str, int] = {}
         self._paid_until: dict[str, float] = {}  # when a device will have made up for what it has sent
 
     def qsize(self) -> int:
@@ -70,15 +70,16 @@ class Arrivals(asyncio.Queue[Message]):
 
     def _put(self, item: Message) -> None:
         device, channel = _address(item)
+        cost = _cost(item)
         if channel == Channel.PRESENCE and device in self._presence:
             self._gone(device, self._presence.pop(device))
             self._tally.drop(device, Dropped.OUTDATED)
-        if why := self._refusal(device, channel, _cost(item)):
+        if why := self._refusal(device, channel, cost):
             self._tally.drop(device, why)
             return
         self._count += 1
-        self._bytes += _cost(item)
-        self._bytes_of[device] += _cost(item)
+        self._bytes += cost
+        self._bytes_of[device] = self._bytes_of.get(device, 0) + cost
         if channel == Channel.PRESENCE:
             self._presence[device] = item
         else:
@@ -94,10 +95,13 @@ class Arrivals(asyncio.Queue[Message]):
         return message
 
     def _gone(self, device: str, message: Message) -> None:
+        cost = _cost(message)
         self._count -= 1
-        self._bytes -= _cost(message)
-        self._bytes_of[device] -= _cost(message)
-        if not self._bytes_of[device]:
+        self._bytes -= cost
+        left = self._bytes_of[device] - cost
+        if left:
+            self._bytes_of[device] = left
+        else:
             del self._bytes_of[device]
 
     def _refusal(self, device: str, channel: str, cost: int) -> Dropped | None:
@@ -107,7 +111,7 @@ class Arrivals(asyncio.Queue[Message]):
             return Dropped.FULL
         if channel == Channel.PRESENCE:
             return None
-        if self._bytes_of[device] + cost > share * limits.device_waiting:
+        if self._bytes_of.get(device, 0) + cost > share * limits.device_waiting:
             return Dropped.DEVICE_FULL
         now_s = self._monotonic()
         paid_until = max(now_s, self._paid_until.get(device, now_s)) + cost / limits.device_bytes_s
@@ -129,7 +133,10 @@ class _Ring:
         return bool(self._queues)
 
     def put(self, device: str, message: Message) -> None:
-        self._queues.setdefault(device, deque()).append(message)
+        if queue := self._queues.get(device):
+            queue.append(message)
+        else:
+            self._queues[device] = deque((message,))
 
     def take(self) -> tuple[str, Message]:
         device = next(iter(self._queues))

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -24,7 +23,7 @@ from cloud.session import BrokerAddress, Session, SessionError, connected
 from cloud.store.database import is_trouble
 from cloud.tally import Dropped, Tally
 from edge_agent.protocol import topics
-from edge_agent.protocol.records import Ack, LaneAck, Presence, encode
+from edge_agent.protocol.records import Presence, join_ack
 from edge_agent.protocol.topics import Channel, Lane
 
 BATCH_MESSAGES = 512  # in one transaction
@@ -169,19 +168,19 @@ class Ingest:
     async def _acknowledge(self, session: Session) -> None:
         """Tell the devices what is committed; what can't be told now is told when they send it again."""
         acks, self._owed, self._acked_at_s = acknowledgements(self._owed), {}, time.monotonic()
-        session.publish((topics.topic(device, Channel.ACK), encode(ack)) for device, ack in acks)
+        session.publish((topics.topic(device, Channel.ACK), ack) for device, ack in acks)
 
 
 def _records(message: Read) -> int:
     return len(message.said.items) if isinstance(message.said, Delivery) else 1
 
 
-def acknowledgements(stored: Mapping[Key, int]) -> list[tuple[str, Ack]]:
+def acknowledgements(stored: Mapping[Key, int]) -> list[tuple[str, bytes]]:
     """Return one acknowledgement for each device; a second one only for a second stream of the same lane."""
-    lanes: dict[tuple[str, int], dict[Lane, LaneAck]] = {}
-    streams: Counter[tuple[str, Lane]] = Counter()
-    for key, up_to in stored.items():
-        place = streams[key.device, key.lane]
-        streams[key.device, key.lane] += 1
-        lanes.setdefault((key.device, place), {})[key.lane] = LaneAck(stream=key.stream, up_to=up_to)
-    return [(device, Ack(lanes=said)) for (device, _), said in lanes.items()]
+    lanes: dict[tuple[str, int], dict[Lane, tuple[str, int]]] = {}
+    streams: dict[tuple[str, Lane], int] = {}
+    for (device, lane, stream), up_to in stored.items():
+        place = streams.get((device, lane), 0)
+        streams[device, lane] = place + 1
+        lanes.setdefault((device, place), {})[lane] = stream, up_to
+    return [(device, join_ack(said)) for (device, _), said in lanes.items()]

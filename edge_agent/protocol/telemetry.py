@@ -430,7 +430,7 @@ def _array(raw: Any, field: str, dtype: np.dtype[Any], length: int) -> Any:
 
 def _like(raw: Any, columns: int) -> _Integers:
     like: _Integers = _array(raw, "like", _I2, columns).astype(np.int64)
-    if (np.abs(like) > _PLACES[:columns]).any():
+    if like.any() and (np.abs(like) > _PLACES[:columns]).any():
         raise ValueError("like: points before the first column")
     return like
 

@@ -26,7 +26,7 @@ from cloud.store.database import Database
 from cloud.store.tables import Device, Parked, SupportCase
 from cloud.tally import Dropped
 from edge_agent.protocol.faults import Severity
-from edge_agent.protocol.records import LaneAck
+from edge_agent.protocol.records import LaneAck, decode_ack
 from edge_agent.protocol.topics import Channel, Lane, topic
 from tests.builders import DEVICE, NOON, STREAM, a_finding, a_presence, a_telemetry_message, an_envelope, an_id
 from tests.cloud.pump import HOST, a_pump
@@ -70,7 +70,8 @@ def test_a_device_gets_one_acknowledgement_for_both_lanes_and_one_more_for_anoth
         Key(DEVICE, Lane.TELEMETRY, an_id(4)): 2,
     }
     acks = [
-        (device, {lane: said.up_to for lane, said in ack.lanes.items()}) for device, ack in acknowledgements(stored)
+        (device, {lane: said.up_to for lane, said in decode_ack(ack).lanes.items()})
+        for device, ack in acknowledgements(stored)
     ]
     assert acks == [
         (DEVICE, {Lane.TELEMETRY: 7, Lane.FINDINGS: 3}),
