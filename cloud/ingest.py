@@ -151,7 +151,7 @@ class Ingest:
             self._bell.ring()
         self._owed.update(outcome.stored)
         if self._arrivals.empty() or time.monotonic() >= self._acked_at_s + ACK_EVERY_S:
-            await self._acknowledge(session)
+            self._acknowledge(session)
 
     def _keep(self, presences: Sequence[Arrived]) -> None:
         """Try presence again in a while; whatever else met trouble is sent again by its device."""
@@ -165,7 +165,7 @@ class Ingest:
         for message in untold.values():
             self._arrivals.again(message)
 
-    async def _acknowledge(self, session: Session) -> None:
+    def _acknowledge(self, session: Session) -> None:
         """Tell the devices what is committed; what can't be told now is told when they send it again."""
         acks, self._owed, self._acked_at_s = acknowledgements(self._owed), {}, time.monotonic()
         session.publish((topics.topic(device, Channel.ACK), ack) for device, ack in acks)
