@@ -8,11 +8,10 @@ dropped and counted; it has not been acknowledged, so its device sends it again.
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import aiomqtt
+from typing import NamedTuple
 
 from cloud.tally import Dropped, Tally
 from edge_agent.protocol.topics import ROOT, Channel
@@ -32,16 +31,23 @@ class Limits:
     device_bytes_s: float
 
 
-class Arrivals(asyncio.Queue[aiomqtt.Message]):
-    """The queue that the broker's client fills and the ingest empties."""
+class Message(NamedTuple):
+    """What was published where."""
+
+    topic: str
+    payload: bytes
+
+
+class Arrivals(asyncio.Queue[Message]):
+    """The queue that the session with the broker fills and the ingest empties."""
 
     def __init__(self, limits: Limits, tally: Tally, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._limits, self._tally, self._monotonic = limits, tally, monotonic
-        self._presence: dict[str, aiomqtt.Message] = {}
+        self._presence: dict[str, Message] = {}
         self._findings, self._telemetry = _Ring(), _Ring()
         self._count, self._bytes = 0, 0
-        self._bytes_of: Counter[str] = Counter()
+        self._bytes_of: dict[str, int] = {}
         self._paid_until: dict[str, float] = {}  # when a device will have made up for what it has sent
 
     def qsize(self) -> int:
@@ -57,28 +63,29 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
         if paid_until := self._paid_until.get(device):
             self._paid_until[device] = max(paid_until, self._monotonic()) + seconds / READING_SHARE
 
-    def again(self, presence: aiomqtt.Message) -> None:
+    def again(self, presence: Message) -> None:
         """Let a device's word wait once more, unless a later one waits already."""
         if _address(presence)[0] not in self._presence:
             self.put_nowait(presence)
 
-    def _put(self, item: aiomqtt.Message) -> None:
+    def _put(self, item: Message) -> None:
         device, channel = _address(item)
+        cost = _cost(item)
         if channel == Channel.PRESENCE and device in self._presence:
             self._gone(device, self._presence.pop(device))
             self._tally.drop(device, Dropped.OUTDATED)
-        if why := self._refusal(device, channel, _cost(item)):
+        if why := self._refusal(device, channel, cost):
             self._tally.drop(device, why)
             return
         self._count += 1
-        self._bytes += _cost(item)
-        self._bytes_of[device] += _cost(item)
+        self._bytes += cost
+        self._bytes_of[device] = self._bytes_of.get(device, 0) + cost
         if channel == Channel.PRESENCE:
             self._presence[device] = item
         else:
             (self._findings if channel == Channel.FINDINGS else self._telemetry).put(device, item)
 
-    def _get(self) -> aiomqtt.Message:
+    def _get(self) -> Message:
         if self._presence:
             device = next(iter(self._presence))
             message = self._presence.pop(device)
@@ -87,11 +94,14 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
         self._gone(device, message)
         return message
 
-    def _gone(self, device: str, message: aiomqtt.Message) -> None:
+    def _gone(self, device: str, message: Message) -> None:
+        cost = _cost(message)
         self._count -= 1
-        self._bytes -= _cost(message)
-        self._bytes_of[device] -= _cost(message)
-        if not self._bytes_of[device]:
+        self._bytes -= cost
+        left = self._bytes_of[device] - cost
+        if left:
+            self._bytes_of[device] = left
+        else:
             del self._bytes_of[device]
 
     def _refusal(self, device: str, channel: str, cost: int) -> Dropped | None:
@@ -101,7 +111,7 @@ class Arrivals(asyncio.Queue[aiomqtt.Message]):
             return Dropped.FULL
         if channel == Channel.PRESENCE:
             return None
-        if self._bytes_of[device] + cost > share * limits.device_waiting:
+        if self._bytes_of.get(device, 0) + cost > share * limits.device_waiting:
             return Dropped.DEVICE_FULL
         now_s = self._monotonic()
         paid_until = max(now_s, self._paid_until.get(device, now_s)) + cost / limits.device_bytes_s
@@ -117,15 +127,18 @@ class _Ring:
     """Messages of one kind; the devices take turns."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, deque[aiomqtt.Message]] = {}  # whose turn it is comes first
+        self._queues: dict[str, deque[Message]] = {}  # whose turn it is comes first
 
     def __bool__(self) -> bool:
         return bool(self._queues)
 
-    def put(self, device: str, message: aiomqtt.Message) -> None:
-        self._queues.setdefault(device, deque()).append(message)
+    def put(self, device: str, message: Message) -> None:
+        if queue := self._queues.get(device):
+            queue.append(message)
+        else:
+            self._queues[device] = deque((message,))
 
-    def take(self) -> tuple[str, aiomqtt.Message]:
+    def take(self) -> tuple[str, Message]:
         device = next(iter(self._queues))
         queue = self._queues.pop(device)
         message = queue.popleft()
@@ -139,10 +152,10 @@ def device_of(topic: str) -> str:
     return topic.removeprefix(f"{ROOT}/").partition("/")[0]
 
 
-def _address(message: aiomqtt.Message) -> tuple[str, str]:
-    device, _, channel = message.topic.value.removeprefix(f"{ROOT}/").partition("/")
+def _address(message: Message) -> tuple[str, str]:
+    device, _, channel = message.topic.removeprefix(f"{ROOT}/").partition("/")
     return device, channel
 
 
-def _cost(message: aiomqtt.Message) -> int:
+def _cost(message: Message) -> int:
     return MESSAGE_COST + len(message.payload)

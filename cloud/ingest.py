@@ -11,24 +11,19 @@ dropped when too many wait for the database, and acknowledgements are published 
 import asyncio
 import logging
 import random
-import ssl
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
-import aiomqtt
-
-from cloud.arrivals import Arrivals, Limits, device_of
+from cloud.arrivals import Arrivals, Limits, Message, device_of
 from cloud.intake import Intake, Read, understood
 from cloud.live import Bell
 from cloud.reading import Arrived, Delivery, Key
+from cloud.session import BrokerAddress, Session, SessionError, connected
 from cloud.store.database import is_trouble
 from cloud.tally import Dropped, Tally
 from edge_agent.protocol import topics
-from edge_agent.protocol.records import Ack, LaneAck, Presence, encode
+from edge_agent.protocol.records import Presence, join_ack
 from edge_agent.protocol.topics import Channel, Lane
 
 BATCH_MESSAGES = 512  # in one transaction
@@ -36,24 +31,11 @@ BATCH_S = 0.1  # of reading; whoever comes next, a healthy device behind a hosti
 BATCH_RECORDS = 4096  # beside those of the last message
 AGAIN_S = 1.0  # after which presence is tried again that met trouble of the database
 ACK_EVERY_S = 0.2  # while more waits to be taken: by then a busy device has had several messages committed
-ACKS_AT_ONCE = 32
 BACKOFF_MAX_S = 30.0
 
+_CHANNELS = (Channel.PRESENCE, Channel.FINDINGS, Channel.TELEMETRY)
+
 log = logging.getLogger(__name__)
-_QUIET = logging.getLogger(f"{__name__}.paho")
-_QUIET.setLevel(logging.CRITICAL)  # what it would say of each lost connection is said once, by Outage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerAddress:
-    """How to reach the broker; with `tls`, its certificate and name are always verified."""
-
-    host: str
-    port: int
-    tls: bool = False
-    ca_file: str | None = None  # None: the system's certificate authorities
-    username: str | None = None
-    password: str | None = None
 
 
 class Outage:
@@ -100,42 +82,29 @@ class Ingest:
         self._owed: dict[Key, int] = {}  # committed, and not acknowledged yet
         self._acked_at_s = 0.0
         self._most = BATCH_MESSAGES  # halved by trouble, in case that it lies in a message
-        self._untold: dict[str, aiomqtt.Message] = {}  # presence that met trouble: no device sends it again
+        self._untold: dict[str, Message] = {}  # presence that met trouble: no device sends it again
 
     async def run(self) -> None:
         """Receive for ever; cancel to stop."""
         tries = 0
         while True:
             try:
-                async with self._client() as client:
-                    await self._subscribe(client)
+                async with connected(self._broker, self._hear) as session:
+                    await session.subscribe(*map(topics.subscription, _CHANNELS))
                     self._link.up()
                     tries = 0
-                    async for message in client.messages:
-                        await self._take(client, self._batch(message))
-            except aiomqtt.MqttError as error:
+                    while True:
+                        await self._take(session, self._batch(await session.first(self._arrivals)))
+            except SessionError as error:
                 self._link.down(error)
             tries += 1
             ceiling_s = min(BACKOFF_MAX_S, self._backoff_min_s * 2.0 ** min(tries, 10))
             await asyncio.sleep(random.uniform(0, ceiling_s))  # full jitter: many clouds do not come back as one
 
-    def _client(self) -> aiomqtt.Client:
-        broker = self._broker
-        return aiomqtt.Client(
-            broker.host,
-            broker.port,
-            username=broker.username,
-            password=broker.password,
-            tls_context=ssl.create_default_context(cafile=broker.ca_file) if broker.tls else None,
-            queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: self._arrivals),  # noqa: ARG005
-            logger=_QUIET,
-        )
+    def _hear(self, topic: str, payload: bytes) -> None:
+        self._arrivals.put_nowait(Message(topic, payload))
 
-    async def _subscribe(self, client: aiomqtt.Client) -> None:
-        for channel in (Channel.PRESENCE, Channel.FINDINGS, Channel.TELEMETRY):
-            await client.subscribe(topics.subscription(channel), qos=1)
-
-    def _batch(self, first: aiomqtt.Message) -> list[Read]:
+    def _batch(self, first: Message) -> list[Read]:
         """Read the first message and what waits behind it, as much as fits into one transaction."""
         now, ends_s = self._now(), time.monotonic() + BATCH_S
         batch = [self._read(first, now)]
@@ -147,17 +116,17 @@ class Ingest:
             records += _records(batch[-1])
         return batch
 
-    def _read(self, message: aiomqtt.Message, now: datetime) -> Read:
+    def _read(self, message: Message, now: datetime) -> Read:
         """Read a message at its device's cost."""
         began_s = time.monotonic()
-        found = understood(Arrived(message.topic.value, message.payload, now))
+        found = understood(Arrived(message.topic, message.payload, now))
         device = device_of(found.arrived.topic)
         self._arrivals.charge(device, time.monotonic() - began_s)
         if isinstance(found.said, Presence):
             self._untold.pop(device, None)  # it has been said anew
         return found
 
-    async def _take(self, client: aiomqtt.Client, batch: list[Read]) -> None:
+    async def _take(self, session: Session, batch: list[Read]) -> None:
         """Commit a batch, then acknowledge it; without a commit the devices send it again."""
         try:
             outcome = await self._intake.take(batch)
@@ -182,13 +151,12 @@ class Ingest:
             self._bell.ring()
         self._owed.update(outcome.stored)
         if self._arrivals.empty() or time.monotonic() >= self._acked_at_s + ACK_EVERY_S:
-            await self._acknowledge(client)
+            self._acknowledge(session)
 
     def _keep(self, presences: Sequence[Arrived]) -> None:
         """Try presence again in a while; whatever else met trouble is sent again by its device."""
         for arrived in presences:
-            message = aiomqtt.Message(arrived.topic, arrived.payload, 0, False, 0, None)
-            self._untold[device_of(arrived.topic)] = message
+            self._untold[device_of(arrived.topic)] = Message(arrived.topic, arrived.payload)
         if presences:
             asyncio.get_running_loop().call_later(AGAIN_S, self._try_again)
 
@@ -197,26 +165,22 @@ class Ingest:
         for message in untold.values():
             self._arrivals.again(message)
 
-    async def _acknowledge(self, client: aiomqtt.Client) -> None:
+    def _acknowledge(self, session: Session) -> None:
         """Tell the devices what is committed; what can't be told now is told when they send it again."""
         acks, self._owed, self._acked_at_s = acknowledgements(self._owed), {}, time.monotonic()
-        for first in range(0, len(acks), ACKS_AT_ONCE):
-            some = acks[first : first + ACKS_AT_ONCE]
-            await asyncio.gather(
-                *(client.publish(topics.topic(device, Channel.ACK), encode(ack), qos=0) for device, ack in some)
-            )
+        session.publish((topics.topic(device, Channel.ACK), ack) for device, ack in acks)
 
 
 def _records(message: Read) -> int:
     return len(message.said.items) if isinstance(message.said, Delivery) else 1
 
 
-def acknowledgements(stored: Mapping[Key, int]) -> list[tuple[str, Ack]]:
+def acknowledgements(stored: Mapping[Key, int]) -> list[tuple[str, bytes]]:
     """Return one acknowledgement for each device; a second one only for a second stream of the same lane."""
-    lanes: dict[tuple[str, int], dict[Lane, LaneAck]] = {}
-    streams: Counter[tuple[str, Lane]] = Counter()
-    for key, up_to in stored.items():
-        place = streams[key.device, key.lane]
-        streams[key.device, key.lane] += 1
-        lanes.setdefault((key.device, place), {})[key.lane] = LaneAck(stream=key.stream, up_to=up_to)
-    return [(device, Ack(lanes=said)) for (device, _), said in lanes.items()]
+    lanes: dict[tuple[str, int], dict[Lane, tuple[str, int]]] = {}
+    streams: dict[tuple[str, Lane], int] = {}
+    for (device, lane, stream), up_to in stored.items():
+        place = streams.get((device, lane), 0)
+        streams[device, lane] = place + 1
+        lanes.setdefault((device, place), {})[lane] = stream, up_to
+    return [(device, join_ack(said)) for (device, _), said in lanes.items()]

@@ -19,9 +19,10 @@ from cloud.arrivals import Limits
 from cloud.broker import embedded_broker
 from cloud.casebook import Casebook
 from cloud.config import Config, ConfigError, Endpoint, read_secret
-from cloud.ingest import BrokerAddress, Ingest, Outage
+from cloud.ingest import Ingest, Outage
 from cloud.intake import Intake
 from cloud.live import Bell
+from cloud.session import BrokerAddress
 from cloud.store.database import Database, is_trouble
 from cloud.store.deliveries import prune_telemetry
 from cloud.web.app import create_app

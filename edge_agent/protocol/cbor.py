@@ -6,6 +6,7 @@ asks for: maps whose keys all collide, numbers of a million digits, objects that
 """
 
 import struct
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +15,16 @@ import numpy as np
 MAX_DEPTH = 8
 MAX_ITEMS = 10_000  # a message has a few hundred; each costs the reader about a microsecond
 _UUID = 37
-_ARRAYS = {64: "<u1", 72: "<i1", 77: "<i2", 78: "<i4", 79: "<i8"}  # RFC 8746, section 2.1
-_TAGS = {np.dtype(dtype): tag for tag, dtype in _ARRAYS.items()}
-_LENGTHS = {24: ">B", 25: ">H", 26: ">I", 27: ">Q"}
-_FLOATS = {25: ">e", 26: ">f", 27: ">d"}
+_ARRAYS: dict[int, np.dtype[Any]] = {
+    64: np.dtype("<u1"),
+    72: np.dtype("<i1"),
+    77: np.dtype("<i2"),
+    78: np.dtype("<i4"),
+    79: np.dtype("<i8"),
+}
+_TAGS = {dtype: tag for tag, dtype in _ARRAYS.items()}  # RFC 8746, section 2.1
+_LENGTHS = {24: 1, 25: 2, 26: 4, 27: 8}  # bytes that hold a number
+_FLOATS = {25: struct.Struct(">e"), 26: struct.Struct(">f"), 27: struct.Struct(">d")}
 _SIMPLE: dict[int, bool | None] = {20: False, 21: True, 22: None}
 
 
@@ -61,62 +68,78 @@ def loads(data: bytes, items: int = MAX_ITEMS) -> Any:
 def _head(major: int, number: int) -> bytes:
     if number < 24:
         return bytes([major << 5 | number])
-    for code, form in _LENGTHS.items():
-        if number < 1 << 8 * struct.calcsize(form):
-            return bytes([major << 5 | code]) + struct.pack(form, number)
+    for code, length in _LENGTHS.items():
+        if number < 1 << 8 * length:
+            return bytes([major << 5 | code]) + number.to_bytes(length, "big")
     raise TypeError("an integer of more than 64 bits has no place on the wire")
 
 
 class _Reader:
+    """Reads one item after the other. Each message goes through here, so it does as little as it can for an item."""
+
+    __slots__ = ("_data", "_end", "_left", "_most", "at")
+
     def __init__(self, data: bytes, items: int) -> None:
-        self._data, self._most = data, items
-        self.at = self._items = 0
+        self._data, self._end = data, len(data)
+        self._left = self._most = items
+        self.at = 0
 
     def item(self, depth: int) -> Any:
-        self._items += 1
-        if not depth or self._items > self._most:
+        self._left -= 1
+        if not depth or self._left < 0:
             raise ValueError(f"nested deeper than {MAX_DEPTH}, or more than {self._most} items")
-        head = self._take(1)[0]
-        major, code = head >> 5, head & 31
-        if major == 7:
-            return self._simple(code)
-        number = code if code < 24 else self._number(_LENGTHS, code)
+        at = self.at
+        self.at = at + 1
+        if at >= self._end:
+            raise ValueError("cut off")
+        head = self._data[at]
+        major, number = head >> 5, head & 31
+        if number > 23 and major != 7:
+            number = self._number(number)
         match major:
-            case 0:
-                return number
-            case 1:
-                return -1 - number
-            case 2:
-                return self._take(number)
             case 3:
                 return self._take(number).decode()
+            case 2:
+                return self._take(number)
+            case 6:
+                return _tagged(number, self.item(depth - 1))
+            case 7:
+                return self._simple(number)
             case 4:
                 return [self.item(depth - 1) for _ in range(number)]
             case 5:
                 return self._map(number, depth - 1)
             case _:
-                return _tagged(number, self.item(depth - 1))
+                return -1 - number if major else number
 
     def _take(self, count: int) -> bytes:
-        begin, self.at = self.at, self.at + count
-        if self.at > len(self._data):
+        begin = self.at
+        self.at = end = begin + count
+        if end > self._end:
             raise ValueError("cut off")
-        return self._data[begin : self.at]
+        return self._data[begin:end]
 
-    def _number(self, forms: dict[int, str], code: int) -> Any:
-        if code not in forms:
+    def _number(self, code: int) -> int:
+        if code == 24 and self.at < self._end:
+            self.at += 1
+            return self._data[self.at - 1]
+        if code not in _LENGTHS:
             raise ValueError(f"additional information {code} is not understood")
-        form = forms[code]
-        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+        return int.from_bytes(self._take(_LENGTHS[code]), "big")
 
     def _simple(self, code: int) -> Any:
-        return _SIMPLE[code] if code in _SIMPLE else self._number(_FLOATS, code)
+        if code in _SIMPLE:
+            return _SIMPLE[code]
+        if code not in _FLOATS:
+            raise ValueError(f"additional information {code} is not understood")
+        form = _FLOATS[code]
+        return form.unpack(self._take(form.size))[0]
 
     def _map(self, count: int, depth: int) -> dict[str, Any]:
         held: dict[str, Any] = {}
         for _ in range(count):
             key = self.item(depth)
-            if not isinstance(key, str) or key in held:
+            if type(key) is not str or key in held:
                 raise ValueError(f"map: {key!r:.80} is no text, or there twice")
             held[key] = self.item(depth)
         return held
@@ -125,6 +148,12 @@ class _Reader:
 def _tagged(tag: int, value: Any) -> Any:
     if tag != _UUID and tag not in _ARRAYS:
         return value
-    if not isinstance(value, bytes):
+    if type(value) is not bytes:
         raise ValueError(f"tag {tag} is not on a byte string")
-    return UUID(bytes=value) if tag == _UUID else np.frombuffer(value, _ARRAYS[tag])
+    return _uuid(value) if tag == _UUID else np.frombuffer(value, _ARRAYS[tag])
+
+
+@lru_cache(maxsize=65_536)
+def _uuid(value: bytes) -> UUID:
+    """Devices say the same again and again."""
+    return UUID(bytes=value)

@@ -6,6 +6,7 @@ names field, value and reason. Unknown fields are kept, so a newer device loses 
 
 import hashlib
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -216,6 +217,12 @@ class Ack(_Wire):
 def encode(value: _Wire) -> bytes:
     """Return the JSON of a record, envelope, presence or acknowledgement."""
     return value.model_dump_json(exclude_none=True).encode()
+
+
+def join_ack(lanes: Mapping[Lane, tuple[str, int]]) -> bytes:
+    """Return the JSON of an acknowledgement: stream and last number of each lane, which have been checked before."""
+    said = ",".join(f'"{lane}":{{"stream":"{stream}","up_to":{up_to}}}' for lane, (stream, up_to) in lanes.items())
+    return f'{{"v":{PROTOCOL_VERSION},"lanes":{{{said}}}}}'.encode()
 
 
 def join_envelope(stream: str, base_seq: int, first_seq: int, records: list[bytes]) -> bytes:

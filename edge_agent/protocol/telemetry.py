@@ -10,8 +10,9 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -31,7 +32,12 @@ MAX_PERIOD_S = 86_400.0
 LARGEST_MULTIPLE = 2.0**53  # of the resolution that a float64 tells apart; what is larger becomes this
 FINEST, COARSEST = 1e-12, 1e12  # resolutions
 _NEIGHBOURS = (1, 2, 3)  # columns back that a column may run along with; more earn nothing
-_WIDTHS = {1: "<i1", 2: "<i2", 4: "<i4", 8: "<i8"}
+_U1, _I1, _I2, _I4, _I8 = map(np.dtype, ("<u1", "<i1", "<i2", "<i4", "<i8"))
+_WIDTHS = {1: _I1, 2: _I2, 4: _I4, 8: _I8}
+_ALL_WIDTHS = bytes([0, *_WIDTHS])
+_PLACES = np.arange(MAX_COLUMNS)
+_SOUND: set[bytes] = set()  # digests of schemas
+_SOUND_MAX = 1 << 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROLS = dict.fromkeys(range(32), "_")
 
@@ -97,15 +103,15 @@ def pack(batch: Batch) -> bytes:
         "rows": values.shape[1],
         "aggregates": aggregates,
         "schema": "".join(f"{_line(column)}\n" for column in series),
-        "like": like.astype("<i2"),
+        "like": like.astype(_I2),
         "width": widths,
-        "first": rest[:, 0].astype("<i8"),
+        "first": rest[:, 0].astype(_I8),
         "differences": [
             differences[widths == width].astype(dtype).ravel() for width, dtype in _WIDTHS.items() if width in widths
         ],
     }
     if not present.all():
-        raw["missing"] = np.diff(np.flatnonzero(~present), prepend=0).astype("<i4")
+        raw["missing"] = np.diff(np.flatnonzero(~present), prepend=0).astype(_I4)
     return _deflate(cbor.dumps(raw))
 
 
@@ -149,9 +155,10 @@ def unpack(record: bytes) -> Batch:
     for place in np.flatnonzero(opened.like):
         back = int(opened.like[place])
         scaled[place] += np.sign(back) * scaled[place - abs(back)]
-    values = scaled * np.array([resolution for _, _, resolution in opened.schema] * len(opened.aggregates))[:, None]
+    schema = [_schema_line(line) for line in _lines(opened.schema)]
+    values = scaled * np.array([resolution for _, _, resolution in schema] * len(opened.aggregates))[:, None]
     values.ravel()[opened.missing] = np.nan
-    kinds = ((aggregate, one) for aggregate in opened.aggregates for one in opened.schema)
+    kinds = ((aggregate, one) for aggregate in opened.aggregates for one in schema)
     columns = tuple(
         Column(series=series, aggregate=aggregate, unit=unit, resolution=resolution, values=row)
         for (aggregate, (series, unit, resolution)), row in zip(kinds, values, strict=True)
@@ -290,13 +297,12 @@ def _deflate(plain: bytes) -> bytes:
 # Opening: every check that a record needs is here, so that what opens can be unpacked.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
+class _Opened(NamedTuple):
     start: Instant
     period_s: float
     rows: int
     aggregates: list[str]
-    schema: list[tuple[str, str, float]]
+    schema: str
     like: _Integers
     widths: npt.NDArray[np.uint8]
     first: _Integers
@@ -311,19 +317,19 @@ def _open(record: bytes, allowance: Allowance) -> _Opened:
             cbor.loads(plain, MAX_ITEMS),
             *("at", "period_s", "rows", "aggregates", "schema", "like", "width", "first", "differences"),
         )
-        schema, aggregates, rows = _schema(raw["schema"], allowance), _texts(raw["aggregates"]), raw["rows"]
-        columns = len(schema) * len(aggregates)
+        series, aggregates, rows = _series(raw["schema"], allowance), _texts(raw["aggregates"]), raw["rows"]
+        columns = series * len(aggregates)
         _check_size(columns, rows)
-        widths = _array(raw["width"], "width", "<u1", columns)
+        widths = _array(raw["width"], "width", _U1, columns)
         return _Opened(
             start=_instant_in(raw["at"]),
             period_s=_number(raw["period_s"], "period_s", 1e-3, MAX_PERIOD_S),
             rows=rows,
             aggregates=aggregates,
-            schema=schema,
+            schema=raw["schema"],
             like=_like(raw["like"], columns),
             widths=widths,
-            first=_array(raw["first"], "first", "<i8", columns),
+            first=_array(raw["first"], "first", _I8, columns),
             differences=_differences(raw["differences"], widths, rows),
             missing=_missing(raw.get("missing"), rows * columns),
         )
@@ -365,13 +371,25 @@ def _texts(raw: Any) -> list[str]:
     return raw
 
 
-def _schema(raw: Any, allowance: Allowance) -> list[tuple[str, str, float]]:
+def _series(raw: Any, allowance: Allowance) -> int:
+    """Return how many series a schema has. Devices send the same each time: what was found sound is not read again."""
     if not isinstance(raw, str):
         raise ValueError("schema: must be a text")
     if (count := raw.count("\n")) > MAX_COLUMNS:
         raise ValueError(f"schema: {count} lines are more than {MAX_COLUMNS}")
     allowance.spend(columns=count)
-    return [_schema_line(line) for line in raw.split("\n")[:count]]
+    digest = blake2b(raw.encode(), digest_size=16).digest()
+    if digest not in _SOUND:
+        for line in _lines(raw):
+            _schema_line(line)
+        if len(_SOUND) >= _SOUND_MAX:
+            _SOUND.clear()
+        _SOUND.add(digest)
+    return count
+
+
+def _lines(schema: str) -> list[str]:
+    return schema.split("\n")[:-1]
 
 
 def _schema_line(line: str) -> tuple[str, str, float]:
@@ -404,27 +422,28 @@ def _instant_in(raw: Any) -> Instant:
     )
 
 
-def _array(raw: Any, field: str, dtype: str, length: int) -> Any:
-    if not isinstance(raw, np.ndarray) or raw.dtype != np.dtype(dtype) or len(raw) != length:
-        raise ValueError(f"{field}: must be a typed array of {length} {np.dtype(dtype)}")
+def _array(raw: Any, field: str, dtype: np.dtype[Any], length: int) -> Any:
+    if not isinstance(raw, np.ndarray) or raw.dtype != dtype or len(raw) != length:
+        raise ValueError(f"{field}: must be a typed array of {length} {dtype}")
     return raw
 
 
 def _like(raw: Any, columns: int) -> _Integers:
-    like: _Integers = _array(raw, "like", "<i2", columns).astype(np.int64)
-    if (np.abs(like) > np.arange(columns)).any():
+    like: _Integers = _array(raw, "like", _I2, columns).astype(np.int64)
+    if like.any() and (np.abs(like) > _PLACES[:columns]).any():
         raise ValueError("like: points before the first column")
     return like
 
 
 def _differences(raw: Any, widths: npt.NDArray[np.uint8], rows: int) -> list[Any]:
-    if not set(widths.tolist()) <= {0, *_WIDTHS}:
+    each = widths.tobytes()
+    if each.translate(None, _ALL_WIDTHS):
         raise ValueError("width: must be 0, 1, 2, 4 or 8")
-    needed = [width for width in _WIDTHS if width in widths]
+    needed = [width for width in _WIDTHS if width in each]
     if not isinstance(raw, list) or len(raw) != len(needed):
         raise ValueError(f"differences: must be {len(needed)} typed arrays")
     return [
-        _array(one, "differences", _WIDTHS[width], int((widths == width).sum()) * (rows - 1))
+        _array(one, "differences", _WIDTHS[width], each.count(width) * (rows - 1))
         for one, width in zip(raw, needed, strict=True)
     ]
 

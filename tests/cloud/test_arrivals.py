@@ -3,20 +3,19 @@
 from collections import Counter
 from dataclasses import replace
 
-import aiomqtt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.arrivals import BURST_S, MESSAGE_COST, READING_SHARE, Arrivals, Limits
+from cloud.arrivals import BURST_S, MESSAGE_COST, READING_SHARE, Arrivals, Limits, Message
 from cloud.tally import Dropped, Tally
 from edge_agent.protocol.topics import Channel, topic
 
 PLENTY = Limits(waiting=1 << 40, device_waiting=1 << 40, device_bytes_s=1e12)
 
 
-def a_message(device: str, channel: Channel, payload: bytes = b"") -> aiomqtt.Message:
-    return aiomqtt.Message(topic(device, channel), payload, 1, False, 1, None)
+def a_message(device: str, channel: Channel, payload: bytes = b"") -> Message:
+    return Message(topic(device, channel), payload)
 
 
 def waiting(limits: Limits = PLENTY, tally: Tally | None = None, uptime_s: list[float] | None = None) -> Arrivals:
@@ -28,7 +27,7 @@ def emptied(arrivals: Arrivals) -> list[tuple[str, str, bytes]]:
     taken = []
     while not arrivals.empty():
         message = arrivals.get_nowait()
-        _, _, device, channel = message.topic.value.split("/")
+        _, _, device, channel = message.topic.split("/")
         taken.append((device, channel, message.payload))
     return taken
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.protocol import records
+from edge_agent.protocol.topics import Lane
 from tests.builders import a_finding
 
 STREAM = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -82,3 +83,13 @@ def test_a_pack_knows_when_it_was_changed() -> None:
     assert isinstance(back, records.Evidence)
     assert back.digest() == pack.sha256
     assert pack.model_copy(update={"detected_uptime_s": 2.0}).digest() != pack.sha256
+
+
+@given(
+    st.dictionaries(st.sampled_from(Lane), st.tuples(st.from_regex(r"\A[0-9a-f-]{32,36}\Z"), st.integers(0, 2**63 - 1)))
+)
+def test_an_acknowledgement_that_is_put_together_is_what_the_checked_one_would_be(
+    lanes: dict[Lane, tuple[str, int]],
+) -> None:
+    checked = {lane: records.LaneAck(stream=stream, up_to=up_to) for lane, (stream, up_to) in lanes.items()}
+    assert records.join_ack(lanes) == records.encode(records.Ack(lanes=checked))

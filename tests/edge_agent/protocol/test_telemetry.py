@@ -310,6 +310,31 @@ def test_a_record_without_a_field_is_refused(field: str) -> None:
         telemetry.unpack(telemetry._deflate(cbor.dumps(raw)))
 
 
+def test_a_schema_that_was_found_sound_is_charged_and_counted_like_a_new_one() -> None:
+    record = telemetry._deflate(cbor.dumps(a_plain_record()))
+    for _ in range(2):
+        allowance = telemetry.Allowance(columns=3)
+        telemetry.start_of(record, allowance)
+        assert allowance.columns == 1
+        with pytest.raises(telemetry.TooMuchError):
+            telemetry.start_of(record, allowance)
+
+
+def test_a_bad_schema_is_refused_each_time_it_comes() -> None:
+    record = telemetry._deflate(cbor.dumps(a_plain_record(schema="a\tb\t1\na\tb\t0\n")))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="schema: 'a"):
+            telemetry.start_of(record)
+
+
+def test_schemas_without_end_take_no_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_SOUND_MAX", 3)
+    monkeypatch.setattr(telemetry, "_SOUND", known := set[bytes]())
+    for number in range(10):
+        telemetry.start_of(telemetry._deflate(cbor.dumps(a_plain_record(schema=f"a{number}\tb\t1\nb\tb\t1\n"))))
+        assert 1 <= len(known) <= 3
+
+
 def test_fields_and_schema_entries_of_a_newer_device_are_skipped() -> None:
     raw = a_plain_record(mood="sunny")
     raw["schema"] = raw["schema"].replace("\n", "\tmore\n")
