@@ -225,8 +225,9 @@ async function send(form, submitter) {
     const answer = await fetch(form.action, { method: "POST", body });
     if (answer.redirected && new URL(answer.url).pathname === "/login") return location.reload();
     const page = parse(await answer.text());
-    $$("details.menu[open]").forEach((menu) => { menu.open = false; });
-    $("#closing")?.close();
+    const menu = form.closest("details.menu");  // not another one, which was opened while this was on its way
+    if (menu) menu.open = false;
+    form.closest("dialog")?.close();
     const sorry = $("[role=alert]:not([hidden])", page);
     if (page.getElementById("toast") && $("#summary", page) !== null === ($("#summary") !== null)) {
       adopt(page, false);
