@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,17 +29,36 @@ async def packet_of(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 @contextlib.asynccontextmanager
-async def a_broker(port: int, answer: Answer) -> AsyncIterator[BrokerAddress]:
-    """Lets one client in, then answers as told until it has nothing more to say."""
+async def a_listener(port: int, answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+    """Answers each client as told until it has nothing more to say, and leaves no connection behind."""
 
-    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended = asyncio.Event()
+        all_ended.append(ended)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            assert (await packet_of(reader))[0] == 0x10
             await answer(reader, writer)
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
 
-    async with await asyncio.start_server(welcome, HOST, port):
-        yield BrokerAddress(host=HOST, port=port, username="cloud", password="sesame")
+    all_ended: list[asyncio.Event] = []
+    async with await asyncio.start_server(serve, HOST, port, ssl=tls):
+        yield
+        for ended in all_ended:
+            await ended.wait()
+
+
+@contextlib.asynccontextmanager
+async def a_broker(port: int, answer: Answer) -> AsyncIterator[BrokerAddress]:
+    """Lets a client in, then answers as told."""
+
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await packet_of(reader))[0] == 0x10
+        await answer(reader, writer)
+
+    async with a_listener(port, welcome):
+        yield BrokerAddress(host=HOST, port=port)
 
 
 def saying(*pieces: bytes, then_silent: bool = False) -> Answer:
@@ -143,10 +164,8 @@ async def test_what_it_publishes_reaches_the_broker_in_packets_of_any_length(por
 
     read: list[bytes] = []
     said = [("a/ack", bytes(length)) for length in (0, 1, 120, 121, 16_376, 16_377, 1 << 20)]
-    async with a_broker(port, answer) as address:
-        async with connected(address, lambda _topic, _payload: None) as session:
-            await session.publish(said)
-        await asyncio.sleep(0.1)
+    async with a_broker(port, answer) as address, connected(address, lambda _topic, _payload: None) as session:
+        await session.publish(said)
     stream, goodbye = read[0][:-2], read[0][-2:]
     assert goodbye == b"\xe0\x00"
     assert (await hearing(stream))[0] == said
@@ -207,11 +226,10 @@ async def test_name_and_password_are_said_and_nothing_is_to_be_kept_for_us(port:
         said.append(await packet_of(reader))
         writer.write(WELCOME)
         await reader.read()
-        writer.close()
 
     said: list[tuple[int, bytes]] = []
     address = BrokerAddress(host=HOST, port=port, username="cloud", password="sesame")
-    async with await asyncio.start_server(hear, HOST, port), connected(address, lambda _topic, _payload: None):
+    async with a_listener(port, hear), connected(address, lambda _topic, _payload: None):
         pass
     assert said == [(0x10, b"\x00\x04MQTT\x04\xc2\x00\x3c\x00\x00\x00\x05cloud\x00\x06sesame")]
 
@@ -246,3 +264,29 @@ async def test_who_publishes_more_than_the_broker_reads_waits_for_it(port: int) 
         assert not publishing.done()
         go_on.set()
         await asyncio.wait_for(publishing, 5)
+
+
+async def test_a_broker_with_a_certificate_of_our_authority_is_trusted(port: int, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+        *("-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=broker"),
+        *("-addext", "subjectAltName=IP:127.0.0.1"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(2)
+        writer.write(WELCOME + packet("a", bytes(100_000), 0))
+        await reader.read()
+
+    heard: asyncio.Queue[int] = asyncio.Queue()
+    address = BrokerAddress(host=HOST, port=port, tls=True, ca_file=str(certificate))
+    async with (
+        a_listener(port, hear, tls),
+        connected(address, lambda _topic, payload: heard.put_nowait(len(payload))) as session,
+    ):
+        assert await session.first(heard) == 100_000
