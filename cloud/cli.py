@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed while starting or running, 2 wrong command line or 
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -86,7 +87,10 @@ def _load(arguments: argparse.Namespace) -> Config:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    asyncio.run(service.run(_load(arguments)))
+    config = _load(arguments)
+    gc.collect()
+    gc.freeze()  # the collector need not look at all modules again and again while messages pour in
+    asyncio.run(service.run(config))
 
 
 def _check_config(arguments: argparse.Namespace) -> None:

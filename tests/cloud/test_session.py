@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
+import trustme
 
 from cloud import session as module
 from cloud.session import BrokerAddress, SessionError, connected
@@ -24,17 +27,36 @@ async def packet_of(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 @contextlib.asynccontextmanager
-async def a_broker(port: int, answer: Answer) -> AsyncIterator[BrokerAddress]:
-    """Lets one client in, then answers as told until it has nothing more to say."""
+async def a_listener(port: int, answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+    """Answers each client as told until it has nothing more to say, and leaves no connection behind."""
 
-    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended = asyncio.Event()
+        all_ended.append(ended)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            assert (await packet_of(reader))[0] == 0x10
             await answer(reader, writer)
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
 
-    async with await asyncio.start_server(welcome, HOST, port):
-        yield BrokerAddress(host=HOST, port=port, username="cloud", password="sesame")
+    all_ended: list[asyncio.Event] = []
+    async with await asyncio.start_server(serve, HOST, port, ssl=tls):
+        yield
+        for ended in all_ended:
+            await ended.wait()
+
+
+@contextlib.asynccontextmanager
+async def a_broker(port: int, answer: Answer) -> AsyncIterator[BrokerAddress]:
+    """Lets a client in, then answers as told."""
+
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await packet_of(reader))[0] == 0x10
+        await answer(reader, writer)
+
+    async with a_listener(port, welcome):
+        yield BrokerAddress(host=HOST, port=port)
 
 
 def saying(*pieces: bytes, then_silent: bool = False) -> Answer:
@@ -51,10 +73,10 @@ def saying(*pieces: bytes, then_silent: bool = False) -> Answer:
     return answer
 
 
-async def reason_of(address: BrokerAddress) -> str:
+async def reason_of(address: BrokerAddress, hear: Callable[[str, bytes], None] = lambda _topic, _payload: None) -> str:
     """Why a session that asks for a topic and waits for messages ends."""
     try:
-        async with asyncio.timeout(5), connected(address, lambda _topic, _payload: None) as session:
+        async with asyncio.timeout(5), connected(address, hear) as session:
             await session.subscribe("a/+")
             await session.first(asyncio.Queue[None]())
     except SessionError as error:
@@ -140,11 +162,10 @@ async def test_name_and_password_are_said_and_nothing_is_to_be_kept_for_us(port:
         said.append(await packet_of(reader))
         writer.write(WELCOME)
         await reader.read()
-        writer.close()
 
     said: list[tuple[int, bytes]] = []
     address = BrokerAddress(host=HOST, port=port, username="cloud", password="sesame")
-    async with await asyncio.start_server(hear, HOST, port), connected(address, lambda _topic, _payload: None):
+    async with a_listener(port, hear), connected(address, lambda _topic, _payload: None):
         pass
     (kind, body), name = said[0], 32
     assert (kind, body[:12]) == (0x10, b"\x00\x04MQTT\x04\xc2\x00\x3c\x00" + bytes([name]))
@@ -166,3 +187,27 @@ async def test_what_waits_already_is_taken_before_a_loss_is_told(port: int) -> N
             await session.first(queue)
         queue.put_nowait("said before")
         assert await session.first(queue) == "said before"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "told"), [("ours", "the connection is lost"), ("another", "certificate verify failed")]
+)
+async def test_only_a_broker_with_a_certificate_of_our_authority_is_trusted(
+    port: int, tmp_path: Path, issuer: str, told: str
+) -> None:
+    authorities = {"ours": trustme.CA(), "another": trustme.CA()}
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authorities[issuer].issue_cert(HOST).configure_cert(tls)
+    authorities["ours"].cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await packet_of(reader)
+        writer.write(WELCOME)
+        await packet_of(reader)
+        writer.write(GRANTED + packet("a", bytes(100_000), 0))
+
+    heard: list[int] = []
+    address = BrokerAddress(host=HOST, port=port, tls=True, ca_file=str(tmp_path / "ca.pem"))
+    async with a_listener(port, answer, tls):
+        assert told in await reason_of(address, lambda _topic, payload: heard.append(len(payload)))
+    assert heard == ([100_000] if issuer == "ours" else [])
