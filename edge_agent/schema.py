@@ -79,6 +79,21 @@ CREATE TABLE quarantine (           -- records nobody would take, for a person t
     PRIMARY KEY (lane, seq)
 ) STRICT;
 """
+_RECORDS_BY_ROWID = """
+DROP INDEX loss;
+CREATE TABLE by_rowid (             -- a row of over 1,000 bytes fills a page of its own in a table without rowids
+    lane TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    checksum INTEGER NOT NULL,      -- over number and body
+    PRIMARY KEY (lane, seq)
+) STRICT;
+INSERT INTO by_rowid SELECT lane, seq, body, kind, checksum FROM record ORDER BY lane, seq;
+DROP TABLE record;
+ALTER TABLE by_rowid RENAME TO record;
+CREATE INDEX loss ON record (seq) WHERE kind = 'loss';
+"""
 
 
 def _first(db: sqlite3.Connection) -> None:
@@ -91,7 +106,11 @@ def _losses_and_classes(db: sqlite3.Connection) -> None:
     _run(db, _LOSSES_AND_CLASSES)
 
 
-MIGRATIONS = (_first, _losses_and_classes)  # `user_version` says how many of them a file has had
+def _records_by_rowid(db: sqlite3.Connection) -> None:
+    _run(db, _RECORDS_BY_ROWID)
+
+
+MIGRATIONS = (_first, _losses_and_classes, _records_by_rowid)  # `user_version` says how many of them a file has had
 
 
 def migrate(db: sqlite3.Connection) -> None:

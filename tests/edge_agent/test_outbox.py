@@ -594,6 +594,33 @@ def test_an_old_store_becomes_one_of_today_and_nothing_in_it_is_lost(path: Path,
     assert outbox._store.db.execute("PRAGMA auto_vacuum").fetchone() == (2,)
 
 
+def test_a_store_of_version_2_keeps_its_losses_what_was_put_aside_and_every_record(path: Path, start: Start) -> None:
+    path.parent.mkdir(parents=True)
+    shutil.copy(Path(__file__).parent / "stores" / "version-2.sqlite", path)
+    outbox = start()
+    assert outbox.damage is None
+    assert outbox.undeclared() == []
+    findings = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 10)]
+    assert [record["kind"] for record in findings] == ["evidence", "finding", "loss"]
+    assert [seq for seq, _ in outbox.after(Lane.TELEMETRY, 0, 10)] == [1, 3]
+    assert [seq for seq, _ in outbox.losses_after(0, 10)] == [4]
+    assert outbox.quarantined() == [(Lane.TELEMETRY, 2, "nobody takes it")]
+    assert list(outbox.standing()) == [an_id(1)]
+    assert outbox.learnt("judges") == b'{"trends": {}}'
+    outbox.acknowledge(Lane.FINDINGS, outbox.stream(Lane.FINDINGS), 4)
+    outbox.acknowledge(Lane.TELEMETRY, outbox.stream(Lane.TELEMETRY), 3)
+    assert not outbox._store.db.execute("SELECT count(*) FROM lost").fetchone()[0]
+    assert outbox._store.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("size", [100, 1_300, 2_000, 20_000])
+def test_a_record_takes_little_more_room_than_it_has_bytes(start: Start, size: int) -> None:
+    outbox = start()
+    empty = outbox._store.used_bytes()
+    outbox.put([bytes(size)] * 200)
+    assert outbox._store.used_bytes() - empty <= 200 * (1.3 * size + 100)
+
+
 def test_another_programs_database_is_set_aside_not_written_into(path: Path, start: Start) -> None:
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as foreign:
