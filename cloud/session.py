@@ -21,9 +21,7 @@ ANSWER_S = 10.0  # to connect, and to answer
 GOODBYE_S = 1.0
 _REFUSED = 128  # and above, in what the broker grants of a subscription
 
-_QUIET = logging.getLogger(f"{__name__}.gmqtt")
-_QUIET.setLevel(logging.CRITICAL)  # what it would say of each lost connection is said once, by the ingest's Outage
-logging.getLogger("gmqtt").setLevel(logging.CRITICAL)
+logging.getLogger("gmqtt").setLevel(logging.CRITICAL)  # what it says of each lost connection, Outage says once
 
 _T = TypeVar("_T")
 
@@ -67,7 +65,7 @@ class Session:
         loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[SessionError] = loop.create_future()
         self._granted: asyncio.Future[tuple[int, ...]] = loop.create_future()
-        self._client = _Client("", logger=_QUIET)
+        self._client = _Client("")
         self._client.on_message = lambda _client, topic, payload, _qos, _properties: hear(topic, payload)
         self._client.on_subscribe = lambda _client, _mid, granted, _properties: self._on_granted(granted)
         self._client.on_disconnect = lambda _client, _packet: self._on_lost()
