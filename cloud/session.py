@@ -74,15 +74,15 @@ class Session:
         """Say who we are; the broker is to keep nothing for us. Raises SessionError."""
         if broker.username is not None:
             self._client.set_auth_credentials(broker.username, broker.password)
-        tls = ssl.create_default_context(cafile=broker.ca_file) if broker.tls else False
-        connecting = asyncio.ensure_future(
-            self._client.connect(broker.host, broker.port, ssl=tls, keepalive=KEEP_ALIVE_S, version=MQTTv311)
-        )
         try:
-            await self._answered(connecting)
+            tls = ssl.create_default_context(cafile=broker.ca_file) if broker.tls else False
+            connecting = self._client.connect(
+                broker.host, broker.port, ssl=tls, keepalive=KEEP_ALIVE_S, version=MQTTv311
+            )
+            await self._answered(asyncio.ensure_future(connecting))
         except MQTTConnectError as error:
             raise SessionError(f"the broker refuses us: {error}") from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a file that is just being replaced; a name that is none
             raise SessionError(str(error) or "no connection in time") from error
 
     async def subscribe(self, *filters: str) -> None:

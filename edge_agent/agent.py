@@ -348,12 +348,17 @@ class Agent:
         self._end_batch()
         self._store(self._clock.now())
         self._uplink.stop()
-        try:
-            self._keep_learnt(self._clock.now().uptime_s)
-            self._come_home(self._clock.now(), math.inf)
-            self._outbox.close()
-        except sqlite3.DatabaseError as error:
-            log.error("the outbox can't be written (%s): %d records are lost", error, len(self._unsaid))
+        now = self._clock.now()
+        parts: tuple[Callable[[], object], ...] = (
+            lambda: self._come_home(now, math.inf),
+            lambda: self._keep_learnt(now.uptime_s),
+            lambda: self._outbox.close(),
+        )
+        for part in parts:  # what finds no room takes nothing with it that does
+            try:
+                part()
+            except sqlite3.DatabaseError as error:
+                log.error("the outbox can't be written (%s): %d records are lost", error, len(self._unsaid))
         if isinstance(self._outbox, Refuge) and (left := sum(map(self._outbox.waiting, Lane))):
             log.error("the outbox can't be opened: %d records that waited in memory are lost", left)
 

@@ -58,10 +58,17 @@ class Ledger:
         """Return what the newer good slot says; empty where none is good."""
         if self._file is None:
             return Content()
-        slots = [_opened(os.pread(self._file, SLOT, slot * SLOT)) for slot in (0, 1)]
+        slots = [self._slot(slot) for slot in (0, 1)]
         turn, content = max(filter(None, slots), key=lambda one: one[0], default=(0, Content()))
         self._turn = turn
         return content
+
+    def _slot(self, slot: int) -> tuple[int, Content] | None:
+        try:
+            return _opened(os.pread(self._file or 0, SLOT, slot * SLOT))
+        except OSError as error:
+            log.warning("half of the ledger of used numbers can't be read: %s", error)
+            return None
 
     def write(self, content: Content) -> None:
         """Replace the older slot; on return it survives a power cut. A failure is said once, and stops nothing."""

@@ -19,7 +19,7 @@ from edge_agent.losses import Gone
 from edge_agent.protocol.topics import Lane
 from edge_agent.room import Room, make_room
 from edge_agent.schema import Kind, checksum, kind_of
-from edge_agent.store import Damage, Store
+from edge_agent.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ _DROP = "DELETE FROM record WHERE lane = ? AND seq = ?"
 _DROP_ACKED = "DELETE FROM record WHERE lane = ? AND seq <= ?"
 _ACKED = "UPDATE lane SET acked_up_to = ? WHERE lane = ? AND acked_up_to < ?"
 _LEARN = "INSERT OR REPLACE INTO learnt (name, body) VALUES (?, ?)"
+_LEARN_FIRST = "INSERT OR IGNORE INTO learnt (name, body) VALUES (?, ?)"
+_MOVED = "moved from"  # the name under which the stream of a refuge is kept that has moved here
 _STAND = "INSERT OR REPLACE INTO standing (finding_id, body) VALUES (?, ?)"
 _FALL = "DELETE FROM standing WHERE finding_id = ?"
 _QUARANTINE = "INSERT OR REPLACE INTO quarantine (lane, seq, cause, body) VALUES (?, ?, ?, ?)"
@@ -85,16 +87,12 @@ class Outbox:
             self._close_ledger()
             raise
         try:
+            self.damage = self._store.damage  # what was set aside in this run
             self._lanes = self._load()
             self._claim()
         except BaseException:
             self.abandon()
             raise
-
-    @property
-    def damage(self) -> Damage | None:
-        """What was set aside in this run."""
-        return self._store.damage
 
     def _load(self) -> dict[Lane, _Lane]:
         rows = self._store.db.execute("SELECT lane, stream, reserved_up_to, acked_up_to FROM lane").fetchall()
@@ -387,24 +385,31 @@ class Outbox:
         in_use = {lane: Used(one.stream, one.last_seq) for lane, one in self._lanes.items()}
         self._known = Content(in_use, self._known.owed)
         self._store.begin_anew(reason)
+        self.damage = self._store.damage
         self._lanes = self._load()
         self._held = Held()
         self._claim()
 
-    def take_over(self, other: "Outbox", stood: Iterable[str]) -> None:
+    def take_over(self, other: "Outbox", stood: Iterable[str] | None) -> None:
         """Take all that waits in another outbox, in one transaction: it gets numbers of ours, so none may have left.
 
-        What it has lost stays to be declared. Of the findings that stood here before, those in `stood` are its to know.
+        What it has lost stays to be declared. Of the findings that stood here before, those in `stood` are its to know;
+        None where it knew nothing of this store: then what was learnt here is worth more than what it has learnt.
         """
+        moved = other.stream(Lane.FINDINGS).encode()
+        if self.learnt(_MOVED) == moved:
+            return  # in a transaction that failed only after it had reached the disk
         waiting = {lane: [body for _, body in other.after(lane, other.base_seq(lane) - 1, _ALL)] for lane in Lane}
         findings = waiting[Lane.FINDINGS]
         waiting[Lane.FINDINGS] = [body for body in findings if kind_of(Lane.FINDINGS, body) is not Kind.LOSS]
         used = {lane: state.last_seq + len(waiting[lane]) for lane, state in self._lanes.items()}
         self._make_room(sum(len(body) for bodies in waiting.values() for body in bodies))
         with self._store.transaction() as db:
-            db.executemany(_FALL, [(finding_id,) for finding_id in stood])
+            db.execute(_LEARN, (_MOVED, moved))
+            db.executemany(_FALL, [(finding_id,) for finding_id in stood or ()])
             db.executemany(_STAND, other.standing().items())
-            db.executemany(_LEARN, other._store.db.execute("SELECT name, body FROM learnt").fetchall())
+            learnt = other._store.db.execute("SELECT name, body FROM learnt").fetchall()
+            db.executemany(_LEARN_FIRST if stood is None else _LEARN, learnt)
             for lane, state in self._lanes.items():
                 self._insert(lane, enumerate(waiting[lane], start=state.last_seq + 1))
                 db.execute(_NUMBER, (used[lane], lane))
@@ -419,13 +424,15 @@ class Outbox:
     def close(self) -> None:
         """Write what is in RAM and give the unused numbers back: the next start finds nothing missing."""
         lane = self._lanes[Lane.TELEMETRY]
-        self.flush()
-        with self._store.transaction() as db:
-            db.execute(_NUMBER, (lane.last_seq, Lane.TELEMETRY))
-            self._drop_acked(Lane.TELEMETRY)
-        lane.reserved_up_to = lane.last_seq
-        self._note_numbers()
-        self.abandon()
+        try:
+            self.flush()
+            with self._store.transaction() as db:
+                db.execute(_NUMBER, (lane.last_seq, Lane.TELEMETRY))
+                self._drop_acked(Lane.TELEMETRY)
+            lane.reserved_up_to = lane.last_seq
+            self._note_numbers()
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         """Let go of the files as they are: nothing is written down."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge_agent.outbox import Outbox
 from edge_agent.room import Room
-from edge_agent.store import InUse
+from edge_agent.store import Damage, InUse
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,14 @@ class Refuge(Outbox):
         super().__init__(None, replace(room, budget_bytes=min(room.budget_bytes, IN_MEMORY_BYTES)))
         self._home, self._home_room = path, room
         self._try_at_s = 0.0
-        standing, learnt = _recollect(path)
-        self._recollected = tuple(standing)
-        self.put([], standing)
-        for name, body in learnt.items():
-            self.learn(name, body)
+        self._damaged: Damage | None = None
+        self._stood: tuple[str, ...] | None = None
+        if recollected := _recollect(path):
+            standing, learnt = recollected
+            self._stood = tuple(standing)
+            self.put([], standing)
+            for name, body in learnt.items():
+                self.learn(name, body)
 
     def home(self, now_s: float) -> Outbox | None:
         """Return the outbox on disk with all that waits here, or None where it still can't be; tried once a minute.
@@ -47,25 +50,32 @@ class Refuge(Outbox):
             log.debug("the outbox can't be opened yet: %s", error)
             return None
         try:
-            outbox.take_over(self, self._recollected)
+            self._damaged = self._damaged or outbox.damage
+            outbox.take_over(self, self._stood)
         except sqlite3.DatabaseError as error:
             log.debug("the outbox takes nothing yet: %s", error)
             outbox.abandon()
             return None
+        outbox.damage = self._damaged
         return outbox
 
     def _open_home(self) -> Outbox:
         return Outbox(self._home, self._home_room)
 
 
-def _recollect(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Read what stood and what was learnt from a store that can't be written; nothing where it can't be read either."""
-    for how in ("mode=ro", "mode=ro&immutable=1"):  # the second one does without what is in the log
+def _recollect(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]] | None:
+    """Read what stood and what was learnt from a store that can't be written; None where it can't be read either."""
+    ways = (
+        ("mode=ro", "NORMAL"),
+        ("mode=rw", "EXCLUSIVE"),  # where there is no room for the index of the log
+        ("mode=ro&immutable=1", "NORMAL"),  # does without what is in the log
+    )
+    for how, locking in ways:
         try:
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as db:
-                db.execute("PRAGMA locking_mode = EXCLUSIVE")  # there may be no room for the index of the log
+                db.execute(f"PRAGMA locking_mode = {locking}")
                 standing = dict(db.execute("SELECT finding_id, body FROM standing").fetchall())
                 return standing, dict(db.execute("SELECT name, body FROM learnt").fetchall())
         except sqlite3.Error as error:
             log.debug("nothing can be read of the outbox: %s", error)
-    return {}, {}
+    return None

@@ -113,8 +113,11 @@ def _records_by_rowid(db: sqlite3.Connection) -> None:
 MIGRATIONS = (_first, _losses_and_classes, _records_by_rowid)  # `user_version` says how many of them a file has had
 
 
-def migrate(db: sqlite3.Connection) -> None:
+def migrate(db: sqlite3.Connection, free_bytes: int | None = None) -> None:
     """Bring a file of any earlier version to the present one, in one transaction.
+
+    The last step copies all records; both forms are read and written alike. Where the `free_bytes` of the disk are too
+    few for that (None: they are not known), it waits for a later start.
 
     Raises sqlite3.DatabaseError for a file of a newer version, or of another program.
     """
@@ -125,20 +128,28 @@ def migrate(db: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"it is of version {version}; this agent knows up to {len(MIGRATIONS)}")
     if version == 0 and db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         raise sqlite3.DatabaseError("it is another program's database")
-    if version == len(MIGRATIONS):
+    steps = MIGRATIONS[version:]
+    if steps and version and free_bytes is not None and 2 * _size(db) > free_bytes:
+        steps = steps[:-1]
+    if not steps:
         return
     if version > 0 and db.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
         db.execute("VACUUM")  # takes over the incremental vacuum that was asked for
     db.execute("BEGIN IMMEDIATE")
     try:
-        for step in MIGRATIONS[version:]:
+        for step in steps:
             step(db)
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        db.execute(f"PRAGMA user_version = {version + len(steps)}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+def _size(db: sqlite3.Connection) -> int:
+    pages, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages * size)
 
 
 def _run(db: sqlite3.Connection, script: str) -> None:

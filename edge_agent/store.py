@@ -138,7 +138,7 @@ class Store:
             db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             if (said := db.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
                 raise sqlite3.DatabaseError(f"quick_check: {said[0]}")
-            migrate(db)
+            migrate(db, self.free_bytes())
             check(db)
         except BaseException:
             db.close()
@@ -187,8 +187,7 @@ class Store:
         """Return free pages to the file system where they are many, or all of them."""
         if self._pragma("freelist_count") >= (1 if at_once else _ROOMY_PAGES):
             self.db.executescript("PRAGMA incremental_vacuum")  # `execute` would stop after the first page
-            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._keep_room("-wal")
+            self.db.execute("PRAGMA wal_checkpoint").fetchall()  # shortens the file, and leaves the log its room
 
     def forget_aside(self) -> None:
         """Delete the damaged stores that were kept: somebody's disk is nearly full."""
@@ -218,9 +217,11 @@ def _lock(path: Path) -> int:
     lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(lock)
-        raise InUse(f"{path} is in use by another process") from None
+        if isinstance(error, BlockingIOError):
+            raise InUse(f"{path} is in use by another process") from None
+        raise
     return lock
 
 

@@ -58,6 +58,7 @@ class _Flow:
     heard: bool = False  # whether the cloud has acknowledged anything since the oldest record was last sent
     suspect: Suspect = field(default_factory=Suspect)
     losses_up_to: int = 0  # how far declared losses have been sent ahead of the rest
+    losses_left_up_to: int = 0  # the highest of them that has ever been
     sent: deque[tuple[int, int]] = field(default_factory=deque)  # (last number, records) of each message under way
 
     def again(self, acked: int, now_s: float) -> None:
@@ -152,7 +153,8 @@ class Uplink:
     def is_under_way(self) -> bool:
         """Whether anything may have left the device that the cloud has not acknowledged."""
         return any(
-            max(flow.left_up_to, flow.losses_up_to) >= self._outbox.base_seq(lane) for lane, flow in self._flows.items()
+            max(flow.left_up_to, flow.losses_left_up_to) >= self._outbox.base_seq(lane)
+            for lane, flow in self._flows.items()
         )
 
     def begin_anew(self, outbox: Outbox) -> None:
@@ -215,16 +217,17 @@ class Uplink:
         """A connection ended: if the broker took anything in it, the oldest message it did not take is suspect.
 
         Not so where it ended long after that message had its turn: a bad link does so too. From the second time on only
-        what follows a link that held without it counts; where it ends without it, that is no fault of the record.
+        what follows a link that held without it counts; where it ends by itself without it, that is not its fault.
         """
-        self._spare_what_was_held_back()
         blamed = next(iter(self._unreached.values()), None)
         self._unreached.clear()
+        at_once = blamed is not None and at_s - max(blamed.at_s, self._reached_at_s) < ENDS_WITHIN_S
+        if not at_once and not too_large:
+            self._spare_what_was_held_back()
         if blamed is None or not (self._reached_any or too_large):
             return
         self._careful = blamed.lane
         suspect = self._flows[blamed.lane].suspect
-        at_once = at_s - max(blamed.at_s, self._reached_at_s) < ENDS_WITHIN_S
         held_without_it = blamed.at_s - self._up_at_s >= QUIET_S
         if not too_large and not (at_once and (held_without_it or not suspect.isolated)):
             return
@@ -317,6 +320,7 @@ class Uplink:
             if self._connection.publish(topic(self._device, Lane.FINDINGS), payload) is None:
                 return
             flow.losses_up_to = batch[-1][0]
+            flow.losses_left_up_to = max(flow.losses_left_up_to, flow.losses_up_to)
 
     def _payload(self, lane: Lane, batch: list[tuple[int, bytes]]) -> bytes:
         """Return consecutive records as one message."""

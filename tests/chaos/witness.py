@@ -48,7 +48,7 @@ class WitnessedOutbox(Outbox):
         super().hold(record)
         self._write(Lane.TELEMETRY, self._lanes[Lane.TELEMETRY].last_seq, record, record)
 
-    def take_over(self, other: Outbox, stood: Iterable[str]) -> None:
+    def take_over(self, other: Outbox, stood: Iterable[str] | None) -> None:
         """Commit what waited in memory, then write down."""
         above = {lane: self.last_seq(lane) for lane in Lane}
         super().take_over(other, stood)

@@ -142,6 +142,13 @@ async def test_a_broker_that_is_not_there_is_a_reason_too(port: int) -> None:
     assert "Connect call failed" in await reason_of(BrokerAddress(host=HOST, port=port))
 
 
+async def test_an_authority_that_is_not_there_now_and_a_name_that_is_none_are_reasons_too(port: int) -> None:
+    """The file may just be being replaced: it is tried again, and nothing else ends."""
+    gone = BrokerAddress(host=HOST, port=port, tls=True, ca_file="/nowhere/ca.pem")
+    assert "No such file" in await reason_of(gone)
+    assert await reason_of(BrokerAddress(host="a..b", port=port))
+
+
 @pytest.mark.parametrize("said", [(), (b"\x20\x00",), (WELCOME,)])
 async def test_a_broker_that_does_not_answer_as_it_should_is_left(
     port: int, monkeypatch: pytest.MonkeyPatch, said: tuple[bytes, ...]

@@ -1,6 +1,8 @@
 """The outbox: what it has accepted stays until the cloud has it, and no number is ever used twice."""
 
+import errno
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.held import GRACE_S
+from edge_agent.ledger import SLOT
 from edge_agent.losses import Gone
 from edge_agent.outbox import DAMAGED, FELL_BACK, QUARANTINED, RESERVE, UNCLEAN, UNREADABLE, Outbox
 from edge_agent.protocol import records
@@ -613,6 +616,44 @@ def test_a_store_of_version_2_keeps_its_losses_what_was_put_aside_and_every_reco
     assert outbox._store.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_a_store_that_has_no_room_to_be_copied_goes_on_in_its_old_form_until_there_is(
+    path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir(parents=True)
+    shutil.copy(Path(__file__).parent / "stores" / "version-2.sqlite", path)
+    monkeypatch.setattr(Store, "free_bytes", lambda _store: 50_000)
+    old = start()
+    assert old._store.db.execute("PRAGMA user_version").fetchone() == (2,)
+    old.put([b"five"])
+    old.close()
+    monkeypatch.undo()
+    new = start()
+    assert new._store.db.execute("PRAGMA user_version").fetchone() == (3,)
+    assert [seq for seq, _ in new.after(Lane.FINDINGS, 0, 10)] == [2, 3, 4, 5]
+    assert new.damage is None
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_ledger_of_which_half_can_not_be_read_keeps_no_store_from_opening(
+    start: Start, monkeypatch: pytest.MonkeyPatch, slot: int
+) -> None:
+    first = start()
+    first.put([b"one"])
+    first.close()
+    pread = os.pread
+
+    def unreadable(file: int, size: int, at: int) -> bytes:
+        if at == slot * SLOT:
+            raise OSError(errno.EIO, "bad sector")
+        return pread(file, size, at)
+
+    monkeypatch.setattr("edge_agent.ledger.os.pread", unreadable)
+    again = start()
+    assert again.after(Lane.FINDINGS, 0, 10) == [(1, b"one")]
+    again.put([b"two"])
+    assert again.last_seq(Lane.FINDINGS) >= 2
+
+
 @pytest.mark.parametrize("size", [100, 1_300, 2_000, 20_000])
 def test_a_record_takes_little_more_room_than_it_has_bytes(start: Start, size: int) -> None:
     outbox = start()
@@ -633,7 +674,7 @@ def test_another_programs_database_is_set_aside_not_written_into(path: Path, sta
 def test_a_damaged_store_stays_to_be_looked_at_while_no_new_one_can_be_made(
     path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(db: sqlite3.Connection) -> None:
+    def full(db: sqlite3.Connection, _free_bytes: int | None) -> None:
         db.execute("PRAGMA max_page_count = 1")
         db.execute("CREATE TABLE one (a)")
         db.execute("CREATE TABLE two (a)")

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import shutil
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,89 @@ def test_a_store_that_takes_nothing_yet_is_let_go_of_and_keeps_nothing_open(disk
     home = refuge.home(5 * TRY_EVERY_S)
     assert home is not None
     assert len(waiting(home, Lane.FINDINGS)) == 30
+    home.close()
+
+
+def test_what_stands_in_the_log_only_is_remembered_on_a_read_only_disk(tmp_path: Path, disk: SmallDisk) -> None:
+    """The power went before the log was moved into the file, and the disk came back read-only."""
+    live_one = Outbox(tmp_path / "outbox.db")
+    live_one.put([b"before"], {"a": b"stood"})
+    for part in tmp_path.glob("outbox.db*"):
+        shutil.copy(part, disk.path)
+    live_one.close()
+    disk.remount("ro")
+    refuge = opened(disk)
+    assert isinstance(refuge, Refuge)
+    assert refuge.standing() == {"a": b"stood"}
+    refuge.put([], {"a": None})
+    disk.remount("rw")
+    home = refuge.home(0.0)
+    assert home is not None
+    assert home.standing() == {}
+    home.close()
+
+
+def test_a_store_that_could_not_be_read_keeps_what_it_had_learnt(disk: SmallDisk) -> None:
+    before = opened(disk)
+    before.put([], {"a": b"stood"})
+    before.learn(LEARNT, b"in months")
+    before.close()
+    store = disk.path / "outbox.db"
+    store.rename(disk.path / "away")
+    disk.remount("ro")
+    refuge = opened(disk)
+    refuge.put([], {"b": b"stands"})
+    refuge.learn(LEARNT, b"in hours")
+    assert isinstance(refuge, Refuge)
+    disk.remount("rw")
+    (disk.path / "away").rename(store)
+    home = refuge.home(0.0)
+    assert home is not None
+    assert home.learnt(LEARNT) == b"in months"
+    assert home.standing() == {"a": b"stood", "b": b"stands"}
+    home.close()
+
+
+def test_a_damaged_store_is_reported_although_the_first_move_fails(
+    disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (disk.path / "outbox.db").write_bytes(b"garbage" * 1000)
+    disk.remount("ro")
+    refuge = opened(disk)
+    assert isinstance(refuge, Refuge)
+    disk.remount("rw")
+    with monkeypatch.context() as failing:
+        failing.setattr(Outbox, "take_over", fails)
+        assert refuge.home(0.0) is None
+    home = refuge.home(TRY_EVERY_S)
+    assert home is not None
+    assert home.damage is not None
+    home.close()
+
+
+def fails(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_what_moved_although_the_disk_said_no_moves_once(disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit reached the disk, and its confirmation failed."""
+    disk.fill()
+    refuge = opened(disk)
+    assert isinstance(refuge, Refuge)
+    refuge.put([b"one"])
+    disk.free()
+    with monkeypatch.context() as failing:
+        take_over = Outbox.take_over
+
+        def doubtful(self: Outbox, other: Outbox, stood: Iterable[str] | None) -> None:
+            take_over(self, other, stood)
+            fails()
+
+        failing.setattr(Outbox, "take_over", doubtful)
+        assert refuge.home(0.0) is None
+    home = refuge.home(TRY_EVERY_S)
+    assert home is not None
+    assert waiting(home, Lane.FINDINGS) == [b"one"]
     home.close()
 
 

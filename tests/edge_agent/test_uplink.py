@@ -190,6 +190,20 @@ def test_a_small_record_on_which_the_broker_ends_every_connection_does_not_block
     assert len(broker.connects) < 12
 
 
+def test_two_records_that_end_links_one_in_each_lane_block_neither(outbox: Outbox) -> None:
+    """A link that one of them ends says nothing for the other."""
+    outbox.put([records.encode(a_finding(reason=reason)) for reason in ("fine", "poison", "fine")])
+    for number in range(3):
+        outbox.hold(a_chunk(number * 60.0))
+    bad = outbox.after(Lane.TELEMETRY, 1, 1)[0][1]
+    broker = ScriptedBroker(ends_on=lambda _topic, payload: b"poison" in payload or bad in payload)
+    with broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: len(outbox.quarantined()) == 2)
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
+    assert sorted(outbox.quarantined()) == [(Lane.FINDINGS, 2, ENDS_LINKS), (Lane.TELEMETRY, 2, ENDS_LINKS)]
+
+
 @pytest.mark.parametrize("size", [10, 9000])
 def test_a_link_that_ends_again_and_again_costs_no_record_and_gets_it_through_where_it_can(
     outbox: Outbox, size: int
