@@ -6,6 +6,7 @@ RAM and reaches the disk when it has waited for too long (`tend`) or on a clean 
 how far they are used stands in a ledger beside the store too: none is ever used for two records.
 """
 
+import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -44,7 +45,7 @@ _DROP_ACKED = "DELETE FROM record WHERE lane = ? AND seq <= ?"
 _ACKED = "UPDATE lane SET acked_up_to = ? WHERE lane = ? AND acked_up_to < ?"
 _LEARN = "INSERT OR REPLACE INTO learnt (name, body) VALUES (?, ?)"
 _LEARN_FIRST = "INSERT OR IGNORE INTO learnt (name, body) VALUES (?, ?)"
-_MOVED = "moved from"  # the name under which the stream of a refuge is kept that has moved here
+_MOVED = "moved from"  # the name under which it is kept which refuge has moved here, and how far
 _STAND = "INSERT OR REPLACE INTO standing (finding_id, body) VALUES (?, ?)"
 _FALL = "DELETE FROM standing WHERE finding_id = ?"
 _QUARANTINE = "INSERT OR REPLACE INTO quarantine (lane, seq, cause, body) VALUES (?, ?, ?, ?)"
@@ -396,16 +397,16 @@ class Outbox:
         What it has lost stays to be declared. Of the findings that stood here before, those in `stood` are its to know;
         None where it knew nothing of this store: then what was learnt here is worth more than what it has learnt.
         """
-        moved = other.stream(Lane.FINDINGS).encode()
-        if self.learnt(_MOVED) == moved:
-            return  # in a transaction that failed only after it had reached the disk
-        waiting = {lane: [body for _, body in other.after(lane, other.base_seq(lane) - 1, _ALL)] for lane in Lane}
+        here = self._moved_from(other)
+        above = {lane: max(here[lane], other.base_seq(lane) - 1) for lane in Lane}
+        waiting = {lane: [body for _, body in other.after(lane, above[lane], _ALL)] for lane in Lane}
         findings = waiting[Lane.FINDINGS]
         waiting[Lane.FINDINGS] = [body for body in findings if kind_of(Lane.FINDINGS, body) is not Kind.LOSS]
         used = {lane: state.last_seq + len(waiting[lane]) for lane, state in self._lanes.items()}
         self._make_room(sum(len(body) for bodies in waiting.values() for body in bodies))
         with self._store.transaction() as db:
-            db.execute(_LEARN, (_MOVED, moved))
+            moved = [other.stream(Lane.FINDINGS), *(other.last_seq(lane) for lane in Lane)]
+            db.execute(_LEARN, (_MOVED, json.dumps(moved).encode()))
             db.executemany(_FALL, [(finding_id,) for finding_id in stood or ()])
             db.executemany(_STAND, other.standing().items())
             learnt = other._store.db.execute("SELECT name, body FROM learnt").fetchall()
@@ -420,6 +421,11 @@ class Outbox:
         for lane, state in self._lanes.items():
             state.last_seq = state.reserved_up_to = used[lane]
         self._note_numbers()
+
+    def _moved_from(self, other: "Outbox") -> dict[Lane, int]:
+        """Return how far another outbox has moved here: a transaction may fail after it has reached the disk."""
+        stream, *up_to = json.loads(self.learnt(_MOVED) or b'[""]')
+        return dict(zip(Lane, up_to, strict=True)) if stream == other.stream(Lane.FINDINGS) else dict.fromkeys(Lane, 0)
 
     def close(self) -> None:
         """Write what is in RAM and give the unused numbers back: the next start finds nothing missing."""

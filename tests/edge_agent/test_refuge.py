@@ -203,9 +203,12 @@ def test_what_moved_although_the_disk_said_no_moves_once(disk: SmallDisk, monkey
 
         failing.setattr(Outbox, "take_over", doubtful)
         assert refuge.home(0.0) is None
+    refuge.put([b"two"])
+    refuge.hold(b"a batch")
     home = refuge.home(TRY_EVERY_S)
     assert home is not None
-    assert waiting(home, Lane.FINDINGS) == [b"one"]
+    assert waiting(home, Lane.FINDINGS) == [b"one", b"two"]
+    assert waiting(home, Lane.TELEMETRY) == [b"a batch"]
     home.close()
 
 
