@@ -45,6 +45,12 @@ def start(path: Path) -> Iterator[Start]:
         yield opened
 
 
+def put_store(path: Path, version: int) -> None:
+    """Put a store there that an agent of before has left."""
+    path.parent.mkdir(parents=True)
+    shutil.copy(Path(__file__).parent / "stores" / f"version-{version}.sqlite", path)
+
+
 def crash(outbox: Outbox) -> None:
     """End it as SIGKILL does: nothing is flushed, the locks are gone."""
     outbox._store.close()
@@ -578,8 +584,7 @@ def test_a_file_system_that_is_nearly_full_is_left_its_headroom_and_findings_sti
 
 
 def test_an_old_store_becomes_one_of_today_and_nothing_in_it_is_lost(path: Path, start: Start) -> None:
-    path.parent.mkdir(parents=True)
-    shutil.copy(Path(__file__).parent / "stores" / "version-1.sqlite", path)
+    put_store(path, version=1)
     outbox = start()
     assert outbox.damage is None
     assert outbox.undeclared() == []
@@ -598,8 +603,7 @@ def test_an_old_store_becomes_one_of_today_and_nothing_in_it_is_lost(path: Path,
 
 
 def test_a_store_of_version_2_keeps_its_losses_what_was_put_aside_and_every_record(path: Path, start: Start) -> None:
-    path.parent.mkdir(parents=True)
-    shutil.copy(Path(__file__).parent / "stores" / "version-2.sqlite", path)
+    put_store(path, version=2)
     outbox = start()
     assert outbox.damage is None
     assert outbox.undeclared() == []
@@ -619,8 +623,7 @@ def test_a_store_of_version_2_keeps_its_losses_what_was_put_aside_and_every_reco
 def test_a_store_that_has_no_room_to_be_copied_goes_on_in_its_old_form_until_there_is(
     path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path.parent.mkdir(parents=True)
-    shutil.copy(Path(__file__).parent / "stores" / "version-2.sqlite", path)
+    put_store(path, version=2)
     monkeypatch.setattr(Store, "free_bytes", lambda _store: 50_000)
     old = start()
     assert old._store.db.execute("PRAGMA user_version").fetchone() == (2,)

@@ -1,7 +1,9 @@
 """Journeys: real processes, a real broker, a real database, read over the console's own API."""
 
+import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -48,6 +50,17 @@ def mosquitto(folder: Path, port: int, *settings: str) -> Iterator[subprocess.Po
         except NoMosquittoError:
             missing("mosquitto")
         yield process
+
+
+def verdict_of(program: str, *options: str) -> dict[str, Any]:
+    """Run one of our long programs in short; it has to end well. Return the JSON of its last line."""
+    command = [sys.executable, "-m", program, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "there is no Mosquitto here" in done.stderr:
+        missing("mosquitto")
+    assert done.returncode == 0, done.stderr
+    verdict: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return verdict
 
 
 @pytest.fixture

@@ -1,25 +1,17 @@
 """The short version of `python -m tests.offline`: half a day, and a store that is too small for it."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.journeys.conftest import missing
+from tests.journeys.conftest import verdict_of
 
 pytestmark = pytest.mark.journey
 
 
 def test_after_half_a_day_offline_every_finding_is_there_and_what_found_no_room_is_declared(tmp_path: Path) -> None:
     options = ("--days", "0.5", "--profile", "full", "--budget-mib", "1", "--period-s", "2", "--keep", str(tmp_path))
-    command = [sys.executable, "-m", "tests.offline", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "there is no Mosquitto here" in done.stderr:
-        missing("mosquitto")
-    assert done.returncode == 0, done.stderr
-    books = json.loads(done.stdout.splitlines()[-1])
+    books = verdict_of("tests.offline", *options)
     assert books["findings"] >= 20
     assert books["evidence"] >= 10
     assert books["telemetry"] >= 720
