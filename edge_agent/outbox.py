@@ -13,20 +13,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent import losses
+from edge_agent import losses, remembered, shelf
 from edge_agent.held import Held
 from edge_agent.ledger import Content, Ledger, Used
 from edge_agent.losses import Gone
 from edge_agent.protocol.topics import Lane
 from edge_agent.room import Room, make_room
-from edge_agent.schema import Kind, checksum, kind_of
+from edge_agent.schema import Kind, kind_of
+from edge_agent.shelf import Shelved
 from edge_agent.store import Store
 
 log = logging.getLogger(__name__)
 
 RESERVE = 256  # telemetry numbers reserved ahead with one write, unless the agent knows how fast they are used
 LAST_SEQ = 2**40  # no device has had so many records: who names a higher number is mistaken
-QUARANTINED = 16  # records kept to be looked at
 
 UNCLEAN = "the agent stopped without writing down what it held in memory"
 FELL_BACK = "the store had lost what was written to it last"
@@ -37,19 +37,8 @@ UNREADABLE = "it was damaged in the store"
 
 _ALL = 2**31
 _NUMBER = "UPDATE lane SET reserved_up_to = ? WHERE lane = ?"
-_PUT = "INSERT INTO record (lane, seq, body, kind, checksum) VALUES (?, ?, ?, ?, ?)"
-_NEXT = "SELECT seq, body, checksum FROM record WHERE lane = ? AND seq > ? ORDER BY seq LIMIT ?"
-_LOSSES = "SELECT seq, body, checksum FROM record WHERE kind = 'loss' AND seq > ? ORDER BY seq LIMIT ?"
-_DROP = "DELETE FROM record WHERE lane = ? AND seq = ?"
-_DROP_ACKED = "DELETE FROM record WHERE lane = ? AND seq <= ?"
 _ACKED = "UPDATE lane SET acked_up_to = ? WHERE lane = ? AND acked_up_to < ?"
-_LEARN = "INSERT OR REPLACE INTO learnt (name, body) VALUES (?, ?)"
-_LEARN_FIRST = "INSERT OR IGNORE INTO learnt (name, body) VALUES (?, ?)"
 _MOVED = "moved from"  # the name under which it is kept which refuge has moved here, and how far
-_STAND = "INSERT OR REPLACE INTO standing (finding_id, body) VALUES (?, ?)"
-_FALL = "DELETE FROM standing WHERE finding_id = ?"
-_QUARANTINE = "INSERT OR REPLACE INTO quarantine (lane, seq, cause, body) VALUES (?, ?, ?, ?)"
-_RELEASE = "DELETE FROM quarantine WHERE rowid NOT IN (SELECT rowid FROM quarantine ORDER BY rowid DESC LIMIT ?)"
 
 
 @dataclass(slots=True)
@@ -163,11 +152,10 @@ class Outbox:
         self._make_room(sum(map(len, bodies)))
         used = {lane: state.last_seq + skip[lane] for lane, state in self._lanes.items()}
         with self._store.transaction() as db:
-            for finding_id, body in (standing or {}).items():
-                db.execute(*((_FALL, (finding_id,)) if body is None else (_STAND, (finding_id, body))))
+            remembered.stand(db, standing or {})
             for lane, state in self._lanes.items():
                 losses.note(db, lane, state.stream, [(state.last_seq + 1, used[lane])], UNWRITABLE)
-            self._insert(Lane.FINDINGS, enumerate(bodies, start=used[Lane.FINDINGS] + 1))
+            shelf.put(db, Lane.FINDINGS, enumerate(bodies, start=used[Lane.FINDINGS] + 1))
             used[Lane.FINDINGS] += len(bodies)
             losses.declare(db, gone, used[Lane.FINDINGS] - len(gone) + 1)
             reserved = {lane: max(used[lane], state.reserved_up_to) for lane, state in self._lanes.items()}
@@ -177,27 +165,22 @@ class Outbox:
         if bodies or any(skip.values()):
             self._note_numbers()
 
-    def _insert(self, lane: Lane, numbered: Iterable[tuple[int, bytes]]) -> None:
-        rows = [(lane, seq, body, kind_of(lane, body), checksum(seq, body)) for seq, body in numbered]
-        self._store.db.executemany(_PUT, rows)
-
     def undeclared(self, limit: int = 64) -> list[Gone]:
         """Return numbers that are gone and that the cloud does not know of yet."""
         return losses.undeclared(self._store.db, limit)
 
     def standing(self) -> dict[str, bytes]:
         """Return the findings that were open when the last run ended, by id."""
-        return dict(self._store.db.execute("SELECT finding_id, body FROM standing").fetchall())
+        return remembered.standing(self._store.db)
 
     def learn(self, name: str, body: bytes) -> None:
         """Keep what a judge has learnt of this device, in place of what it knew before."""
         with self._store.transaction() as db:
-            db.execute(_LEARN, (name, body))
+            remembered.learn(db, {name: body})
 
     def learnt(self, name: str) -> bytes | None:
         """Return what was last kept under a name."""
-        row = self._store.db.execute("SELECT body FROM learnt WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
+        return remembered.learnt(self._store.db).get(name)
 
     def expect(self, ahead: int = RESERVE) -> None:
         """Have the number of the next telemetry record on disk already, so that it is missed if it never comes.
@@ -235,7 +218,7 @@ class Outbox:
             return
         self._make_room(self._held.size)
         with self._store.transaction() as db:
-            self._insert(Lane.TELEMETRY, self._held.records.items())
+            shelf.put(db, Lane.TELEMETRY, self._held.records.items())
             given_up = losses.ranges(self._held.given_up)
             losses.note(db, Lane.TELEMETRY, self.stream(Lane.TELEMETRY), given_up, UNWRITABLE)
             self._drop_acked(Lane.TELEMETRY)
@@ -251,31 +234,31 @@ class Outbox:
 
     def after(self, lane: Lane, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return the next records of a lane above `seq`, at most `limit`, in order."""
-        rows = self._store.db.execute(_NEXT, (lane, seq, limit)).fetchall()
-        stored = self._readable(lane, rows)
-        if lane is Lane.TELEMETRY and len(rows) < limit:  # what is in RAM is newer than what is on disk
-            stored += self._held.above(seq)[: limit - len(rows)]
+        shelved = shelf.after(self._store.db, lane, seq, limit)
+        stored = self._sound(lane, shelved)
+        if lane is Lane.TELEMETRY and len(shelved) < limit:  # what is in RAM is newer than what is on disk
+            stored += self._held.above(seq)[: limit - len(shelved)]
         return stored
 
     def losses_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return the next records that declare losses: they close gaps, so they do not wait for what is before them."""
-        return self._readable(Lane.FINDINGS, self._store.db.execute(_LOSSES, (seq, limit)).fetchall())
+        return self._sound(Lane.FINDINGS, shelf.losses_after(self._store.db, seq, limit))
 
-    def _readable(self, lane: Lane, rows: list[tuple[int, bytes, int]]) -> list[tuple[int, bytes]]:
+    def _sound(self, lane: Lane, records: list[Shelved]) -> list[tuple[int, bytes]]:
         """Return those that are as they were written; the others are put aside, and what they declared is not said."""
-        good = {seq: body for seq, body, crc in rows if checksum(seq, body) == crc}
-        for seq, body, _ in rows:
-            if seq not in good:
-                self._put_aside(lane, seq, UNREADABLE, body)
-        return list(good.items())
+        for one in records:
+            if not one.sound:
+                self._put_aside(lane, one.seq, UNREADABLE, one.body)
+        return [(one.seq, one.body) for one in records if one.sound]
 
     def quarantine(self, lane: Lane, seq: int, cause: str) -> bool:
         """Take a record out of the way for good: it is kept to be looked at, and its number is declared as lost.
 
         Say whether it is out of the way: a loss never is, since what accounts for others has to arrive.
         """
-        row = self._store.db.execute("SELECT body FROM record WHERE lane = ? AND seq = ?", (lane, seq)).fetchone()
-        body = row[0] if row else self._held.records.get(seq) if lane is Lane.TELEMETRY else None
+        body = shelf.body_of(self._store.db, lane, seq)
+        if body is None and lane is Lane.TELEMETRY:
+            body = self._held.records.get(seq)
         if body is not None and kind_of(lane, body) is Kind.LOSS:
             return False
         if body is not None:
@@ -284,9 +267,7 @@ class Outbox:
 
     def _put_aside(self, lane: Lane, seq: int, cause: str, body: bytes) -> None:
         with self._store.transaction() as db:
-            db.execute(_QUARANTINE, (lane, seq, cause, body))
-            db.execute(_RELEASE, (QUARANTINED,))
-            db.execute(_DROP, (lane, seq))
+            shelf.quarantine(db, lane, seq, cause, body)
             losses.note(db, lane, self.stream(lane), [(seq, seq)], cause)
             if lane is Lane.FINDINGS:
                 losses.undeclare(db, seq)
@@ -295,17 +276,15 @@ class Outbox:
 
     def quarantined(self) -> list[tuple[Lane, int, str]]:
         """Return lane, number and cause of the records that nobody would take, oldest first."""
-        rows = self._store.db.execute("SELECT lane, seq, cause FROM quarantine ORDER BY rowid").fetchall()
-        return [(Lane(lane), seq, cause) for lane, seq, cause in rows]
+        return shelf.quarantined(self._store.db)
 
     def rewrite(self, lane: Lane, above: int, change: Callable[[bytes], bytes | None]) -> int:
         """Change records above a number in place, None for as they are; return how many. They must never have left."""
-        stored = self._readable(lane, self._store.db.execute(_NEXT, (lane, above, _ALL)).fetchall())
+        stored = self._sound(lane, shelf.after(self._store.db, lane, above, _ALL))
         changed = [(seq, new) for seq, body in stored if (new := change(body)) is not None]
         if changed:
             with self._store.transaction() as db:
-                db.executemany(_DROP, [(lane, seq) for seq, _ in changed])
-                self._insert(lane, changed)
+                shelf.replace(db, lane, changed)
         held = [] if lane is Lane.FINDINGS else self._held.above(above)
         fresh = {seq: new for seq, body in held if (new := change(body)) is not None}
         self._held.replace(fresh)
@@ -325,7 +304,7 @@ class Outbox:
         state.acked_up_to = up_to
         if lane is Lane.TELEMETRY:
             self._held.drop_up_to(up_to)
-        if lane is Lane.FINDINGS or self._on_disk(lane, up_to):
+        if lane is Lane.FINDINGS or shelf.holds_up_to(self._store.db, lane, up_to):
             with self._store.transaction():
                 self._drop_acked(lane)
             self._store.give_back()
@@ -333,14 +312,10 @@ class Outbox:
                 self._note_numbers()
         return newly
 
-    def _on_disk(self, lane: Lane, up_to: int) -> bool:
-        query = "SELECT 1 FROM record WHERE lane = ? AND seq <= ? LIMIT 1"
-        return self._store.db.execute(query, (lane, up_to)).fetchone() is not None
-
     def _drop_acked(self, lane: Lane) -> None:
         state, db = self._lanes[lane], self._store.db
         db.execute(_ACKED, (state.acked_up_to, lane, state.acked_up_to))
-        db.execute(_DROP_ACKED, (lane, state.acked_up_to))
+        shelf.drop_up_to(db, lane, state.acked_up_to)
         losses.forget(db, lane, state.stream, state.acked_up_to)
 
     def _overtaken(self, lane: Lane, up_to: int) -> int:
@@ -355,14 +330,14 @@ class Outbox:
         log.warning("the cloud has %s up to %d, we gave out %d: an old copy of the store", lane, up_to, state.last_seq)
         waiting, last_seq = self.after(lane, state.acked_up_to, _ALL), up_to
         with self._store.transaction():
-            db.execute("DELETE FROM record WHERE lane = ?", (lane,))
+            shelf.clear(db, lane)
             lost = losses.take(db, lane, state.stream, state.acked_up_to)
             if lane is Lane.TELEMETRY:
                 lost.append((len(self._held.given_up), UNWRITABLE))
             for count, cause in lost:
                 losses.note(db, lane, state.stream, [(last_seq + 1, last_seq + count)], cause)
                 last_seq += count
-            self._insert(lane, enumerate((body for _, body in waiting), start=last_seq + 1))
+            shelf.put(db, lane, enumerate((body for _, body in waiting), start=last_seq + 1))
             if lane is Lane.FINDINGS:
                 losses.moved(db, ((seq, new) for new, (seq, _) in enumerate(waiting, start=last_seq + 1)))
             last_seq += len(waiting)
@@ -406,13 +381,11 @@ class Outbox:
         self._make_room(sum(len(body) for bodies in waiting.values() for body in bodies))
         with self._store.transaction() as db:
             moved = [other.stream(Lane.FINDINGS), *(other.last_seq(lane) for lane in Lane)]
-            db.execute(_LEARN, (_MOVED, json.dumps(moved).encode()))
-            db.executemany(_FALL, [(finding_id,) for finding_id in stood or ()])
-            db.executemany(_STAND, other.standing().items())
-            learnt = other._store.db.execute("SELECT name, body FROM learnt").fetchall()
-            db.executemany(_LEARN_FIRST if stood is None else _LEARN, learnt)
+            remembered.learn(db, remembered.learnt(other._store.db), anew=stood is not None)
+            remembered.learn(db, {_MOVED: json.dumps(moved).encode()})  # the other may know of an earlier move
+            remembered.stand(db, dict.fromkeys(stood or ()) | other.standing())
             for lane, state in self._lanes.items():
-                self._insert(lane, enumerate(waiting[lane], start=state.last_seq + 1))
+                shelf.put(db, lane, enumerate(waiting[lane], start=state.last_seq + 1))
                 db.execute(_NUMBER, (used[lane], lane))
                 unwritten = losses.ranges(other._held.given_up if lane is Lane.TELEMETRY else ())
                 losses.note(db, lane, other.stream(lane), unwritten, UNWRITABLE)

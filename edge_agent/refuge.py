@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from edge_agent import remembered
 from edge_agent.outbox import Outbox
 from edge_agent.room import Room
 from edge_agent.store import Damage, InUse
@@ -74,8 +75,7 @@ def _recollect(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]] | None:
         try:
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as db:
                 db.execute(f"PRAGMA locking_mode = {locking}")
-                standing = dict(db.execute("SELECT finding_id, body FROM standing").fetchall())
-                return standing, dict(db.execute("SELECT name, body FROM learnt").fetchall())
+                return remembered.standing(db), remembered.learnt(db)
         except sqlite3.Error as error:
             log.debug("nothing can be read of the outbox: %s", error)
     return None

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from edge_agent.held import GRACE_S
 from edge_agent.ledger import SLOT
 from edge_agent.losses import Gone
-from edge_agent.outbox import DAMAGED, FELL_BACK, QUARANTINED, RESERVE, UNCLEAN, UNREADABLE, Outbox
+from edge_agent.outbox import DAMAGED, FELL_BACK, RESERVE, UNCLEAN, UNREADABLE, Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
 from edge_agent.room import LEAST_BYTES, Room
+from edge_agent.shelf import QUARANTINED
 from edge_agent.store import KEPT_ASIDE, LOG_BYTES, InUse, Store
 from tests.builders import a_finding, a_loss, an_evidence, an_id
 from tests.disks import small_disk

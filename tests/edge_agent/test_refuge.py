@@ -212,6 +212,22 @@ def test_what_moved_although_the_disk_said_no_moves_once(disk: SmallDisk, monkey
     home.close()
 
 
+def test_a_second_stay_in_memory_moves_home_as_the_first_did(disk: SmallDisk) -> None:
+    for body in (b"one", b"two"):
+        disk.remount("ro")
+        refuge = opened(disk)
+        assert isinstance(refuge, Refuge)
+        refuge.put([body])
+        disk.remount("rw")
+        home = refuge.home(0.0)
+        assert home is not None
+        assert home._moved_from(refuge)[Lane.FINDINGS] == 1
+        home.close()
+    again = opened(disk)
+    assert waiting(again, Lane.FINDINGS) == [b"one", b"two"]
+    again.close()
+
+
 def test_a_refuge_takes_little_memory(disk: SmallDisk) -> None:
     disk.fill()
     refuge = opened(disk)
