@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from cloud.episodes import Rules
+from cloud.cases.episodes import Rules
 
 COMMAND_LINE = "command line"
 ANY_IPV4, ANY_IPV6 = str(ipaddress.IPv4Address(0)), str(ipaddress.IPv6Address(0))  # "listen everywhere"

@@ -15,16 +15,16 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud import accounts
-from cloud.arrivals import Limits
-from cloud.broker import embedded_broker
-from cloud.casebook import Casebook
+from cloud.case_service import Casebook
+from cloud.change_signal import Bell
 from cloud.config import Config, ConfigError, Endpoint, read_secret
-from cloud.ingest import Ingest, Outage
-from cloud.intake import Intake
-from cloud.live import Bell
-from cloud.session import BrokerAddress
+from cloud.ingest.embedded_broker import embedded_broker
+from cloud.ingest.fair_queue import Limits
+from cloud.ingest.mqtt_session import BrokerAddress
+from cloud.ingest.transaction import Intake
+from cloud.ingest.worker import Ingest, Outage
 from cloud.store.database import Database, is_trouble
-from cloud.store.deliveries import prune_telemetry
+from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
 
 TICK_S = 1.0

@@ -12,26 +12,26 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from edge_agent import __version__
-from edge_agent.aggregates import Batcher, batcher
 from edge_agent.clock import Clock
 from edge_agent.collectors import Collection
-from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.evidence import EvidenceRoom, Ring
-from edge_agent.limits import SENT, Budgets, Effort, Limits
-from edge_agent.losses import Gone, loss_of
-from edge_agent.outbox import Outbox
-from edge_agent.own_faults import SAID_FOR_S, over_budget, store_damaged
+from edge_agent.outbox.backdating import Began, redated
+from edge_agent.outbox.database import Damage, says_damaged
+from edge_agent.outbox.loss_table import Gone, loss_of
+from edge_agent.outbox.memory_fallback import Refuge
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol import records, telemetry
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.topics import Lane
-from edge_agent.redating import Began, redated
-from edge_agent.refuge import Refuge
+from edge_agent.resource_budget import SENT, Budgets, Effort, Limits
 from edge_agent.sample import Sample
-from edge_agent.store import Damage, says_damaged
-from edge_agent.uplink import Uplink
+from edge_agent.self_faults import SAID_FOR_S, over_budget, store_damaged
+from edge_agent.telemetry_batches import Batcher, batcher
+from edge_agent.uplink.mqtt_connection import Link
+from edge_agent.uplink.uplink import Uplink
 
 log = logging.getLogger(__name__)
 

@@ -18,30 +18,30 @@ from urllib.parse import urlsplit
 
 from edge_agent import __version__
 from edge_agent.agent import Agent, Settings
+from edge_agent.artifacts import ModelError, load_fleet, shipped
 from edge_agent.clock import SystemClock
 from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.battery import BatteryCollector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
-from edge_agent.collectors.own_cost import OwnCostCollector
 from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
+from edge_agent.collectors.self_usage import OwnCostCollector
 from edge_agent.collectors.storage import StorageCollector
 from edge_agent.collectors.systemd import SystemdCollector
 from edge_agent.collectors.wifi import WifiCollector
 from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, load, read_secret, tls_context
-from edge_agent.connection import Link
+from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.relations import Relations
-from edge_agent.detection.scoring import DETECTOR, Scorer
-from edge_agent.limits import Budgets
-from edge_agent.model import ModelError, load_fleet, shipped
-from edge_agent.outbox import Outbox
+from edge_agent.detection.relations.relations import Relations
+from edge_agent.outbox.database import InUse, may_pass
+from edge_agent.outbox.memory_fallback import Refuge
+from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox.quota import Room
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import quantity
-from edge_agent.refuge import Refuge
-from edge_agent.room import Room
-from edge_agent.store import InUse, may_pass
+from edge_agent.resource_budget import Budgets
+from edge_agent.uplink.mqtt_connection import Link
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from edge_agent.aggregates import AGGREGATE_MIN, FULL_MAX_MIN
 from edge_agent.protocol.topics import check_device_id
+from edge_agent.telemetry_batches import AGGREGATE_MIN, FULL_MAX_MIN
 
 DEFAULT_PATH = Path("/etc/edge-agent/agent.toml")
 _APP_ID = b"\x8a\x1f\x5c\x0e\x92\x4d\x47\x6b\xb3\x0d\x5e\x66\x21\x77\xc4\x19"  # fixed, so a machine keeps its id

@@ -16,8 +16,8 @@ from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.demo import demo
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import CoolingLost, DiskFilling, Fault, MemoryLeak
+from firmware_stubs.processes import StageError
 from firmware_stubs.smoke import smoke
-from firmware_stubs.stage import StageError
 
 KINDS = {"healthy": None, "disk-filling": DiskFilling, "memory-leak": MemoryLeak, "cooling-lost": CoolingLost}
 

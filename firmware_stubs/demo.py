@@ -12,7 +12,7 @@ from edge_agent.protocol.wording import duration
 from firmware_stubs.clock import UP_S
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
-from firmware_stubs.stage import Plan, Stage, StageError, is_taken, on_stage
+from firmware_stubs.processes import Plan, Stage, StageError, is_taken, on_stage
 
 log = logging.getLogger(__name__)
 

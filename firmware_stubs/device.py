@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.agent import Agent, Settings
+from edge_agent.artifacts import load_fleet, shipped
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
-from edge_agent.connection import Link
+from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.relations import Relations
-from edge_agent.detection.scoring import DETECTOR, Scorer
-from edge_agent.model import load_fleet, shipped
-from edge_agent.outbox import Outbox
+from edge_agent.detection.relations.relations import Relations
+from edge_agent.outbox.outbox import Outbox
+from edge_agent.uplink.mqtt_connection import Link
 from firmware_stubs.clock import VirtualClock
 from firmware_stubs.faults import Fault
 from firmware_stubs.machine import VirtualMachine

@@ -14,7 +14,7 @@ import psutil
 from firmware_stubs.clock import UP_S
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
-from firmware_stubs.stage import Plan, Stage, free_port, on_stage
+from firmware_stubs.processes import Plan, Stage, free_port, on_stage
 
 SPEED = 20.0
 FAULTS: dict[str, tuple[Fault, ...]] = {

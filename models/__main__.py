@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from models import evaluate, growth, judge, recording, relations, score, train
+from models import age_fit, evaluate, judge, recording, relations, score, train
 from models.datasets import DataError
 
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     score.add_command(commands)
     judge.add_command(commands)
     evaluate.add_command(commands)
-    growth.add_command(commands)
+    age_fit.add_command(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.detection.baseline import Array
+from edge_agent.detection.anomaly.baseline import Array
 
 PERIODS_S = {"smd": 60.0, "asd": 300.0}
 """Of the public fleets, whose files don't say."""

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from models.cost import step_cost
+from models.cross_validation import Strengths, held_out
 from models.datasets import DataError, fleet_paths, read_npz, stream_paths
-from models.held_out import Strengths, held_out
 from models.judge import Figures, Judged, judge
 from models.replay import DAY_S, Way
 from models.report import insert, report
 from models.score import Task, add_options, plan, score_all
+from models.step_cost import step_cost
 
 OUT = Path("build/eval")
 SHIPPED = "as shipped"

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_agent.detection.baseline import Array
+from edge_agent.detection.anomaly.baseline import Array
+from models.case_metrics import Labels, Truth, best_of_each, best_of_fleet, false_per_week, total
 from models.datasets import DataError, Machine, load_fleets, read_npz
-from models.events import Labels, Truth, best_of_each, best_of_fleet, false_per_week, total
 from models.nab import PROFILES, load_corpus
-from models.ranking import auc_pr, vus_pr
+from models.ranking_metrics import auc_pr, vus_pr
 from models.score import seconds
 
 BUFFER_ROWS = {True: 100, False: 24}

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.detection.baseline import Array
+from edge_agent.detection.anomaly.baseline import Array
 from models.datasets import DataError, Stream, load_stream
 
 NOTHING = 1.1  # the benchmark's threshold that no score reaches

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.detection.quantities import Quantity
-from edge_agent.detection.regression import Prior
-from edge_agent.detection.relations import RELATIONS, WIDTH, Fleet, Relations
-from edge_agent.detection.scoring import Scorer
-from edge_agent.detection.windows import Array
+from edge_agent.detection.anomaly.scorer import Scorer
+from edge_agent.detection.relations.quantities import Quantity
+from edge_agent.detection.relations.regression import Prior
+from edge_agent.detection.relations.relations import RELATIONS, WIDTH, Fleet, Relations
+from edge_agent.detection.trends.multiscale_window import Array
 from models.datasets import DataError
-from models.fleet import WIDE, Known, learn
-from models.lives import RECORDINGS, Device, Harm, Recorded, any_device, live, load_recordings, work
+from models.fleet_prior import WIDE, Known, learn
 from models.report import insert, table
+from models.simulated_devices import RECORDINGS, Device, Harm, Recorded, any_device, live, load_recordings, work
 
 BEGIN, END = "<!-- relations -->", "<!-- end of relations -->"
 FLEET_DEVICES, FLEET_ROWS = 200, 840

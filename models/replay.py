@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_agent.detection.alarms import Alarms
-from edge_agent.detection.baseline import Array
-from edge_agent.detection.scoring import Score, Scorer
+from edge_agent.detection.anomaly.alarm_rate import Alarms
+from edge_agent.detection.anomaly.baseline import Array
+from edge_agent.detection.anomaly.scorer import Score, Scorer
+from models.case_metrics import Labels
 from models.datasets import DEFAULT_PERIOD_S, PERIODS_S, DataError, load_stream, period_of, read_npz, read_rows
-from models.events import Labels
 
 DAY_S = 86_400.0
 

@@ -7,10 +7,10 @@ text, and a document with the text in its place.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from models.cost import METRICS, Cost
+from models.cross_validation import Outcome, Setting
 from models.datasets import DataError
-from models.held_out import Outcome, Setting
 from models.judge import Figures, FleetFigures
+from models.step_cost import METRICS, Cost
 
 BEGIN, END = "<!-- evaluation -->", "<!-- end of evaluation -->"
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.detection.relations import INPUT_VERSION, RELATIONS, Fleet
-from edge_agent.model import FLEET_FILE, MANIFEST_FILE
-from models.card import CARD_FILE, card
-from models.lives import RECORDINGS, Recorded, load_recordings
+from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE
+from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, Fleet
+from models.model_card import CARD_FILE, card
 from models.relations import Related, bars, fleet, fleet_of, folds, lives, said
+from models.simulated_devices import RECORDINGS, Recorded, load_recordings
 
 NAME = "relations"
 

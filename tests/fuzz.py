@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.protocol.topics import ROOT
-from firmware_stubs.console import Console
-from firmware_stubs.stage import free_port, running_cloud, running_mosquitto
+from firmware_stubs.cloud_client import Console
+from firmware_stubs.processes import free_port, running_cloud, running_mosquitto
 from tests.builders import a_finding, an_envelope, an_id
 from tests.cloud.pump import a_pump
 from tests.mutations import mutated

@@ -40,23 +40,23 @@ from random import Random
 
 import psutil
 
-from edge_agent import pacing
 from edge_agent.agent import Agent, Settings
+from edge_agent.artifacts import load_fleet, shipped
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
-from edge_agent.connection import Link
+from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
 from edge_agent.detection.pipeline import Outcome, Pipeline
-from edge_agent.detection.relations import Relations
-from edge_agent.detection.scoring import DETECTOR, Scorer
-from edge_agent.model import load_fleet, shipped
+from edge_agent.detection.relations.relations import Relations
+from edge_agent.outbox.quota import Room
+from edge_agent.outbox.schema import Kind
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.topics import Lane
-from edge_agent.room import Room
-from edge_agent.schema import Kind
+from edge_agent.uplink import rate_limit
+from edge_agent.uplink.mqtt_connection import Link
 from firmware_stubs.clock import UP_S
 from firmware_stubs.faults import MIB, DiskFilling, MemoryLeak
 from firmware_stubs.machine import VirtualMachine
-from firmware_stubs.stage import StageError, free_port, running_cloud, running_mosquitto
+from firmware_stubs.processes import StageError, free_port, running_cloud, running_mosquitto
 from tests.chaos.accounts import Balance, balance
 from tests.chaos.witness import WitnessedOutbox
 
@@ -191,7 +191,7 @@ def main() -> int:
     options = _options()
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _stopped)
-    pacing.BACKOFF_MAX_S = RETRY_S
+    rate_limit.BACKOFF_MAX_S = RETRY_S
     try:
         with _folder(options.keep) as folder:
             verdict, good = offline(options, folder)

@@ -25,9 +25,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent import shelf
-from edge_agent.losses import Gone, loss_of
-from edge_agent.outbox import Outbox
+from edge_agent.outbox import record_table
+from edge_agent.outbox.loss_table import Gone, loss_of
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol.records import Loss, encode, read_record
 from edge_agent.protocol.topics import Lane
 from tests.builders import a_chunk, a_finding, an_evidence, an_instant
@@ -70,7 +70,7 @@ def live(path: Path, rng: random.Random) -> Before:
     if rng.random() < 0.3:  # a transaction that never came to its end
         outbox._store.db.execute("PRAGMA cache_spill = 1")
         outbox._store.db.execute("BEGIN IMMEDIATE")
-        shelf.put(outbox._store.db, Lane.FINDINGS, [(10**9 + part, rng.randbytes(60_000)) for part in range(40)])
+        record_table.put(outbox._store.db, Lane.FINDINGS, [(10**9 + part, rng.randbytes(60_000)) for part in range(40)])
     acked = {lane: outbox.base_seq(lane) - 1 for lane in Lane}
     before = Before(
         streams={lane: outbox.stream(lane) for lane in Lane},

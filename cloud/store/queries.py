@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, sele
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from cloud.cases import DONE
+from cloud.cases.cases import DONE
 from cloud.store.tables import (
     CaseEntry,
     CaseState,

@@ -18,9 +18,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from cloud.cases import CaseState as CaseState  # the words that the columns hold, for those who query them
-from cloud.cases import Label as Label
-from cloud.episodes import EpisodeState as EpisodeState
+from cloud.cases.cases import CaseState as CaseState  # the words that the columns hold, for those who query them
+from cloud.cases.cases import Label as Label
+from cloud.cases.episodes import EpisodeState as EpisodeState
 
 
 class UtcDateTime(TypeDecorator[datetime]):

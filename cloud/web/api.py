@@ -10,13 +10,13 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 
-from cloud.cases import DONE, Refused
+from cloud.cases.cases import DONE, Refused
+from cloud.ingest.counters import Dropped
 from cloud.store import queries
 from cloud.store.tables import CaseState, Label
-from cloud.tally import Dropped
 from cloud.web import changes
 from cloud.web.auth import ApiVisitor, api_visitor
-from cloud.web.console import Console, console_of
+from cloud.web.context import Console, console_of
 from edge_agent.protocol.faults import Severity
 
 MOST_ROWS = 500

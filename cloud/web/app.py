@@ -14,13 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud import __version__
-from cloud.casebook import Casebook
-from cloud.live import Bell
+from cloud.case_service import Casebook
+from cloud.change_signal import Bell
+from cloud.ingest.counters import Tally
 from cloud.store.database import Database
-from cloud.tally import Tally
-from cloud.web import api, assets, doors, pages, stream
+from cloud.web import api, assets, login, pages, server_sent_events
 from cloud.web.auth import LoginNeeded
-from cloud.web.console import Console
+from cloud.web.context import Console
 from cloud.web.render import environment, page
 
 # Nothing but our own files is loaded or run, and nothing inline. Vega draws without 'unsafe-eval': the page asks
@@ -49,7 +49,15 @@ def create_app(
     app.state.console = Console(database=database, casebook=casebook, bell=bell, now=now, tally=tally or Tally())
     app.state.assets = assets.Assets()
     app.state.templates = environment(app.state.assets)
-    for router in (api.health, api.description, api.router, assets.router, doors.router, pages.router, stream.router):
+    for router in (
+        api.health,
+        api.description,
+        api.router,
+        assets.router,
+        login.router,
+        pages.router,
+        server_sent_events.router,
+    ):
         app.include_router(router)
     app.add_exception_handler(LoginNeeded, _to_login)
     app.add_exception_handler(HTTPException, _sorry)

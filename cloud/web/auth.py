@@ -13,7 +13,7 @@ from fastapi import Depends, HTTPException, Request
 
 from cloud import accounts
 from cloud.store.tables import Account
-from cloud.web.console import Console, console_of
+from cloud.web.context import Console, console_of
 
 COOKIE = "forewarn_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.store.tables import Label
-from cloud.web.console import Console
+from cloud.web.context import Console
 
 Change = Callable[[AsyncSession, datetime], Awaitable[None]]
 

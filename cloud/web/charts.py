@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import altair as alt
 
-from cloud.web.curves import Curve, Point, Seen, thin
-from cloud.web.words import duration
+from cloud.web.evidence_series import Curve, Point, Seen, thin
+from cloud.web.formatting import duration
 from edge_agent.protocol.records import Line, Threshold
 from edge_agent.protocol.wording import Scale, metric_words, number, scale_for
 

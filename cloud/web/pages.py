@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from cloud.cases import Refused
+from cloud.cases.cases import Refused
 from cloud.store import queries
 from cloud.store.tables import Label
-from cloud.web import changes, views
+from cloud.web import changes, view_models
 from cloud.web.auth import PageVisitor, page_visitor
-from cloud.web.console import Console, console_of
+from cloud.web.context import Console, console_of
 from cloud.web.filters import DEFAULT, read_filter
 from cloud.web.render import page
 
@@ -67,22 +67,27 @@ async def inbox(
             "feed": await queries.last_entry_id(session),
         }
         sparks = await desk.console.sparklines.draw(session, ids)
-    values |= {"q": q, "filter_error": sentence, "rows": [views.row(line, sparks) for line in lines], "total": total}
-    values["toast"] = views.toast(done, case, label)
+    values |= {
+        "q": q,
+        "filter_error": sentence,
+        "rows": [view_models.row(line, sparks) for line in lines],
+        "total": total,
+    }
+    values["toast"] = view_models.toast(done, case, label)
     return desk.page("inbox.html", 400 if sentence else 200, active="inbox", **values)
 
 
 @router.get("/cases/{number}")
 async def case(desk: At, number: int, done: str = "", label: str = "") -> Response:
     """Is it real, how long have I got, what do I do?"""
-    return await _case_page(desk, number, toast=views.toast(done, number, label))
+    return await _case_page(desk, number, toast=view_models.toast(done, number, label))
 
 
 async def _case_page(
     desk: Desk,
     number: int,
     *,
-    toast: views.Toast | None = None,
+    toast: view_models.Toast | None = None,
     refused: str = "",
 ) -> Response:
     async with desk.console.database.read() as session:
@@ -91,7 +96,7 @@ async def _case_page(
     if file is None:
         raise HTTPException(404, f"There is no case {number}.")
     # a chart takes 0.1 s to make, and other readers shall not wait for it
-    judgements = await asyncio.to_thread(views.judgements, file, desk.console.now())
+    judgements = await asyncio.to_thread(view_models.judgements, file, desk.console.now())
     return desk.page(
         "case.html",
         409 if refused else 200,
@@ -99,8 +104,8 @@ async def _case_page(
         feed=feed,
         file=file,
         judgements=judgements,
-        open=views.is_open(file.case),
-        standing=views.standing(file.case, file.episodes[0] if file.episodes else None),
+        open=view_models.is_open(file.case),
+        standing=view_models.standing(file.case, file.episodes[0] if file.episodes else None),
         toast=toast,
         refused=refused,
     )

@@ -8,11 +8,11 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from cloud.web import words
+from cloud.web import formatting
 from cloud.web.assets import Assets
-from cloud.web.console import Console
+from cloud.web.context import Console
 from cloud.web.sparklines import HEIGHT, WIDTH
-from cloud.web.views import PLAIN_HEIGHT, PLAIN_WIDTH
+from cloud.web.view_models import PLAIN_HEIGHT, PLAIN_WIDTH
 
 Saying = Literal["ago", "in", "clock"]
 
@@ -28,7 +28,7 @@ def environment(assets: Assets) -> Environment:
     )
     made.globals |= {
         "asset": assets.url,
-        "words": words,
+        "words": formatting,
         "when": when,
         "spark_size": (WIDTH, HEIGHT),
         "plain_size": (PLAIN_WIDTH, PLAIN_HEIGHT),
@@ -39,9 +39,13 @@ def environment(assets: Assets) -> Environment:
 
 def when(at: datetime, now: datetime, saying: Saying = "ago") -> Markup:
     """Return a time as people say it, with the exact instant on hover; the script keeps it up to date."""
-    said = {"ago": words.ago, "in": words.countdown}[saying](at, now) if saying != "clock" else words.clock(at)
+    said = (
+        {"ago": formatting.ago, "in": formatting.countdown}[saying](at, now)
+        if saying != "clock"
+        else formatting.clock(at)
+    )
     return Markup('<time datetime="{}" data-as="{}" title="{}">{}</time>').format(
-        at.isoformat(timespec="milliseconds"), saying, words.clock(at), escape(said)
+        at.isoformat(timespec="milliseconds"), saying, formatting.clock(at), escape(said)
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.store import queries
-from cloud.web.curves import curve_of, judged_points, path, thin
+from cloud.web.evidence_series import curve_of, judged_points, path, thin
 
 WIDTH, HEIGHT = 88, 24
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge_agent.collectors import Reading
+from edge_agent.collectors.cached import Seldom
 from edge_agent.collectors.files import read_text
-from edge_agent.collectors.seldom import Seldom
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from edge_agent.detection.alarms import Alarms
-from edge_agent.detection.broken import said_before
+from edge_agent.detection.anomaly.alarm_rate import Alarms
+from edge_agent.detection.anomaly.explanation import unusual
+from edge_agent.detection.anomaly.scorer import DETECTOR, Score, Scorer
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
-from edge_agent.detection.quantities import Quantity, quantity_of
-from edge_agent.detection.relations import Relations
+from edge_agent.detection.relations.explanation import said_before
+from edge_agent.detection.relations.quantities import Quantity, quantity_of
+from edge_agent.detection.relations.relations import Relations
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.scoring import DETECTOR, Score, Scorer
-from edge_agent.detection.trends import Trends
-from edge_agent.detection.unusual import unusual
+from edge_agent.detection.trends.trends import Trends
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import Judge, Severity
 from edge_agent.protocol.instant import Instant

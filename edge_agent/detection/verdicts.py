@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edge_agent.detection.windows import Array
+from edge_agent.detection.trends.multiscale_window import Array
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
 

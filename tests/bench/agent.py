@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from firmware_stubs.stage import free_port, running_agent, running_cloud, running_mosquitto
+from firmware_stubs.processes import free_port, running_agent, running_cloud, running_mosquitto
 from tests.chaos.proxy import Proxy
 
 WARM_UP_S = 60.0

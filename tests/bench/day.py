@@ -18,7 +18,7 @@ import psutil
 
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.device import VirtualDevice
-from firmware_stubs.stage import free_port, running_cloud, running_mosquitto
+from firmware_stubs.processes import free_port, running_cloud, running_mosquitto
 from tests.chaos.proxy import Proxy
 
 DAY_S = 86_400.0

@@ -27,7 +27,7 @@ from cloud.store.database import Database
 from edge_agent.protocol import telemetry
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.topics import Channel, Lane, subscription, topic
-from firmware_stubs.stage import free_port, running_cloud, running_mosquitto
+from firmware_stubs.processes import free_port, running_cloud, running_mosquitto
 from tests.builders import a_finding, an_envelope, an_id, an_instant
 from tests.chaos.postgres import Postgres
 from tests.wire import Publisher, packet

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.aggregates import batcher
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
-from edge_agent.collectors.own_cost import OwnCostCollector
+from edge_agent.collectors.self_usage import OwnCostCollector
 from edge_agent.config import AgentConfig
 from edge_agent.detection.features import Features
 from edge_agent.protocol import telemetry
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.topics import Channel, Lane, topic
+from edge_agent.telemetry_batches import batcher
 from firmware_stubs.machine import VirtualMachine
 from tests.builders import DEVICE, STREAM, a_presence, an_instant
 from tests.clocks import HandClock

@@ -27,7 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from firmware_stubs.stage import StageError, free_port, is_taken, mosquitto_command
+from firmware_stubs.processes import StageError, free_port, is_taken, mosquitto_command
 from tests.chaos.accounts import Balance, balance
 from tests.chaos.postgres import Postgres
 from tests.chaos.proxy import Proxy

@@ -16,8 +16,8 @@ from sqlalchemy import select
 
 from cloud.store.database import Database
 from cloud.store.tables import EvidenceRow, LossRow, RecordRow, TelemetryChunk
+from edge_agent.outbox.schema import Kind
 from edge_agent.protocol.topics import Lane
-from edge_agent.schema import Kind
 from tests.chaos.witness import canonical
 
 Number = tuple[str, str, str, int]  # device, lane, stream, number

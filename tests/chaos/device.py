@@ -21,14 +21,14 @@ from types import FrameType
 from edge_agent.agent import Agent, Settings
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
-from edge_agent.connection import Link
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.losses import loss_of
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.loss_table import loss_of
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Presence, PresenceState, encode
 from edge_agent.protocol.topics import Lane
-from edge_agent.uplink import Uplink
+from edge_agent.uplink.mqtt_connection import Link
+from edge_agent.uplink.uplink import Uplink
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.faults import MemoryLeak
 from firmware_stubs.machine import VirtualMachine

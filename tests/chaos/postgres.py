@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from firmware_stubs.stage import free_port, is_taken
+from firmware_stubs.processes import free_port, is_taken
 
 USER = "postgres"
 START_S = 60.0

@@ -10,8 +10,8 @@ import pytest
 
 from cloud.store.database import Database
 from cloud.store.tables import LossRow, RecordRow, TelemetryChunk
+from edge_agent.outbox.schema import Kind, kind_of
 from edge_agent.protocol.topics import Lane
-from edge_agent.schema import Kind, kind_of
 from tests.chaos.accounts import balance
 from tests.chaos.witness import canonical
 

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from edge_agent.losses import Gone
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.database import may_pass
+from edge_agent.outbox.loss_table import Gone
+from edge_agent.outbox.memory_fallback import Refuge
+from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox.quota import Room
+from edge_agent.outbox.schema import kind_of
 from edge_agent.protocol.topics import Lane
-from edge_agent.refuge import Refuge
-from edge_agent.room import Room
-from edge_agent.schema import kind_of
-from edge_agent.store import may_pass
 
 
 class WitnessedOutbox(Outbox):

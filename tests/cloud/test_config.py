@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cloud.cases.episodes import Rules
 from cloud.config import Config, ConfigError, Endpoint, load, read_secret
-from cloud.episodes import Rules
 
 
 def a_file(folder: Path, content: str) -> Path:

@@ -9,21 +9,21 @@ import pytest
 from edge_agent.agent import LEARNT, Agent, Settings
 from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
-from edge_agent.connection import Link
+from edge_agent.detection.anomaly.scorer import Scorer
 from edge_agent.detection.pipeline import Outcome, Pipeline
-from edge_agent.detection.scoring import Scorer
-from edge_agent.limits import CPU, Budgets
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.telemetry import unpack
 from edge_agent.protocol.topics import Lane
+from edge_agent.resource_budget import CPU, Budgets
+from edge_agent.uplink.mqtt_connection import Link
 from firmware_stubs.faults import DiskFilling, Fault
 from firmware_stubs.machine import VirtualMachine
-from firmware_stubs.stage import free_port
+from firmware_stubs.processes import free_port
 from tests.builders import a_finding
 from tests.clocks import HandClock
-from tests.edge_agent.test_outbox import crash
+from tests.edge_agent.outbox.test_outbox import crash
 
 
 def an_agent(

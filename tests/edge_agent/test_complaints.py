@@ -22,23 +22,23 @@ from edge_agent.agent import Agent, Settings
 from edge_agent.clock import SystemClock
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
-from edge_agent.connection import Connection, Link, Words
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.limits import Budgets, Effort
-from edge_agent.outbox import NO_ROOM, Outbox
-from edge_agent.pacing import Backoff
+from edge_agent.outbox.outbox import NO_ROOM, Outbox
+from edge_agent.outbox.quota import Room
 from edge_agent.protocol import records
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Finding, Loss, Presence, PresenceState
 from edge_agent.protocol.topics import Lane
-from edge_agent.room import Room
+from edge_agent.resource_budget import Budgets, Effort
+from edge_agent.uplink.mqtt_connection import Connection, Link, Words
+from edge_agent.uplink.rate_limit import Backoff
 from firmware_stubs.faults import DiskFilling, Fault
 from firmware_stubs.machine import VirtualMachine
 from tests.brokers import ScriptedBroker
 from tests.builders import DEVICE, a_chunk, a_finding, an_evidence, an_instant
 from tests.clocks import HandClock
-from tests.edge_agent.test_outbox import crash, written
-from tests.edge_agent.test_uplink import all_away, declare, pumped, sending
+from tests.edge_agent.outbox.test_outbox import crash, written
+from tests.edge_agent.uplink.test_uplink import all_away, declare, pumped, sending
 
 DAY_S = 86_400.0
 SMALL = Room(budget_bytes=1 << 20, headroom_bytes=0)

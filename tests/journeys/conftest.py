@@ -12,8 +12,8 @@ from typing import Any, NoReturn, TypeVar
 
 import pytest
 
-from firmware_stubs.console import Console
-from firmware_stubs.stage import NoMosquittoError, free_port, running_mosquitto
+from firmware_stubs.cloud_client import Console
+from firmware_stubs.processes import NoMosquittoError, free_port, running_mosquitto
 
 T = TypeVar("T")
 Cases = list[Mapping[str, Any]]

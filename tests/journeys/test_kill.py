@@ -13,11 +13,11 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol import records
-from firmware_stubs.stage import running_agent, running_cloud
+from firmware_stubs.processes import running_agent, running_cloud
 from tests.builders import a_finding, an_evidence, an_id
-from tests.edge_agent.test_outbox import crash
+from tests.edge_agent.outbox.test_outbox import crash
 from tests.journeys.conftest import cases_of, eventually, mosquitto
 
 pytestmark = pytest.mark.journey

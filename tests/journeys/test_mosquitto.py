@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
-from edge_agent.uplink import TOO_LARGE
+from edge_agent.uplink.uplink import TOO_LARGE
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling
-from firmware_stubs.stage import running_cloud
+from firmware_stubs.processes import running_cloud
 from tests.builders import a_finding, an_evidence
-from tests.edge_agent.test_uplink import pumped, sending
+from tests.edge_agent.uplink.test_uplink import pumped, sending
 from tests.journeys.conftest import cases_of, eventually, mosquitto
 
 pytestmark = pytest.mark.journey

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_stubs.stage import running_agent, running_cloud
+from firmware_stubs.processes import running_agent, running_cloud
 from tests.journeys.conftest import cases_of, eventually
 
 pytestmark = pytest.mark.journey

@@ -12,16 +12,16 @@ import pytest
 import trustme
 
 from edge_agent.config import Mqtt, tls_context
-from edge_agent.connection import Link
-from edge_agent.outbox import Outbox
-from edge_agent.pacing import Backoff
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
-from edge_agent.uplink import Uplink
-from firmware_stubs.stage import free_port, running_cloud
+from edge_agent.uplink.mqtt_connection import Link
+from edge_agent.uplink.rate_limit import Backoff
+from edge_agent.uplink.uplink import Uplink
+from firmware_stubs.processes import free_port, running_cloud
 from tests.builders import DEVICE, a_chunk, a_finding
 from tests.chaos.proxy import Proxy
-from tests.edge_agent.test_uplink import all_away, presence, pumped
+from tests.edge_agent.uplink.test_uplink import all_away, presence, pumped
 from tests.journeys.conftest import cases_of, eventually, mosquitto
 
 pytestmark = [

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from models.__main__ import main
+from models.case_metrics import Truth
+from models.cross_validation import SETTINGS, Strengths, held_out
 from models.datasets import DataError, Machine
-from models.events import Truth
-from models.held_out import SETTINGS, Strengths, held_out
 from models.judge import Judged, fleet_figures, judge
 from models.report import BEGIN, COLUMNS, END, insert
 from tests.models.recordings import write_fleet, write_stream

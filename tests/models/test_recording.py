@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.detection.quantities import Quantity
+from edge_agent.detection.relations.quantities import Quantity
 from models.__main__ import main
-from models.lives import load_recordings
 from models.recording import IDLE, schedule
+from models.simulated_devices import load_recordings
 
 
 def titles(seed: int, count: int) -> list[str]:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detection.relations import RELATIONS
+from edge_agent.detection.relations.relations import RELATIONS
 from models.datasets import DataError
-from models.lives import Recorded
 from models.relations import CASES, HOUR, bars, folds, found
+from models.simulated_devices import Recorded
 
 WEEK = 7 * 24
 

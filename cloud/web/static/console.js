@@ -5,7 +5,7 @@ const serverNow = () => Date.now() + ahead;
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-// --- Times, in the words of cloud/web/words.py ---
+// --- Times, in the words of cloud/web/formatting.py ---
 
 export function duration(seconds, coarse = false) {
   const span = Math.max(0, seconds);

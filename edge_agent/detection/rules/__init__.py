@@ -7,7 +7,7 @@ device was watched: what was true before a suspend and is after it has not held 
 from collections.abc import Mapping
 
 from edge_agent.detection.rules import battery, clock, memory, power, services, storage, thermal, wifi
-from edge_agent.detection.rules.lasting import Lasting
+from edge_agent.detection.rules.hold_timer import Lasting
 from edge_agent.detection.rules.missing import Missing
 from edge_agent.detection.rules.sensors import Sensors
 from edge_agent.detection.verdicts import Verdict

@@ -5,7 +5,7 @@ An empty battery is no fault of the device, and its owner sees it.
 
 from collections.abc import Iterator, Mapping
 
-from edge_agent.detection.rules.lasting import Lasting
+from edge_agent.detection.rules.hold_timer import Lasting
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import series_attributes, series_name
 from edge_agent.protocol.records import Carrier, Finding, Threshold

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge_agent.detection.rules.lasting import Lasting
+from edge_agent.detection.rules.hold_timer import Lasting
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from edge_agent.detection.rules.lasting import Lasting
+from edge_agent.detection.rules.hold_timer import Lasting
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import series, series_attributes, series_name

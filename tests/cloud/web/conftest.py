@@ -11,9 +11,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from cloud import accounts
-from cloud.casebook import Casebook
-from cloud.episodes import Rules
-from cloud.live import Bell
+from cloud.case_service import Casebook
+from cloud.cases.episodes import Rules
+from cloud.change_signal import Bell
 from cloud.store.database import Database
 from cloud.store.tables import Account
 from cloud.web.app import create_app

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from cloud.casebook import Casebook
+from cloud.case_service import Casebook
 from cloud.store import queries
 from cloud.store.database import Database
 from cloud.store.tables import Device, Label, LossRow

@@ -8,9 +8,9 @@ from pathlib import Path
 import uvicorn
 
 from cloud import accounts
-from cloud.casebook import Casebook
-from cloud.episodes import Rules
-from cloud.live import Bell
+from cloud.case_service import Casebook
+from cloud.cases.episodes import Rules
+from cloud.change_signal import Bell
 from cloud.store.database import Database
 from cloud.web.app import create_app
 from tests.cloud.web import seed

@@ -5,9 +5,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from cloud.ingest.counters import Dropped
 from cloud.store.database import Database
 from cloud.store.tables import LossRow, Parked
-from cloud.tally import Dropped
 from tests.cloud.web.conftest import NOW, ORIGIN, PASSWORD
 
 PATHS = (

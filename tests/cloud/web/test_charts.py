@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cloud.store.tables import EvidenceRow
 from cloud.web.charts import MOST_POINTS, Frame, draw
-from cloud.web.curves import Curve, Point, path, read_evidence, thin
+from cloud.web.evidence_series import Curve, Point, path, read_evidence, thin
 from edge_agent.protocol.records import Evidence, EvidencePart, Line, Threshold
 from tests.builders import an_evidence
 from tests.cloud.web.conftest import NOW

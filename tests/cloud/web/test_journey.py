@@ -11,10 +11,10 @@ import httpx
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from cloud.casebook import Casebook
-from cloud.live import Bell
+from cloud.case_service import Casebook
+from cloud.change_signal import Bell
 from cloud.store.database import Database
-from cloud.web import words
+from cloud.web import formatting
 from tests.cloud.web import seed
 from tests.cloud.web.browser import ARGUMENTS, CHROMIUM, missing
 from tests.cloud.web.conftest import NOW, PASSWORD
@@ -123,10 +123,10 @@ async def test_the_script_says_times_in_the_words_of_the_server(page: Page) -> N
         low, high = datetime.fromtimestamp(s, tz=UTC), datetime.fromtimestamp(2 * s, tz=UTC)
         expected.append(
             [
-                words.duration(s),
-                words.duration(s, coarse=True),
-                words.countdown(low, now),
-                words.interval(low, high, now),
+                formatting.duration(s),
+                formatting.duration(s, coarse=True),
+                formatting.countdown(low, now),
+                formatting.interval(low, high, now),
             ]
         )
     assert said == expected

@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 
-from cloud.casebook import Casebook
+from cloud.case_service import Casebook
 from cloud.store.database import Database
-from cloud.store.deliveries import add
+from cloud.store.streams import add
 from cloud.store.tables import LossRow
 from cloud.web.auth import COOKIE
 from edge_agent.protocol.records import Carrier, Phase, Threshold

@@ -14,7 +14,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.collectors import UNREADABLE, Collection, Reading, read_parts
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine, Machine, Temperature
-from edge_agent.collectors.own_cost import OwnCostCollector
+from edge_agent.collectors.self_usage import OwnCostCollector
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import METRICS, Kind, metric_of, series_name
 from edge_agent.sample import Sample

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
+from edge_agent.detection.anomaly.scorer import Scorer
 from edge_agent.detection.features import Features
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.scoring import Scorer
-from edge_agent.detection.trends import Trends
+from edge_agent.detection.trends.trends import Trends
 from edge_agent.protocol.metrics import series
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.sample import Sample
@@ -23,7 +23,7 @@ from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
 from firmware_stubs.machine import VirtualMachine
 from tests.builders import an_instant
 from tests.clocks import HandClock
-from tests.edge_agent.detection.test_scoring import a_scorer
+from tests.edge_agent.detection.anomaly.test_scorer import a_scorer
 
 HOT = series("hw.temperature", hw__name="cpu_thermal/0")
 LIMIT = series("hw.temperature.limit", hw__limit_type="high", hw__name="cpu_thermal/0")

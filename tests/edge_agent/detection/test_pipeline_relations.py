@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pytest
 
+from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.detection.anomaly.scorer import Scorer
 from edge_agent.detection.findings import RESUMED_CLEAR_AFTER_S
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.relations import Relations
-from edge_agent.detection.scoring import Scorer
-from edge_agent.model import load_fleet, shipped
+from edge_agent.detection.relations.relations import Relations
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.sample import Sample

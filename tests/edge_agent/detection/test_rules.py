@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.rules.lasting import Lasting
+from edge_agent.detection.rules.hold_timer import Lasting
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant

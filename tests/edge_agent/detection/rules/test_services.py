@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.rules.lasting import Lasting
+from edge_agent.detection.rules.hold_timer import Lasting
 from edge_agent.detection.rules.services import (
     FAILED_UNITS,
     LOOP_FOR_S,

@@ -1,0 +1,1 @@
+"""Pure rules: findings become episodes, episodes become cases; every decision carries its reason."""

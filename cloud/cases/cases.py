@@ -1,0 +1,268 @@
+"""Cases: what support staff work on. Pure rules: where an episode goes, how urgent a case is, what a person may do.
+
+What flows in: a case, what happened or who wants what, and the time. What flows out: the case after it and the lines of
+its timeline, or `Refused` with a sentence for the person.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from cloud.cases.episodes import Episode
+from edge_agent.protocol.faults import FAULTS, Severity
+
+
+class CaseState(StrEnum):
+    """Where a case stands, in Zammad's words."""
+
+    NEW = "new"  # nobody has taken it
+    OPEN = "open"  # somebody works on it
+    PENDING_REMINDER = "pending_reminder"  # waits for a day that its owner set
+    PENDING_CLOSE = "pending_close"  # nothing is wrong any more; waits for its label
+    CLOSED = "closed"  # done, with a label
+    MERGED = "merged"  # goes on in another case
+
+
+class Label(StrEnum):
+    """What a closed case really was, as staff say."""
+
+    TRUE_FAULT = "true_fault"  # the device was about to fail, or failed
+    FALSE_ALARM = "false_alarm"  # nothing was wrong, and nothing had changed
+    EXPECTED = "expected"  # somebody did that on purpose
+    NO_FAULT_FOUND = "no_fault_found"  # something was reported, and nothing could be found
+    DUPLICATE = "duplicate"  # another case is about the same
+
+
+TITLE_LENGTH = 400  # of the store's column; longer ones come only from devices that make names up
+DONE = frozenset({CaseState.CLOSED, CaseState.MERGED})
+WORKING = frozenset({CaseState.NEW, CaseState.OPEN, CaseState.PENDING_REMINDER})
+
+# A fault that comes back shows that the cure did not hold, or where to look: it is the same story. The other labels say
+# that the first report was no fault of this device. Another report then deserves a verdict of its own, and reopening
+# would wipe a label that precision is computed from.
+COMES_BACK = frozenset({Label.TRUE_FAULT, Label.NO_FAULT_FOUND})
+
+
+class EntryKind(StrEnum):
+    """What a line of a timeline tells."""
+
+    OPENED = "opened"  # the case began
+    FINDING = "finding"  # another fault of the device joined it
+    BREAKOUT = "breakout"  # a critical one joined it, to be seen apart from the rest
+    SEVERITY = "severity"  # more or less urgent than before
+    CLEARED = "cleared"  # the device says that a fault is over
+    FLAPPED = "flapped"  # it came back at once
+    RESOLVED = "resolved"  # a fault has stayed away
+    PENDING_CLOSE = "pending_close"  # nothing is wrong any more
+    EVIDENCE = "evidence"  # a part of an evidence pack came in
+    REOPENED = "reopened"  # it goes on, by a person or because the fault is back
+    TAKEN = "taken"  # a person works on it
+    RELEASED = "released"  # nobody works on it any more
+    CLOSED = "closed"  # a person said what it was
+    NOTE = "note"  # a person wrote something down
+
+
+class Refused(ValueError):  # noqa: N818  the system works as it should
+    """A change that can't be made, with a sentence for the person who wanted it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What the rules need to know of a case; `number` is 0 until the store has given it one."""
+
+    number: int = 0
+    device: str
+    title: str
+    state: CaseState
+    severity: Severity
+    severity_reason: str
+    opened_at: datetime
+    opened_reason: str
+    updated_at: datetime
+    impact_low_at: datetime | None = None
+    impact_at: datetime | None = None
+    impact_high_at: datetime | None = None
+    owner: str | None = None
+    label: Label | None = None
+    closed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a timeline."""
+
+    kind: EntryKind
+    text: str
+    detail: dict[str, str] = field(default_factory=dict)
+
+
+def title_of(device: str, episode: Episode) -> str:
+    """The catalogue's headline; a fault of a newer device shows its code until the cloud knows it too."""
+    known = FAULTS.get(episode.fault)
+    if known is None:
+        return f"{episode.fault} on {episode.component} of {device}"[:TITLE_LENGTH]
+    return known.headline.format(component=episode.component, device=device)[:TITLE_LENGTH]
+
+
+def home(own: Case | None, current: Case | None) -> Case | None:
+    """Choose the case that a firing episode goes to; None for a new one.
+
+    `own` had the same fault on the same component within the reopening window: what comes back goes on there, unless
+    staff said that it was none. Else `current`, the newest case of the device that is being worked on: two faults of
+    one device at one time are mostly one cause, and always one call to the customer. A case that only waits for its
+    label takes nobody else's faults.
+    """
+    if own and (own.state not in DONE or own.label in COMES_BACK):
+        return own
+    return current
+
+
+def opened(device: str, episode: Episode, reason: str, own: Case | None, now: datetime) -> tuple[Case, Entry]:
+    """Open a case for an episode that fires, for this reason."""
+    title = title_of(device, episode)
+    if own and own.label:
+        reason += (
+            f" Case {own.number} was about the same, closed as {_words(own.label)}; this one gets its own verdict."
+        )
+    case = Case(
+        device=device,
+        title=title,
+        state=CaseState.NEW,
+        severity=episode.severity,
+        severity_reason=episode.severity_reason,
+        opened_at=now,
+        opened_reason=reason,
+        updated_at=now,
+    )
+    return case, Entry(EntryKind.OPENED, f"{title}. {reason}", _names(episode))
+
+
+def joined(case: Case, episode: Episode, fired: str, now: datetime) -> tuple[Case, Entry]:
+    """Take an episode into a case that exists; one that was waiting to be closed, or closed, goes on."""
+    title = title_of(case.device, episode)
+    if case.state not in WORKING:
+        text = f"{title}: it is back, so this case goes on ({fired})."
+        return _working(case, now), Entry(EntryKind.REOPENED, text, _names(episode))
+    if episode.severity is Severity.CRITICAL:
+        text = f"Breaks out: {title}. {episode.severity_reason}. Look at it by itself first."
+        return _woken(case, now), Entry(EntryKind.BREAKOUT, text, _names(episode))
+    text = f"{title}: the same device has this open case, so it is looked at together ({fired})."
+    return replace(case, updated_at=now), Entry(EntryKind.FINDING, text, _names(episode))
+
+
+def weighed(case: Case, firing: Sequence[Episode], now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+    """Give a case the severity and the impact of its firing episodes: the most urgent, and the earliest.
+
+    A closed case stays as staff left it, unless it becomes critical: that was not what they closed.
+    """
+    if not firing:
+        return _emptied(case, now)
+    worst = min(firing, key=lambda episode: episode.severity.rank)
+    escalated = worst.severity is Severity.CRITICAL and case.severity is not Severity.CRITICAL
+    if case.state in DONE and not escalated:
+        return case, ()
+    entries: list[Entry] = []
+    after = _with_impact(case, firing)
+    if worst.severity is not case.severity:
+        detail: dict[str, str] = {"from": case.severity, "to": worst.severity}
+        entries.append(Entry(EntryKind.SEVERITY, f"Now {worst.severity_reason}.", detail))
+    after = replace(after, severity=worst.severity, severity_reason=worst.severity_reason)
+    if case.state in DONE:
+        after = _working(after, now)
+        entries.append(Entry(EntryKind.REOPENED, "It became critical after it was closed, so it goes on."))
+    elif escalated:
+        after = _woken(after, now)
+    return (replace(after, updated_at=now) if after != case else case), tuple(entries)
+
+
+def taken(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+    """Give the case to a person; who has it already keeps it."""
+    _refuse_if_done(case)
+    if case.owner == actor:
+        return case, ()
+    if case.owner:
+        raise Refused(f"Case {case.number} is {case.owner}'s. It can be taken when it is released.")
+    state = CaseState.OPEN if case.state is CaseState.NEW else case.state
+    entry = Entry(EntryKind.TAKEN, f"{actor} has taken the case.")
+    return replace(case, owner=actor, state=state, updated_at=now), (entry,)
+
+
+def released(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+    """Put the case back. Anybody may: its owner can be ill, and the timeline says who did it."""
+    _refuse_if_done(case)
+    if case.owner is None:
+        raise Refused(f"Nobody has case {case.number}.")
+    whose = "the case" if case.owner == actor else f"{case.owner}'s case"
+    state = case.state if case.state is CaseState.PENDING_CLOSE else CaseState.NEW
+    entry = Entry(EntryKind.RELEASED, f"{actor} has released {whose}.")
+    return replace(case, owner=None, state=state, updated_at=now), (entry,)
+
+
+def closed(case: Case, actor: str, label: Label, note: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+    """Close the case with what it really was. That is allowed while a fault still holds: it may be there on purpose."""
+    _refuse_if_done(case)
+    text = f"{actor} has closed the case as {_words(label)}." + (f" {note.strip()}" if note.strip() else "")
+    entry = Entry(EntryKind.CLOSED, text, {"label": label, "note": note.strip()})
+    return replace(case, state=CaseState.CLOSED, label=label, closed_at=now, updated_at=now), (entry,)
+
+
+def reopened(case: Case, actor: str, reason: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+    """Open the case again by a person, who says why. Its label is void; the timeline keeps it."""
+    if case.state in WORKING:
+        raise Refused(f"Case {case.number} is open already.")
+    if case.state is CaseState.MERGED:
+        raise Refused(f"Case {case.number} goes on in another case.")
+    if not reason.strip():
+        raise Refused("Say why the case goes on.")
+    entry = Entry(EntryKind.REOPENED, f"{actor} has reopened the case: {reason.strip()}")
+    return _working(case, now), (entry,)
+
+
+def noted(case: Case, actor: str, text: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+    """Write something down, on a closed case too."""
+    if not text.strip():
+        raise Refused("The note is empty.")
+    return replace(case, updated_at=now), (Entry(EntryKind.NOTE, text.strip(), {"author": actor}),)
+
+
+def _emptied(case: Case, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+    if case.state not in WORKING:
+        return case, ()
+    text = "Nothing is wrong any more. The case waits for somebody to say what it was."
+    after = replace(_with_impact(case, ()), state=CaseState.PENDING_CLOSE, updated_at=now)
+    return after, (Entry(EntryKind.PENDING_CLOSE, text),)
+
+
+def _with_impact(case: Case, firing: Sequence[Episode]) -> Case:
+    """The earliest impact of what still holds; an episode in its hold-down threatens nothing."""
+    holding = [(each.impact_at, each) for each in firing if each.impact_at and each.cleared_at is None]
+    if not holding:
+        return replace(case, impact_low_at=None, impact_at=None, impact_high_at=None)
+    _, first = min(holding, key=lambda pair: pair[0])
+    return replace(
+        case, impact_low_at=first.impact_low_at, impact_at=first.impact_at, impact_high_at=first.impact_high_at
+    )
+
+
+def _working(case: Case, now: datetime) -> Case:
+    state = CaseState.OPEN if case.owner else CaseState.NEW
+    return replace(case, state=state, label=None, closed_at=None, updated_at=now)
+
+
+def _woken(case: Case, now: datetime) -> Case:
+    """Wake a case that was put off: critical can't wait for the day that its owner set."""
+    return _working(case, now) if case.state is CaseState.PENDING_REMINDER else replace(case, updated_at=now)
+
+
+def _refuse_if_done(case: Case) -> None:
+    if case.state in DONE:
+        raise Refused(f"Case {case.number} is {case.state}. Reopen it first.")
+
+
+def _names(episode: Episode) -> dict[str, str]:
+    return {"fault": episode.fault, "component": episode.component}
+
+
+def _words(label: Label) -> str:
+    return label.replace("_", " ")

@@ -1,0 +1,1 @@
+"""Ingest: MQTT messages of all devices are committed in transactions and acknowledged."""

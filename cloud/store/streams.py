@@ -1,0 +1,257 @@
+"""Deliveries: what has come in from the devices, by number, and how far it is complete.
+
+What flows in: a session, and records with their numbers. What flows out: what was there before, and up to which number
+nothing is missing any more. Each function sends a fixed number of statements, and one more for each ASKED_AT_ONCE
+numbers.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, insert, literal, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from cloud.ingest.parsing import Key
+from cloud.store.tables import Base, Device, LossRow, Parked, RecordRow, Stream, TelemetryChunk
+from edge_agent.protocol.topics import Lane
+
+PARKED_BYTES = 64 << 10  # of a message that is kept to be looked at
+CAUSE_LENGTH = 500
+ASKED_AT_ONCE = 5000  # numbers in one statement; PostgreSQL takes 32,767 parameters
+AHEAD_MAX = 1024  # records of a stream that may wait behind a gap; a device has 128 under way
+SPANS_MAX = 4096  # gaps of a stream that may be known to be lost before what lies between them has come
+
+Row = dict[str, Any]
+_T = TypeVar("_T")
+_Numbered = type[RecordRow] | type[TelemetryChunk] | type[LossRow]
+
+
+@dataclass(slots=True)
+class Course:
+    """How far a stream has come, and what is there behind its first gap."""
+
+    up_to: int
+    seqs: set[int] = field(default_factory=set)
+    spans: list[tuple[int, int]] = field(default_factory=list)  # lost, both ends included; in order and apart
+
+    def copy(self) -> "Course":
+        """The same, to go on from."""
+        return Course(self.up_to, set(self.seqs), list(self.spans))
+
+    def holds(self, seq: int) -> bool:
+        """Whether this number is stored already, or does not count any more."""
+        return seq <= self.up_to or seq in self.seqs
+
+    def is_crowded_before(self, seq: int) -> bool:
+        """Whether so much waits behind a gap that nothing this far behind it may join."""
+        return len(self.seqs) >= AHEAD_MAX and seq > self.up_to + AHEAD_MAX
+
+    def add(self, seq: int) -> None:
+        """A new number is stored."""
+        self.seqs.add(seq)
+        self._advance()
+
+    def can_lose(self, first: int, last: int) -> bool:
+        """Whether these numbers may be counted as lost: they close the next gap, or not too many others wait."""
+        return first <= self.up_to + 1 or len(self.spans) < SPANS_MAX or bool(self.spans[self._touched(first, last)])
+
+    def lose(self, first: int, last: int) -> bool:
+        """Count numbers as lost; say whether some of them are new."""
+        touched = self._touched(first, last)
+        held = self.spans[touched]
+        span = (min(first, held[0][0]), max(last, held[-1][1])) if held else (first, last)
+        self.spans[touched] = [span]
+        self._advance()
+        return held != [span]
+
+    def _touched(self, first: int, last: int) -> slice:
+        """The spans with which this one makes one."""
+        low = bisect_left(self.spans, first - 1, key=lambda span: span[1])
+        return slice(low, bisect_right(self.spans, last + 1, lo=low, key=lambda span: span[0]))
+
+    def _advance(self) -> None:
+        """Go on to where the next number is missing, over what was declared lost."""
+        while True:
+            if self.up_to + 1 in self.seqs:
+                self.up_to += 1
+                self.seqs.remove(self.up_to)
+            elif self.spans and self.spans[0][0] <= self.up_to + 1:
+                passed = range(self.up_to + 1, self.spans.pop(0)[1] + 1)
+                few = passed if len(passed) < len(self.seqs) else [seq for seq in self.seqs if seq in passed]
+                self.seqs.difference_update(few)
+                self.up_to += len(passed)
+            else:
+                return
+
+
+async def see_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
+    """Note when devices last spoke; one that speaks for the first time gets its row."""
+    if not seen:
+        return
+    rows = [{"device": device, "first_seen": at, "last_seen": at} for device, at in sorted(seen.items())]
+    statement = _upsert(session, Device)
+    later = case(
+        (Device.last_seen < statement.excluded.last_seen, statement.excluded.last_seen), else_=Device.last_seen
+    )
+    await session.execute(statement.on_conflict_do_update(index_elements=["device"], set_={"last_seen": later}), rows)
+
+
+async def know_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
+    """Devices of which something is heard for the first time get their row; the others' stay as they are."""
+    rows = [{"device": device, "first_seen": at, "last_seen": at} for device, at in sorted(seen.items())]
+    await session.execute(_upsert(session, Device).on_conflict_do_nothing(), rows)
+
+
+async def device_rows(session: AsyncSession, devices: Collection[str]) -> dict[str, Device]:
+    """The rows of devices that have been seen."""
+    query = select(Device).where(Device.device.in_(devices)).with_for_update()
+    return {row.device: row for row in await session.scalars(query)}
+
+
+async def courses(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, Course]:
+    """How far each stream has come; one that begins gets its row."""
+    found: dict[Key, Course] = {}
+    for some in _pieces(keys, ASKED_AT_ONCE // len(_KEY)):
+        found |= await _some_courses(session, some, now)
+    return found
+
+
+async def _some_courses(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, Course]:
+    found = await _positions(session, keys)
+    if new := [{**key._asdict(), "stored_up_to": 0, "started_at": now} for key in keys if key not in found]:
+        await session.execute(_upsert(session, Stream).on_conflict_do_nothing(), new)
+        found = await _positions(session, keys)
+    if any(key.lane is Lane.TELEMETRY for key in keys):
+        for key, seq in await _above(session, TelemetryChunk, keys, TelemetryChunk.seq):
+            found[key].seqs.add(seq)
+    for key, seq in await _above(session, RecordRow, keys, RecordRow.seq):
+        found[key].seqs.add(seq)
+    for key, first, last in await _above(session, LossRow, keys, LossRow.first_seq, LossRow.last_seq):
+        found[key].lose(first, last)
+    return found
+
+
+async def _positions(session: AsyncSession, keys: Collection[Key]) -> dict[Key, Course]:
+    query = select(*_KEY, Stream.stored_up_to).where(tuple_(*_KEY).in_(keys))
+    return {
+        Key(device, Lane(lane), stream): Course(up_to) for device, lane, stream, up_to in await session.execute(query)
+    }
+
+
+async def _above(
+    session: AsyncSession, table: _Numbered, keys: Collection[Key], *numbers: InstrumentedAttribute[int]
+) -> list[tuple[Any, ...]]:
+    """Key and numbers of all rows whose last number lies above what their stream has reached."""
+    query = (
+        select(*_KEY, *numbers)
+        .join(table, _of(table, Stream.device, Stream.lane, Stream.stream))
+        .where(tuple_(*_KEY).in_(keys), numbers[-1] > Stream.stored_up_to)
+    )
+    return [(Key(row[0], Lane(row[1]), row[2]), *row[3:]) for row in await session.execute(query)]
+
+
+async def contents(session: AsyncSession, key: Key, seqs: Collection[int]) -> dict[int, Any]:
+    """What is stored under these numbers of a stream."""
+    tables: list[type[RecordRow] | type[TelemetryChunk]] = [RecordRow]
+    if key.lane is Lane.TELEMETRY:
+        tables.append(TelemetryChunk)
+    found: dict[int, Any] = {}
+    for table in tables:
+        for some in _pieces(sorted(seqs), ASKED_AT_ONCE):
+            query = select(table.seq, table.body).where(_of(table, *key), table.seq.in_(some))
+            found |= {row.seq: row.body for row in await session.execute(query)}
+    return found
+
+
+async def add(session: AsyncSession, table: type[Base], rows: Sequence[Row]) -> None:
+    """Insert rows, at once and without making objects of them."""
+    if rows:
+        await session.execute(insert(_table(table)), rows)
+
+
+async def move_streams(session: AsyncSession, reached: dict[Key, int]) -> None:
+    """Note how far streams have come; none ever goes back."""
+    rows = [
+        {"k_device": key.device, "k_lane": key.lane, "k_stream": key.stream, "to": to} for key, to in reached.items()
+    ]
+    if rows:
+        table = _table(Stream)
+        here = (table.c.device == bindparam("k_device")) & (table.c.lane == bindparam("k_lane"))
+        statement = update(table).where(
+            here, table.c.stream == bindparam("k_stream"), table.c.stored_up_to < bindparam("to")
+        )
+        await session.execute(statement.values(stored_up_to=bindparam("to")), rows)
+
+
+async def records_between(
+    session: AsyncSession, key: Key, after: int, up_to: int, kinds: Iterable[str]
+) -> list[RecordRow]:
+    """The stored records of these kinds with numbers above `after`, up to `up_to`, in order."""
+    query = (
+        select(RecordRow)
+        .where(_of(RecordRow, *key), RecordRow.seq > after, RecordRow.seq <= up_to, RecordRow.kind.in_(kinds))
+        .order_by(RecordRow.seq)
+    )
+    return list(await session.scalars(query))
+
+
+async def declare_lost(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """Count numbers as lost; of two declarations that begin alike the longer counts."""
+    statement = _upsert(session, LossRow)
+    longer = case((LossRow.last_seq < statement.excluded.last_seq, statement.excluded.last_seq), else_=LossRow.last_seq)
+    keys = ["device", "lane", "stream", "first_seq"]
+    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_={"last_seq": longer}), rows)
+
+
+async def park(session: AsyncSession, rows: Sequence[Row], keep: int) -> None:
+    """Set messages aside for people to look at, and let the oldest go when there are more than `keep`.
+
+    Of one topic a tenth of these stay at most, so that one device does not push out what others have said.
+    """
+    if not rows:
+        return
+    short = {"topic": 256, "cause": CAUSE_LENGTH, "payload": PARKED_BYTES}
+    await add(session, Parked, [row | {name: row[name][:most] for name, most in short.items()} for row in rows])
+    of_topic = select(Parked.id).where(Parked.topic == bindparam("of")).order_by(Parked.id.desc())
+    surplus = of_topic.offset(max(1, keep // 10)).limit(1).scalar_subquery()
+    table = _table(Parked)
+    oldest = delete(table).where(table.c.topic == bindparam("of"), table.c.id <= surplus)
+    await session.execute(oldest, [{"of": topic} for topic in sorted({row["topic"][:256] for row in rows})])
+    too_old = select(Parked.id).order_by(Parked.id.desc()).offset(keep).limit(1).scalar_subquery()
+    await session.execute(delete(Parked).where(Parked.id <= too_old))
+
+
+async def prune_telemetry(session: AsyncSession, now: datetime, retention_days: int) -> None:
+    """Delete telemetry that is older than `retention_days`. Evidence stays."""
+    before = now - timedelta(days=retention_days)
+    await session.execute(delete(TelemetryChunk).where(TelemetryChunk.start_at < before))
+
+
+_KEY = (Stream.device, Stream.lane, Stream.stream)
+
+
+def _pieces(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
+def _of(table: _Numbered, device: Any, lane: Any, stream: Any) -> ColumnElement[bool]:
+    """The rows of a stream; the arguments are values, or columns to join with."""
+    in_lane = literal(Lane.TELEMETRY.value) == lane if table is TelemetryChunk else table.__table__.c.lane == lane
+    return and_(table.device == device, table.stream == stream, in_lane)
+
+
+def _upsert(session: AsyncSession, table: type[Base]) -> Any:
+    """An insert that may say what happens on a conflict: the same words in both dialects, but no common type."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    return dialect.insert(_table(table))
+
+
+def _table(table: type[Base]) -> Table:
+    found = table.__table__
+    assert isinstance(found, Table)
+    return found

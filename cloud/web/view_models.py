@@ -1,0 +1,298 @@
+"""What the pages show, made of rows: lines of the inbox, the parts of a case's page, the toast after a change.
+
+What flows in: rows and now. What flows out: frozen values in words, ready for the templates. Pure.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from string import Formatter
+
+from cloud.cases.cases import DONE
+from cloud.store.queries import CaseFile, CaseLine
+from cloud.store.tables import CaseState, Episode, EpisodeState, EvidenceRow, Label, SupportCase
+from cloud.web import formatting
+from cloud.web.charts import Chart, draw, frame_of
+from cloud.web.evidence_series import Curve, Seen, path, read_evidence, thin
+from edge_agent.protocol.faults import FAULTS, Judge
+from edge_agent.protocol.records import Carrier
+from edge_agent.protocol.wording import metric_words, quantity, span
+
+Pieces = tuple[tuple[str, bool], ...]  # text, and whether it names the device or component (shown strong)
+MOST_CHARTS = 3  # of one finding
+PLAIN_WIDTH, PLAIN_HEIGHT = 720, 200  # of the curve that stands there until the chart is drawn
+
+
+class Standing(StrEnum):
+    """What stands where the countdown is."""
+
+    CLOSED = "closed"  # its label
+    OVER = "over"  # nothing is wrong any more: somebody must say what it was
+    ENDING = "ending"  # the device says that it is over, and it is watched a little longer
+    COUNTING = "counting"  # the time to impact
+    NOW = "now"  # certain and wrong already: there is nothing to count down to
+    UNKNOWN = "unknown"  # the device gives no time to impact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the inbox."""
+
+    case: SupportCase
+    headline: Pieces
+    more: int  # further faults of the same case
+    place: str  # customer and site, as far as known
+    spark: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """A chart with the plain curve that stands in for it."""
+
+    chart: Chart
+    plain: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """One metric that carries a finding, in words."""
+
+    metric: str
+    value: str
+    expected: str
+    share: str
+    width: int  # of the share's bar, of 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One decision of the system: what it did, when, and why."""
+
+    decision: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One episode of the case: what was seen, why it is believed, what to do."""
+
+    episode: Episode
+    headline: Pieces
+    plots: tuple[Plot, ...]
+    pending: str  # why there is no chart, if there is none
+    carriers: tuple[Carried, ...]
+    detector: str
+    proof: str
+    intact: bool
+    events: tuple[str, ...]
+    impact: str
+    advice: tuple[str, ...]
+    source: str
+    severity_reason: str
+    decisions: tuple[Reason, ...]  # all that are kept, oldest first
+    newest: Reason | None  # the last of them, if it is neither the severity's reason nor the case's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toast:
+    """What was just done, and the change that undoes it."""
+
+    text: str
+    undo: str = ""  # the action's name; empty when there is nothing to undo
+    number: int = 0
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+def row(line: CaseLine, sparks: Mapping[str, str]) -> Row:
+    """Make one line of the inbox from a case; its first episode speaks for it."""
+    leading = line.episodes[0] if line.episodes else None
+    spark = sparks.get(leading.evidence_id or "", "") if leading else ""
+    return Row(
+        case=line.case,
+        headline=headline(leading, line.case),
+        more=max(0, len(line.episodes) - 1),
+        place=" · ".join(part for part in (line.device.customer, line.device.site) if part),
+        spark=spark,
+        standing=standing(line.case, leading),
+    )
+
+
+def standing(case: SupportCase, leading: Episode | None) -> Standing:
+    """Say what stands where the countdown is."""
+    if case.state in DONE:
+        return Standing.CLOSED
+    if case.state == CaseState.PENDING_CLOSE or (leading and leading.state == EpisodeState.RESOLVED):
+        return Standing.OVER
+    if case.impact_at:
+        return Standing.COUNTING
+    if leading and leading.cleared_at:
+        return Standing.ENDING
+    certain = leading is not None and leading.detector.get("judge") == Judge.RULE
+    return Standing.NOW if certain else Standing.UNKNOWN
+
+
+def headline(episode: Episode | None, case: SupportCase) -> Pieces:
+    """Say what is wrong in the catalogue's words; a fault that we do not know yet says the case's own title."""
+    fault = FAULTS.get(episode.fault) if episode else None
+    if episode is None or fault is None:
+        return ((case.title, False),)
+    component = episode.component
+    if fault.judge is Judge.MODEL:  # a metric's name, and the headline has brackets around it already
+        component = metric_words(component).replace(" (", ", ").removesuffix(")")
+    values = {"component": component, "device": case.device}
+    pieces: list[tuple[str, bool]] = []
+    for text, name, _, _ in Formatter().parse(fault.headline):
+        pieces.append((text, False))
+        if name:
+            pieces.append((values[name], name == "device"))
+    return tuple(piece for piece in pieces if piece[0])
+
+
+def judgements(file: CaseFile, now: datetime) -> tuple[Judgement, ...]:
+    """Make the parts of the case's page, one for each episode, the leading one first."""
+    return tuple(
+        _judgement(
+            episode, file.case, file.evidence.get(episode.evidence_id or "", ()), now, height=260 if first else 180
+        )
+        for first, episode in ((index == 0, episode) for index, episode in enumerate(file.episodes))
+    )
+
+
+def _judgement(
+    episode: Episode, case: SupportCase, rows: Sequence[EvidenceRow], now: datetime, *, height: int
+) -> Judgement:
+    fault = FAULTS.get(episode.fault)
+    seen = read_evidence(rows) if rows else None
+    carriers = [Carrier.model_validate(raw) for raw in episode.carriers]
+    reasons = [_reason(raw) for raw in episode.reasons]
+    return Judgement(
+        episode=episode,
+        headline=headline(episode, case),
+        plots=_plots(episode, seen, carriers, now, height) if seen else (),
+        pending=_why_no_chart(episode, rows),
+        carriers=tuple(_carried(carrier) for carrier in carriers),
+        detector=_detector(episode),
+        proof=_proof(rows),
+        intact=all(row.intact for row in rows),
+        events=tuple(dict.fromkeys(seen.events)) if seen else (),
+        impact=fault.impact if fault else "",
+        advice=fault.advice if fault else (),
+        source=fault.source if fault else "",
+        severity_reason=sentence(episode.severity_reason.removeprefix(f"{episode.severity}: ")),
+        decisions=tuple(reasons),
+        newest=reasons[-1] if reasons and reasons[-1].decision not in _SAID_ELSEWHERE else None,
+    )
+
+
+_SAID_ELSEWHERE = ("Opened", "Raised", "Fired")
+
+
+def _reason(raw: Mapping[str, str]) -> Reason:
+    decision = raw["decision"].replace("_", " ").capitalize()
+    return Reason(decision=decision, at=datetime.fromisoformat(raw["at"]), reason=sentence(raw["reason"]))
+
+
+def sentence(text: str) -> str:
+    """Return a clause as a sentence: a capital at its start, a full stop at its end."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "!", "?")) else ".")
+
+
+def _plots(episode: Episode, seen: Seen, carriers: Sequence[Carrier], now: datetime, height: int) -> tuple[Plot, ...]:
+    bands = {c.metric: (c.expected_low, c.expected_high) for c in carriers}
+    shares = {c.metric: c.share for c in carriers}
+    limited = seen.threshold.metric if seen.threshold else ""
+    curves = sorted(seen.curves, key=lambda curve: (curve.metric != limited, -shares.get(curve.metric, 0.0)))
+    drawable = [curve for curve in curves if curve.values][:MOST_CHARTS]
+    return tuple(
+        _plot(curve, episode, seen, bands.get(curve.metric, (None, None)), now, height if index == 0 else 130)
+        for index, curve in enumerate(drawable)
+    )
+
+
+def _plot(
+    curve: Curve,
+    episode: Episode,
+    seen: Seen,
+    band: tuple[float | None, float | None],
+    now: datetime,
+    height: int,
+) -> Plot:
+    low, high = band
+    soonest, latest = episode.impact_low_at, episode.impact_high_at
+    frame = frame_of(
+        curve,
+        seen,
+        now=now.timestamp(),
+        expected=(low, high) if low is not None and high is not None else None,
+        impact=(soonest.timestamp(), latest.timestamp()) if soonest and latest else None,
+    )
+    return Plot(chart=draw(curve, frame, height), plain=path(thin(curve.points, 300), PLAIN_WIDTH, PLAIN_HEIGHT))
+
+
+def _why_no_chart(episode: Episode, rows: Sequence[EvidenceRow]) -> str:
+    if episode.evidence_id is None:
+        return "This finding came without evidence: what the device said is below."
+    if not rows:
+        return "The evidence is on its way from the device. This page shows it when it has arrived."
+    return "The evidence holds no series that could be drawn; the device's words are below."
+
+
+def _carried(carrier: Carrier) -> Carried:
+    return Carried(
+        metric=metric_words(carrier.metric),
+        value=quantity(carrier.value, carrier.unit),
+        expected=span(carrier.expected_low, carrier.expected_high, carrier.unit),
+        share=formatting.percent(carrier.share),
+        width=math.ceil(carrier.share * 64),
+    )
+
+
+def _detector(episode: Episode) -> str:
+    judge = formatting.JUDGES.get(str(episode.detector.get("judge")), "a judge that is not known here")
+    return f"{judge}, version {episode.detector.get('version', 'unknown')}"
+
+
+def _proof(rows: Sequence[EvidenceRow]) -> str:
+    if not rows:
+        return "not here yet"
+    if not all(row.intact for row in rows):
+        return "changed on the way: its hash does not fit its content, so read the chart with care"
+    halves = "before and after the detection" if len(rows) > 1 else "until the detection; what followed comes later"
+    return f"intact, its hash fits; {halves}"
+
+
+_DONE = {
+    "take": "You have taken case {number}.",
+    "release": "Case {number} is free for somebody else.",
+    "close": "Case {number} is closed as “{label}”.",
+    "reopen": "Case {number} is open again.",
+    "note": "Your note is in the timeline of case {number}.",
+}
+UNDONE = "undone within ten seconds"
+
+
+def toast(done: str, number: int, label: str) -> Toast | None:
+    """Say what a change did and name the one that undoes it; None for words that are not ours."""
+    known = label if label in set(Label) else ""
+    if done not in _DONE or (done == "close" and not known):
+        return None
+    text = _DONE[done].format(number=number, label=formatting.LABELS[Label(known)][0] if known else "")
+    undo: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+        "take": ("release", ()),
+        "release": ("take", ()),
+        "close": ("reopen", (("reason", UNDONE),)),
+    }
+    if known:
+        undo["reopen"] = ("close", (("label", known), ("note", UNDONE)))
+    action, fields = undo.get(done, ("", ()))
+    return Toast(text=text, undo=action, number=number, fields=fields)
+
+
+def is_open(case: SupportCase) -> bool:
+    """Say whether a case still wants somebody."""
+    return case.state not in DONE

@@ -1,0 +1,1 @@
+"""Anomaly detection: what is unusual against the device's own statistics."""

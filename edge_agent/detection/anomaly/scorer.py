@@ -1,0 +1,295 @@
+"""One score for a whole device: how unusual are its last rows, and which channels carry that.
+
+What flows in: samples (`{series: value}` with their uptime and the time). What flows out: one Score for each finished
+row.
+
+    samples ─> rows (means of step_s) ─> statistics against the baseline ─> energy of each channel
+    level, jump       ─> all channels         ─> strength, for the decision (alarms.py)
+    jump, daily, rest ─> the loudest channels ─> fading ─> value 0..1, for ranking
+
+Statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel. A channel that
+hasn't been watched for so long is taken to stray further than it has shown (growth.py).
+
+- level: mean of the last 5 rows minus the channel's mean. Finds what stays away.
+- jump: the row minus the row before. Finds what changes at once.
+- daily: the level minus what is usual at this hour (daily.py). Finds a busy hour in the middle of the night.
+- rest: the row minus the mean and what the other channels explain of that (components.py). Finds what moves alone.
+
+Level and jump together, each on its own scale, serve a fleet of servers and a fleet of applications with one
+setting, where each of them alone serves one fleet. What ranks best does not decide best: docs/adr/0007 and 0009, and
+docs/detection.md has the figures.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.detection.anomaly.age_correction import STATISTICS, growth
+from edge_agent.detection.anomaly.baseline import Array, Baseline
+from edge_agent.detection.anomaly.principal_components import Components
+from edge_agent.detection.anomaly.seasonality import Daily
+from edge_agent.protocol.metrics import METRICS, series_name
+
+DETECTOR = "statistics-4"
+"""As findings name this judge."""
+STATE_VERSION = 4
+CAP = 20.0  # deviations; beyond this, more says nothing more
+LEVEL_ROWS = 5
+MEAN_HALF_LIFE_S = 86_400.0
+SPREAD_HALF_LIFE_S = 7 * 86_400.0
+SETTLED_ROWS = 60  # a channel is judged once it has been seen this often
+LOUDEST = 8  # channels that make the score, and are named: it doesn't fade as a device has more of them
+SMOOTH_ROWS = 2
+RANK_WEIGHTS = np.array([[2.0], [1.0], [1.0]])
+"""Of jump, daily and rest in the value: an incident is often a burst of jumps around a level that soon is usual."""
+HALF = 1.5  # the value is a half at so many deviations; usual is 1, and what alarms is 3 and more
+FADE_ROWS = 4.0  # half-life of energy in the value: the rows after a burst are still part of what happened
+EXPECTED_DEVIATIONS = 3.0
+LARGEST = 1e150  # readings beyond it have squares that no float holds; nothing measures that
+_DECIDING, _RANKING = slice(1, 3), slice(2, 5)  # of them, by place: jump serves both
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How unusual one row is.
+
+    `value` ranks rows: 0.5 at HALF, 0.8 at twice and 0.9 at three times that, in the device's own deviations.
+    `ready` is False until the device's own baseline is long enough to be believed.
+    `shares`, `expected` and `values` name up to 8 channels that carry most of it: their part of it, the range
+    that would have been normal, and what the row held, both in the metric's own unit.
+    `strength` is the root mean square of all channels' levels and jumps: 1 is usual, whatever the device.
+    """
+
+    value: float
+    strength: float
+    ready: bool
+    shares: dict[str, float]
+    expected: dict[str, tuple[float, float]]
+    values: dict[str, float]
+
+
+class Scorer:
+    """Turns samples into scores; holds the device's baseline, nothing that grows with time."""
+
+    def __init__(
+        self,
+        *,
+        step_s: float = 60.0,
+        ready_rows: int = 120,
+        max_channels: int = 256,
+    ) -> None:
+        if not 0 < step_s < math.inf:
+            raise ValueError(f"step_s: {step_s} must be a positive number of seconds")
+        self._step_s = step_s
+        self._ready_rows, self._max_channels = ready_rows, max_channels
+        self._energy = 0.0
+        self._rows = _Rows(step_s)
+        self._baseline, self._daily, self._components = self._unlearnt()
+        self._recent: Array = np.zeros((0, LEVEL_ROWS))
+        self._seen: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._raw: list[float] = []
+        self._judged = 0
+        self.dropped_values = 0
+        """Readings that were no finite number, or whose channel found no room."""
+        self.row: Mapping[str, float] = {}
+        """The last row that was judged."""
+
+    @property
+    def step_s(self) -> float:
+        """Seconds of one row."""
+        return self._step_s
+
+    @property
+    def ignored_samples(self) -> int:
+        """Samples whose uptime was not after the one before, or no number."""
+        return self._rows.ignored
+
+    def step(self, values: Mapping[str, float], uptime_s: float, time_s: float | None = None) -> Score | None:
+        """Take in a sample; return the Score of the row before when this sample begins a new row.
+
+        `time_s`: seconds since any midnight, None where the clock can't be trusted.
+        """
+        row = self._rows.add(values, uptime_s)
+        return None if row is None else self._judge(row, time_s)
+
+    def deviations(self) -> Array:
+        """Of each statistic, in the unit of its channel: (statistics, channels), in the order of first sight."""
+        return self._baseline.deviations()
+
+    def export_state(self) -> dict[str, object]:
+        """Return what must outlive a reboot as a plain dictionary, fit for JSON."""
+        return {
+            "version": STATE_VERSION,
+            "step_s": self._step_s,
+            "judged": self._judged,
+            "baseline": self._baseline.export_state(),
+            "daily": self._daily.export_state(self._baseline.names),
+            "components": self._components.export_state(self._baseline.names),
+        }
+
+    def restore_state(self, state: Mapping[str, object]) -> None:
+        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        judged = state.get("judged")
+        if state.get("version") != STATE_VERSION or state.get("step_s") != self._step_s:
+            raise ValueError("scorer: state is of another version or step")
+        if not isinstance(judged, int) or judged < 0:
+            raise ValueError("scorer: judged must be a count")
+        baseline, daily, components = (_mapping(state, name) for name in ("baseline", "daily", "components"))
+        learnt = self._unlearnt()
+        learnt[0].restore_state(baseline)
+        learnt[1].restore_state(daily, learnt[0].names)
+        learnt[2].restore_state(components, learnt[0].names)
+        self._baseline, self._daily, self._components = learnt
+        self._judged = judged
+        self._raw, self._energy = [], 0.0
+        self._recent = np.zeros((0, LEVEL_ROWS))
+        self._seen = np.zeros(0, np.int64)
+
+    def _unlearnt(self) -> tuple[Baseline, Daily, Components]:
+        """Return what knows nothing of the device yet."""
+        baseline = Baseline(
+            STATISTICS,
+            mean_rows=MEAN_HALF_LIFE_S / self._step_s,
+            spread_rows=SPREAD_HALF_LIFE_S / self._step_s,
+            floor_of=_resolution,
+            max_channels=self._max_channels,
+        )
+        return baseline, Daily(self._step_s), Components(SPREAD_HALF_LIFE_S / self._step_s)
+
+    def _judge(self, values: Mapping[str, float], time_s: float | None) -> Score:
+        usable = {name: value for name, value in values.items() if abs(value) < LARGEST}
+        self.row = usable
+        row, refused = self._baseline.place(usable)
+        self.dropped_values += self._rows.take_dropped() + len(values) - len(usable) + refused
+        self._make_room()
+        deviations = self.deviations()
+        measured = self._measure(row, deviations[0], time_s)
+        score = self._score(row, deviations, self._squares(measured, deviations))
+        self._baseline.learn(row, measured)
+        self._daily.learn(measured[0], time_s)
+        self._judged += 1
+        return score
+
+    def _make_room(self) -> None:
+        """Give channels that have just appeared a place in all that is kept of each."""
+        more = len(self._baseline.names) - len(self._recent)
+        if more:
+            self._recent = np.vstack([self._recent, np.zeros((more, LEVEL_ROWS))])
+            self._seen = np.append(self._seen, np.zeros(more, np.int64))
+            self._daily.make_room(len(self._seen))
+            self._components.make_room(len(self._seen))
+
+    def _measure(self, row: Array, deviation: Array, time_s: float | None) -> Array:
+        """All statistics of each channel against what was known before this row: (statistics, channels).
+
+        NaN where there is none: a statistic needs all its rows, because one of fewer rows strays further than the
+        deviation it would be divided by. A channel that is missing keeps its rows for when it comes back.
+        """
+        here = np.isfinite(row)
+        away = np.where(self._baseline.counts > 0, row - self._baseline.means, np.nan)
+        jump = np.where(here & (self._seen > 0), row - self._recent[:, -1], np.nan)
+        self._recent[here, :-1] = self._recent[here, 1:]
+        self._recent[here, -1] = row[here]
+        self._seen[here] += 1
+        level = np.where(here & (self._seen >= LEVEL_ROWS), self._recent.mean(axis=1) - self._baseline.means, np.nan)
+        # two rows make a deviation; before that nothing can be away from it
+        known = here & (self._baseline.counts > 1)
+        rest = self._components.learn(np.where(known, away / deviation, 0.0))
+        return np.stack(
+            [away, level, jump, level - self._daily.usual(time_s), np.where(known, rest * deviation, np.nan)]
+        )
+
+    def _squares(self, measured: Array, deviations: Array) -> Array:
+        """Squares of each channel's statistics, in deviations; NaN where it isn't judged.
+
+        Growth comes after the cap: the first change of a silent channel is beyond any cap, whatever it is divided by.
+        """
+        away = measured / deviations
+        capped = np.minimum(np.abs(np.where(np.isnan(away), 0.0, away)), CAP)
+        judged = np.isfinite(measured[0]) & (self._baseline.counts >= SETTLED_ROWS)
+        return np.where(judged, (capped / growth(self._baseline.counts * self._step_s)) ** 2, np.nan)
+
+    def _rank(self, squares: Array) -> float:
+        """Energy of the loudest channels, fading; 0 to CAP squared."""
+        energies = (RANK_WEIGHTS * squares).sum(axis=0) / float(RANK_WEIGHTS.sum())
+        count = min(LOUDEST, len(energies))
+        energy = float(np.partition(energies, -count)[-count:].mean()) if count else 0.0
+        self._energy += (energy - self._energy) * (1 - 0.5 ** (1 / FADE_ROWS))
+        return self._energy
+
+    def _strength(self, squares: Array) -> float:
+        """Root mean square over all channels, as a mean of the last rows; 0 to CAP."""
+        raw = math.sqrt(float(squares.mean())) if squares.size else 0.0
+        self._raw = [*self._raw[1 - SMOOTH_ROWS :], raw]
+        return sum(self._raw) / len(self._raw)
+
+    def _score(self, row: Array, deviations: Array, squares: Array) -> Score:
+        energies = squares[_DECIDING].sum(axis=0)
+        judged = np.flatnonzero(np.isfinite(energies))
+        loudest = judged[np.argsort(-energies[judged], kind="stable")[:LOUDEST]]
+        rank, strength = self._rank(squares[_RANKING, judged]), self._strength(squares[_DECIDING, judged])
+        total = float(energies[judged].sum())
+        reach = EXPECTED_DEVIATIONS * deviations[0]
+        names, lows, highs = self._baseline.names, self._baseline.means - reach, self._baseline.means + reach
+        return Score(
+            value=rank / (rank + HALF * HALF),
+            strength=strength,
+            ready=self._judged >= self._ready_rows and len(judged) > 0,
+            shares={names[i]: float(energies[i]) / total for i in loudest} if total > 0 else {},
+            expected={names[i]: (float(lows[i]), float(highs[i])) for i in loudest},
+            values={names[i]: float(row[i]) for i in loudest},
+        )
+
+
+class _Rows:
+    """Means over `step_s` of uptime; rows begin at multiples of it, whatever the speed of replay."""
+
+    def __init__(self, step_s: float) -> None:
+        self._step_s = step_s
+        self._number: int | None = None
+        self._last_s = -math.inf
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+        self._dropped = 0
+        self.ignored = 0
+
+    def add(self, values: Mapping[str, float], uptime_s: float) -> dict[str, float] | None:
+        """Take in a sample; return the means of the row before when a new row begins."""
+        if not math.isfinite(uptime_s) or uptime_s <= self._last_s:
+            self.ignored += 1
+            return None
+        self._last_s = uptime_s
+        number = math.floor(uptime_s / self._step_s)
+        finished = None
+        if self._number is not None and number != self._number:
+            finished = {name: total / self._counts[name] for name, total in self._sums.items()}
+            self._sums, self._counts = {}, {}
+        self._number = number
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._sums[name] = self._sums.get(name, 0.0) + value
+                self._counts[name] = self._counts.get(name, 0) + 1
+            else:
+                self._dropped += 1
+        return finished
+
+    def take_dropped(self) -> int:
+        """Return how many readings were no finite number since the last call."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
+
+
+def _mapping(state: Mapping[str, object], name: str) -> dict[str, object]:
+    part = state.get(name)
+    if not isinstance(part, dict):
+        raise ValueError(f"scorer: {name} must be a mapping")
+    return part
+
+
+def _resolution(series: str) -> float:
+    """The smallest deviation that means anything: the catalogue's resolution, 0 for a strange metric."""
+    metric = METRICS.get(series_name(series))
+    return metric.resolution if metric else 0.0

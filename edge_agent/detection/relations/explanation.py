@@ -1,0 +1,136 @@
+"""What a broken relation says: where it is, which metrics carry it, and a sentence for a support agent.
+
+What flows in: a row, and what was observed and expected of the relation over some rows. What flows out: a verdict.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edge_agent.detection.relations.quantities import Quantity, parts_of
+from edge_agent.detection.trends.multiscale_window import Array
+from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.protocol.metrics import feature_unit, series_attributes
+from edge_agent.protocol.records import Carrier, Finding
+from edge_agent.protocol.wording import quantity
+
+SEVERAL_DISKS = "disks"
+_Q = Quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Means over the same rows: an answer, the range that was expected of it, and quantities (Quantity,)."""
+
+    answer: float
+    low: float
+    high: float
+    found: Array
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """How a relation is put: its component in a row, an answer as the quantity that it shows, and the sentence."""
+
+    shows: Quantity
+    component: Callable[[Mapping[str, float]], str]
+    shown: Callable[[float, Array], float]
+    words: Callable[[Observed], str]
+
+
+def broken(fault: str, row: Mapping[str, float], observed: Observed, component: str | None) -> Verdict:
+    """Say what is off and by what. `component`: where it was said to be before; it stays there."""
+    telling = _TOLD[fault]
+    where = component or telling.component(row)
+    carriers = _carriers(telling, where, row, observed)
+    return Verdict(
+        fault=fault,
+        component=where,
+        confidence=observed.confidence,
+        reason=telling.words(observed),
+        carriers=carriers,
+        basis=Basis(judged=tuple(carrier.metric for carrier in carriers)),
+    )
+
+
+def said_before(finding: Finding) -> Verdict:
+    """Return the verdict of a finding that stood when the agent stopped."""
+    return Verdict(
+        fault=finding.fault,
+        component=finding.component,
+        severity=finding.severity,
+        confidence=finding.confidence,
+        reason=finding.reason,
+        carriers=finding.carriers,
+        basis=Basis(judged=tuple(carrier.metric for carrier in finding.carriers)),
+    )
+
+
+def _carriers(telling: _Telling, where: str, row: Mapping[str, float], observed: Observed) -> tuple[Carrier, ...]:
+    """One series with what was expected of it; or all disks, of which nothing is expected one by one."""
+    parts = parts_of(row, telling.shows)
+    if where == SEVERAL_DISKS:
+        total = sum(row[series] for series in parts) or 1.0
+        return tuple(
+            Carrier(metric=series, value=row[series], unit=feature_unit(series), share=row[series] / total)
+            for series in parts
+        )
+    series = next((one for one in parts if where in series_attributes(one).values()), parts[0])
+    value, low, high = (
+        telling.shown(answer, observed.found) for answer in (observed.answer, observed.low, observed.high)
+    )
+    unit = feature_unit(series)
+    return (Carrier(metric=series, value=value, unit=unit, expected_low=low, expected_high=high, share=1.0),)
+
+
+def _warmest(row: Mapping[str, float]) -> str:
+    warmest = max(parts_of(row, _Q.HEAT), key=row.__getitem__)  # the first by name where several are
+    return series_attributes(warmest)["hw.name"]
+
+
+def _disk(row: Mapping[str, float]) -> str:
+    disks = parts_of(row, _Q.BUSY)
+    return series_attributes(disks[0])["system.device"] if len(disks) == 1 else SEVERAL_DISKS
+
+
+def _hot(of: Observed) -> str:
+    value, usual = _against(10 * of.answer, 10 * of.low, 10 * of.high)
+    return f"{value} °C, where {usual} °C is usual at {of.found[_Q.CPU]:.0%} CPU"
+
+
+def _slow(of: Observed) -> str:
+    value, usual = _against(*(1000 * 10**answer for answer in (of.answer, of.low, of.high)))
+    operations = _operations(of.found)
+    size = quantity((of.found[_Q.READ] + of.found[_Q.WRITTEN]) / operations, "By")
+    return f"{value} ms a transfer, where {usual} ms is usual for {_short(operations)} transfers/s of {size}"
+
+
+def _loaded(of: Observed) -> str:
+    value, usual = _against(*map(_load, (of.answer, of.low, of.high)))
+    return f"load {value}, where {usual} is usual at {of.found[_Q.CPU]:.0%} CPU"
+
+
+def _operations(found: Array) -> float:
+    return float(found[_Q.READS] + found[_Q.WRITES])
+
+
+def _load(answer: float) -> float:
+    return max(0.0, math.expm1(answer))
+
+
+def _against(value: float, low: float, high: float) -> tuple[str, str]:
+    """Write a value and a range that it lies above, with as many digits as it takes to see that."""
+    digits = next((one for one in range(3, 9) if float(f"{value:.{one}g}") > float(f"{high:.{one}g}")), 9)
+    return _short(value, digits), f"{_short(low, digits)} to {_short(high, digits)}"
+
+
+def _short(value: float, digits: int = 3) -> str:
+    return f"{float(f'{value:.{digits}g}'):.12g}"
+
+
+_TOLD = {
+    "thermal.cooling": _Telling(_Q.HEAT, _warmest, lambda answer, _found: 10 * answer, _hot),
+    "disk.slow": _Telling(_Q.BUSY, _disk, lambda answer, found: float(10**answer * _operations(found)), _slow),
+    "load.unexplained": _Telling(_Q.LOAD, lambda _row: "load", lambda answer, _found: _load(answer), _loaded),
+}

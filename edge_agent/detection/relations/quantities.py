@@ -1,0 +1,81 @@
+"""Named quantities of a whole host: what a row of series adds up to, whatever its disks and sensors are called.
+
+What flows in: `{series: value}`, a row of features. What flows out: an array of the QUANTITIES, NaN where a device
+lacks one. Sums go over disks and modes of the processor; of the processor's sensors the warmest counts. A volume on
+other disks (dm, md) counts the same bytes again, and a loop or a RAM disk is none: all these are left out.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from functools import lru_cache
+
+import numpy as np
+
+from edge_agent.detection.rules.thermal import BELIEVABLE_CEL
+from edge_agent.detection.trends.multiscale_window import Array
+from edge_agent.protocol.metrics import series_attributes, series_name
+
+
+class Quantity(IntEnum):
+    """Places in the array. Rates are per second."""
+
+    CPU = 0  # share of all cores' time that was worked, whoever for
+    IOWAIT = 1  # share of idle time in which something waited for a disk
+    LOAD = 2  # mean of one minute, threads
+    STARTED = 3  # processes started
+    READ = 4  # bytes from disks
+    WRITTEN = 5  # bytes to disks
+    READS = 6  # operations
+    WRITES = 7
+    BUSY = 8  # seconds in a second that disks were busy
+    HEAT = 9  # Cel, of the processor's warmest sensor
+
+
+_PLAIN = {
+    "system.cpu.load_average.1m": Quantity.LOAD,
+    "system.process.created": Quantity.STARTED,
+    "system.disk.io_time": Quantity.BUSY,
+}
+_NO_DISKS = ("dm-", "md", "loop", "ram", "zram")
+_OF_A_PROCESSOR = (
+    "cpu", "coretemp", "k10temp", "k8temp", "zenpower", "via_cputemp", "x86_pkg_temp", "bcm2835_thermal",
+    "soc_thermal", "soc-thermal", "bigcore", "littlecore",
+)  # fmt: skip
+"""How names of sensors begin: by the driver, or by the kind of thermal zone (kernel drivers/hwmon, device trees)."""
+_BY_DIRECTION = {
+    ("system.disk.io", "read"): Quantity.READ,
+    ("system.disk.io", "write"): Quantity.WRITTEN,
+    ("system.disk.operations", "read"): Quantity.READS,
+    ("system.disk.operations", "write"): Quantity.WRITES,
+}
+
+
+def quantities(row: Mapping[str, float]) -> Array:
+    """Add up a row: (len(Quantity),) in physical units, NaN for what no series says."""
+    parts: list[list[float]] = [[] for _ in Quantity]
+    for series, value in row.items():
+        place = quantity_of(series)
+        if place is not None and (place is not Quantity.HEAT or BELIEVABLE_CEL[0] <= value <= BELIEVABLE_CEL[1]):
+            parts[place].append(value)
+    parts[Quantity.HEAT] = [max(parts[Quantity.HEAT])] if parts[Quantity.HEAT] else []
+    # sorted: the order of series must not change a rounding
+    return np.array([sum(sorted(part)) if part else np.nan for part in parts])
+
+
+def parts_of(row: Mapping[str, float], place: Quantity) -> list[str]:
+    """Return the series of a row that make up a quantity, by name."""
+    return sorted(series for series in row if quantity_of(series) is place)
+
+
+@lru_cache(maxsize=4096)
+def quantity_of(series: str) -> Quantity | None:
+    """Return the quantity that a series is part of."""
+    name, attributes = series_name(series), series_attributes(series)
+    if name == "system.cpu.utilization":
+        mode = attributes.get("cpu.mode", "idle")
+        return Quantity.IOWAIT if mode == "iowait" else None if mode == "idle" else Quantity.CPU
+    if name == "hw.temperature":
+        return Quantity.HEAT if attributes.get("hw.name", "").lower().startswith(_OF_A_PROCESSOR) else None
+    if attributes.get("system.device", "").startswith(_NO_DISKS):
+        return None
+    return _PLAIN.get(name, _BY_DIRECTION.get((name, attributes.get("disk.io.direction", ""))))

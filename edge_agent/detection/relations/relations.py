@@ -1,0 +1,309 @@
+"""Relations between named quantities of a host: hotter, slower or more loaded than all the rest explains.
+
+    row ─> quantities ─> now, means of 5 and 30 rows ─> inputs, their squares and products ─> regressions
+    answer against what was expected, in deviations ─> mean of 15 rows ─> strength ─> alarms
+
+What flows in: rows (means over a minute of `{series: value}`). What flows out: a verdict for each relation that is
+broken for minutes. It begins with what a fleet knows, and goes on with what the device shows (regression.py). In a
+device's first hours it only learns. What stands goes on over rows that say nothing, up to an hour.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge_agent.detection.anomaly.alarm_rate import Alarms
+from edge_agent.detection.relations.explanation import Observed, broken, said_before
+from edge_agent.detection.relations.quantities import Quantity, quantities
+from edge_agent.detection.relations.regression import ROWS_AS_ONE, Prior, Regressions
+from edge_agent.detection.trends.multiscale_window import Array
+from edge_agent.detection.verdicts import Verdict
+from edge_agent.protocol.records import Finding
+
+INPUT_VERSION = 2
+"""Changes whenever the meaning of an input or an answer does; knowledge of another version is refused."""
+ROWS_OF_SCALES = (1, 5, 30)  # now, and means that follow so slowly: a board takes minutes to warm up
+WARM_ROWS = 30  # after a start: the slowest mean isn't one before
+SMOOTH_ROWS = 15  # those that say something
+FEWEST_ROWS = 5
+OWN_ROWS = 360  # of a relation, before it may open a case: a device may lie far from its fleet
+HELD_ROWS = 60  # in a row that say nothing: so long goes on what stands
+UNLEARNT_ROWS = 1440  # of a case that stands: before that it isn't learnt as usual
+MOST = 4.0  # deviations of one row
+EXPECTED_DEVIATIONS = 2.0
+LEAST_OPERATIONS = 0.5  # a second: fewer say nothing of how fast a disk is
+LEAST_BUSY = 2e-4
+_Q = Quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """One answer, and inputs as (quantity, place in ROWS_OF_SCALES)."""
+
+    fault: str
+    inputs: tuple[tuple[Quantity, int], ...]
+
+
+RELATIONS = (
+    Relation(
+        fault="thermal.cooling",
+        inputs=((_Q.CPU, 0), (_Q.CPU, 1), (_Q.CPU, 2)),
+    ),
+    Relation(
+        fault="disk.slow",
+        inputs=((_Q.READ, 0), (_Q.WRITTEN, 0), (_Q.READS, 0), (_Q.WRITES, 0)),
+    ),
+    Relation(
+        fault="load.unexplained",
+        inputs=((_Q.CPU, 0), (_Q.CPU, 1), (_Q.IOWAIT, 0), (_Q.IOWAIT, 1), (_Q.BUSY, 0), (_Q.STARTED, 0)),
+    ),
+)
+INPUTS = max(len(relation.inputs) for relation in RELATIONS)
+_SIZES = {_Q.LOAD: 2.0, _Q.STARTED: 3.0, _Q.READ: 16.0, _Q.WRITTEN: 16.0, _Q.READS: 7.0, _Q.WRITES: 7.0}
+_COUNTED = np.array(list(_SIZES), np.intp)
+_LOGARITHMS = np.array(list(_SIZES.values()))
+_PLACES = np.array(
+    [[place * len(_Q) + q for q, place in one.inputs] + [-1] * (INPUTS - len(one.inputs)) for one in RELATIONS]
+)
+_LEFT, _RIGHT = np.triu_indices(INPUTS)
+WIDTH = 1 + INPUTS + len(_LEFT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What a fleet knows of the RELATIONS; all arrays begin with (relations,).
+
+    Answers are counted from `centre` in units of `spread`. In these `prior` says what the weights are like and
+    `variance` how noisy rows are. `bar` is the strength for one false case a week.
+    """
+
+    name: str
+    prior: Prior
+    variance: Array
+    centre: Array
+    spread: Array
+    bar: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One row of one relation, None where it says nothing (see Relations.judge).
+
+    `strength`: for how long and how far the answer has been off; until SMOOTH_ROWS are there, the others are taken to
+    be as expected. `lasting`: the same of the rows that are there. `above`: the mean is beyond what was expected of it.
+    `opens`: and the row itself is off upwards, and the device is known for long enough.
+    """
+
+    strength: float
+    lasting: float
+    above: bool
+    opens: bool
+    observed: Observed
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row that says something; what was expected is in the relation's own units."""
+
+    off: float
+    answer: float
+    expected: float
+    doubt: float
+    noise: float
+    found: Array
+
+
+@dataclass(slots=True)
+class _Course:
+    """How one relation goes on: its alarm, its last rows, and what it says while it stands."""
+
+    alarms: Alarms
+    last: deque[_Row] = field(default_factory=lambda: deque(maxlen=SMOOTH_ROWS))
+    rows: int = 0  # that said something, ever
+    silent: int = 0  # in a row
+    stood: int = 0  # rows of the case that stands
+    said: Verdict | None = None
+
+
+def squashed(found: Array) -> Array:
+    """Bring quantities (..., Quantity) to the size of 1: shares as they are, counts and rates as logarithms."""
+    values = found.copy()
+    values[..., _COUNTED] = np.log1p(np.maximum(found[..., _COUNTED], 0.0)) / _LOGARITHMS
+    values[..., _Q.HEAT] = found[..., _Q.HEAT] / 50.0
+    return values
+
+
+def answers(found: Array) -> Array:
+    """Return what each relation explains (..., relations): 10 Cel; log10 of busy seconds a transfer; log1p of load."""
+    operations = found[..., _Q.READS] + found[..., _Q.WRITES]
+    busy = found[..., _Q.BUSY]
+    says = (operations >= LEAST_OPERATIONS) & (busy >= LEAST_BUSY)
+    slow = np.log10(np.where(says, busy, 1.0) / np.where(says, operations, 1.0))
+    load = np.log1p(np.maximum(found[..., _Q.LOAD], 0.0))
+    return np.stack([found[..., _Q.HEAT] / 10.0, np.where(says, slow, np.nan), load], axis=-1)
+
+
+def named_inputs(scales: Array) -> Array:
+    """From (..., scales * Quantity) to each relation's named inputs (..., relations, INPUTS), 0 beyond its own."""
+    return np.where(_PLACES >= 0, scales[..., _PLACES], 0.0)
+
+
+def basis_of(inputs: Array) -> Array:
+    """From (..., INPUTS) to (..., WIDTH): one, the inputs, and the products of any two of them."""
+    return np.concatenate([np.ones((*inputs.shape[:-1], 1)), inputs, inputs[..., _LEFT] * inputs[..., _RIGHT]], axis=-1)
+
+
+class Scales:
+    """Means of the last quantities at each of ROWS_OF_SCALES; what is missing now keeps its slower means."""
+
+    def __init__(self) -> None:
+        self._follow = 1.0 / np.array(ROWS_OF_SCALES, np.float64)[:, np.newaxis]
+        self._means: Array = np.full((len(ROWS_OF_SCALES), len(Quantity)), np.nan)
+
+    def step(self, values: Array) -> Array:
+        """From (Quantity,) squashed to (scales * Quantity,); NaN for what is not there now."""
+        here = np.isfinite(values)
+        begun = np.where(np.isnan(self._means), values, self._means)
+        self._means = np.where(here, begun + self._follow * (values - begun), self._means)
+        return np.where(here, self._means, np.nan).ravel()
+
+
+class Relations:
+    """Learns and judges the relations of one device, a row at a time; holds nothing that grows with time."""
+
+    def __init__(self, fleet: Fleet, false_per_week: float = 1.0, step_s: float = 60.0) -> None:
+        """`false_per_week`: false cases that all relations together may raise; each has the same share of it."""
+        self._fleet = fleet
+        self._scales = Scales()
+        self._regressions = Regressions(fleet.prior)
+        self._rate = (false_per_week / len(RELATIONS), step_s)
+        self._courses = [_Course(alarms) for alarms in self._new_alarms()]
+        self._rows = 0
+
+    @property
+    def name(self) -> str:
+        """``<name>-<version>`` of the fleet's knowledge, as findings name their detector."""
+        return self._fleet.name
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What it can name."""
+        return tuple(relation.fault for relation in RELATIONS)
+
+    def resume(self, finding: Finding) -> None:
+        """Take up a finding that stood when the agent stopped: it goes on until rows that say something end it."""
+        for relation, course in zip(RELATIONS, self._courses, strict=True):
+            if relation.fault == finding.fault:
+                course.alarms.resume()
+                course.said = said_before(finding)
+
+    def step(self, row: Mapping[str, float]) -> list[Verdict]:
+        """Judge a row, then learn from it; return what is broken now."""
+        judged = self.judge(quantities(row))
+        for relation, course, one in zip(RELATIONS, self._courses, judged, strict=True):
+            _go_on(relation.fault, course, one, row)
+        return [course.said for course in self._courses if course.said]
+
+    def judge(self, found: Array) -> list[Judged | None]:
+        """From quantities (Quantity,) to what each relation shows; None where it says nothing, or not enough yet."""
+        self._rows += 1
+        inputs = named_inputs(self._scales.step(squashed(found)))
+        answer = (answers(found) - self._fleet.centre) / self._fleet.spread
+        complete = np.isfinite(inputs).all(axis=-1) & np.isfinite(answer) & (self._rows > WARM_ROWS)
+        basis = basis_of(np.where(complete[:, np.newaxis], inputs, 0.0))
+        usual = complete & [not 0 < course.stood <= UNLEARNT_ROWS for course in self._courses]
+        expected = self._regressions.step(basis, self._fleet.variance, np.where(usual, answer, np.nan))
+        said = np.stack([answer, *expected], axis=-1).tolist()
+        return [
+            self._judged(place, found, *numbers) if here else None
+            for place, (here, numbers) in enumerate(zip(complete.tolist(), said, strict=True))
+        ]
+
+    def _judged(
+        self, place: int, found: Array, answer: float, expected: float, doubt: float, noise: float
+    ) -> Judged | None:
+        """Take a row in, and hold the mean of the last ones against what was expected of it.
+
+        Neighbouring rows count as one, so the noise of their mean falls more slowly; a doubt is the same in all.
+        """
+        course = self._courses[place]
+        off = float(np.clip((answer - expected) / np.sqrt(doubt + noise), -MOST, MOST))
+        course.rows += 1
+        course.last.append(_Row(off, answer, expected, doubt, noise, found))
+        last = course.last
+        if len(last) < FEWEST_ROWS:
+            return None
+        total = sum(row.off for row in last)
+        mean, usual, unsure, loud = np.mean(
+            [(row.answer, row.expected, row.doubt, row.noise) for row in last], axis=0
+        ).tolist()
+        reach = EXPECTED_DEVIATIONS * (unsure + loud * ROWS_AS_ONE / len(last)) ** 0.5
+        strength, above = total / SMOOTH_ROWS, mean > usual + reach
+        centre, spread = float(self._fleet.centre[place]), float(self._fleet.spread[place])
+        return Judged(
+            strength=strength,
+            lasting=total / len(last),
+            above=above,
+            opens=above and off > 0 and course.rows >= OWN_ROWS,
+            observed=Observed(
+                answer=centre + spread * mean,
+                low=centre + spread * (usual - reach),
+                high=centre + spread * (usual + reach),
+                found=np.mean([row.found for row in last], axis=0),
+                confidence=min(1.0, max(0.0, strength / MOST)),
+            ),
+        )
+
+    def _new_alarms(self) -> list[Alarms]:
+        """One for each relation, without caution: what is not known yet is in the deviations."""
+        false_per_week, step_s = self._rate
+        return [Alarms(false_per_week, step_s, start=bar, caution=0.0) for bar in self._fleet.bar.tolist()]
+
+    def export_state(self) -> dict[str, object]:
+        """Return what must outlive a reboot as a plain dictionary, fit for JSON."""
+        return {
+            "version": INPUT_VERSION,
+            "fleet": self._fleet.name,
+            "regressions": self._regressions.export_state(),
+            "alarms": [course.alarms.export_state() for course in self._courses],
+            "rows": [course.rows for course in self._courses],
+        }
+
+    def restore_state(self, state: Mapping[str, object]) -> None:
+        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        regressions, alarms, rows = (state.get(name) for name in ("regressions", "alarms", "rows"))
+        if state.get("version") != INPUT_VERSION or state.get("fleet") != self._fleet.name:
+            raise ValueError("relations: state is of another version or fleet")
+        if not isinstance(regressions, dict) or not isinstance(alarms, list) or len(alarms) != len(RELATIONS):
+            raise ValueError("relations: regressions must be a mapping, and alarms a list of one for each relation")
+        if not isinstance(rows, list) or len(rows) != len(RELATIONS) or not all(map(_is_count, rows)):
+            raise ValueError("relations: rows must be a list of one count for each relation")
+        restored = self._new_alarms()
+        for one, learnt in zip(restored, alarms, strict=True):
+            one.restore_state(learnt if isinstance(learnt, dict) else {})
+        self._regressions.restore_state(regressions)
+        self._courses = [_Course(one, rows=count) for one, count in zip(restored, rows, strict=True)]
+
+
+def _go_on(fault: str, course: _Course, judged: Judged | None, row: Mapping[str, float]) -> None:
+    """Ask a relation's alarm, and put what stands in words. A row that says nothing of it is none of its rows."""
+    alarms = course.alarms
+    if judged is None:
+        course.silent += 1
+        if course.silent >= HELD_ROWS and alarms.standing:
+            alarms.step(None)
+    else:
+        course.silent = 0
+        loud = judged.lasting if alarms.standing else judged.strength if judged.opens else 0.0
+        alarms.step(max(0.0, loud))
+        course.stood = course.stood + 1 if alarms.standing else 0
+    if not alarms.standing:
+        course.said = None
+    elif judged and judged.above:
+        course.said = broken(fault, row, judged.observed, course.said.component if course.said else None)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

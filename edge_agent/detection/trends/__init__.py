@@ -1,0 +1,1 @@
+"""Trends: metrics that head for a limit, with the time to impact."""

@@ -1,0 +1,115 @@
+"""Trends: how long until something that has a limit reaches it, with an interval; silent unless that is useful.
+
+What flows in: samples of features, with their instant. What flows out: a verdict for each watched thing that is
+steadily on its way to its limit.
+
+    sample ─> watches (headroom of each thing) ─> ladder of windows ─> robust line ─> steady, near, narrow? ─> verdict
+                                                └> habit: a low it has come back from by itself ─> no word
+
+Fine windows live on the uptime and start anew at boot and after a suspend; coarse ones live on the device's life.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from edge_agent.detection.trends.extrapolation import Course, Times, likely_s
+from edge_agent.detection.trends.limits import watches
+from edge_agent.detection.trends.multiscale_window import Ladder, number
+from edge_agent.detection.trends.operating_time import Life
+from edge_agent.detection.trends.recurring_low import KEPT_S, Habit
+from edge_agent.detection.verdicts import Verdict
+from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.instant import Instant
+
+STATE_VERSION = 1
+SETTLE_S = 180.0  # after boot and resume programs start, caches fill and clocks step: nothing of that is a trend
+JUMP_S = 120.0  # between two samples: a suspend, or as good as one
+MOST_COURSES = 64  # watched things; the one unseen for longest gives way
+FURTHEST_S = 30 * 86_400.0  # what is further away than the horizon is noted for information, up to here
+
+
+class Trends:
+    """Keeps the course of each watched thing, on both clocks."""
+
+    def __init__(self, period_s: float, horizon_s: float) -> None:
+        """`horizon_s`: how far ahead a trend may warn; what is further away is for information."""
+        self._period_s, self._horizon_s = period_s, horizon_s
+        self._jump_s = max(JUMP_S, 3 * period_s)
+        self._courses: dict[tuple[str, str], Course] = {}
+        self._life = Life()
+        self._last: Instant | None = None
+        self._settled_at_s = SETTLE_S
+
+    def step(self, values: Mapping[str, float], now: Instant) -> list[Verdict]:
+        """Return the nearest impact of each watched thing that is on its way to its limit."""
+        if self._goes_back(now):
+            return []
+        self._notice_jump(now)
+        times = Times(
+            uptime_s=now.uptime_s,
+            life_s=self._life.at(now),
+            settled=now.uptime_s >= self._settled_at_s,
+            furthest_s=max(FURTHEST_S, self._horizon_s),
+        )
+        verdicts = (self._course(watch.fault, watch.component).step(watch, times) for watch in watches(values))
+        return [self._graded(verdict) for verdict in verdicts if verdict]
+
+    def resume(self, fault: str, component: str) -> None:
+        """Take up a fault that stood when the agent stopped: what is used up now was not always so."""
+        self._course(fault, component).roomy = True
+
+    def export_state(self) -> dict[str, object]:
+        """Return what outlives a reboot, some hundred bytes for each watched thing, fit for JSON."""
+        kept = {key: course for key, course in self._courses.items() if self._life.last_s - course.seen_s < KEPT_S}
+        courses = [[*key, course.export_state()] for key, course in kept.items()]
+        return {"version": STATE_VERSION, "life": self._life.export_state(), "courses": courses}
+
+    def restore_state(self, state: Mapping[str, object]) -> None:
+        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        if state.get("version") != STATE_VERSION:
+            raise ValueError("trends: state is of another version")
+        life, courses = state.get("life"), state.get("courses")
+        if not isinstance(life, dict) or not isinstance(courses, list):
+            raise ValueError("trends: life must be a mapping, and courses a list")
+        try:
+            restored = {(str(fault), str(thing)): self._restored(course) for fault, thing, course in courses}
+            self._life = Life.restored(life)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"trends: {error!r}") from None
+        self._courses, self._last = restored, None
+
+    def _restored(self, state: Mapping[str, object]) -> Course:
+        habit = Habit.restored(state.get("habit"))
+        seen_s = number(state.get("seen_s"))
+        course = Course(Ladder(self._period_s), habit, roomy=bool(state.get("roomy")), restored=True, seen_s=seen_s)
+        course.ladder.restore_state(state.get("levels"))
+        return course
+
+    def _course(self, fault: str, component: str) -> Course:
+        key = (fault, component)
+        if key not in self._courses:
+            if len(self._courses) >= MOST_COURSES:  # containers come and go with file systems of their own
+                del self._courses[min(self._courses, key=lambda known: self._courses[known].seen_s)]
+            self._courses[key] = Course(Ladder(self._period_s), seen_s=self._life.last_s)
+        return self._courses[key]
+
+    def _goes_back(self, now: Instant) -> bool:
+        return self._last is not None and now.boot_id == self._last.boot_id and now.uptime_s <= self._last.uptime_s
+
+    def _notice_jump(self, now: Instant) -> None:
+        """Let the fine windows start anew after another boot or a suspend."""
+        last, self._last = self._last, now
+        rebooted = now.boot_id != self._life.boot_id
+        if rebooted:
+            self._settled_at_s = SETTLE_S
+        elif last is not None and now.uptime_s - last.uptime_s > self._jump_s:
+            self._settled_at_s = now.uptime_s + SETTLE_S
+        else:
+            return
+        for course in self._courses.values():
+            course.start_anew(now.uptime_s - last.uptime_s if last else 0.0)
+            course.rebooted = course.rebooted or rebooted
+
+    def _graded(self, verdict: Verdict) -> Verdict:
+        """What nobody will notice within the horizon opens no case yet."""
+        return replace(verdict, severity=Severity.INFO) if likely_s(verdict) > self._horizon_s else verdict

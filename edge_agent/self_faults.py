@@ -1,0 +1,45 @@
+"""Own faults: what the agent has to say of itself, as verdicts that the pipeline makes findings of.
+
+What flows in: a store that was set aside, budgets that are crossed. What flows out: verdicts of this moment.
+"""
+
+from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.outbox.database import Damage
+from edge_agent.protocol.metrics import feature_unit, metric_of
+from edge_agent.protocol.records import Carrier
+from edge_agent.protocol.wording import quantity
+from edge_agent.resource_budget import CPU, Effort, Excess
+
+SAID_FOR_S = 600.0  # a store is damaged once; this is for how long the finding stands
+
+_DOES = {
+    Effort.SLOWER: "it samples at a quarter of its rate",
+    Effort.RARER: "it samples at a quarter of its rate, and sends aggregates less often",
+    Effort.FINDINGS: "it samples at a quarter of its rate, and sends findings only",
+}
+
+
+def store_damaged(damage: Damage) -> Verdict:
+    """Say that the outbox was set aside; the folder is nobody's business, the name is enough to find it."""
+    reason = f"the store can't be used ({damage.reason:.200}); it is kept as {damage.kept_as.name}, a new one has begun"
+    return Verdict(
+        fault="agent.store_damaged", component="outbox", confidence=1.0, reason=reason, basis=Basis(judged=())
+    )
+
+
+def over_budget(excess: Excess, effort: Effort) -> Verdict:
+    """Say which budget is crossed by how much, and what the agent leaves out because of it."""
+    unit = metric_of(excess.series).unit
+    per = "over 10 min" if excess.series == CPU else "in 24 h" if excess.name in ("sent", "written") else "now"
+    used, budget = quantity(excess.used, unit), quantity(excess.budget, unit)
+    carrier = Carrier(
+        metric=excess.series, value=excess.used, unit=feature_unit(excess.series), expected_high=excess.budget, share=1
+    )
+    return Verdict(
+        fault="agent.over_budget",
+        component=excess.name,
+        confidence=1.0,
+        reason=f"{excess.name}: {used} {per}, the budget is {budget}; {_DOES[effort]}",
+        basis=Basis(judged=(excess.series,)),
+        carriers=(carrier,),
+    )

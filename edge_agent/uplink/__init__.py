@@ -1,0 +1,1 @@
+"""The way to the cloud: MQTT connection, records in flight, acknowledgements, backoff and rate limits."""

@@ -1,0 +1,230 @@
+"""The way from a device's publish to its acknowledgement, over a real broker, through every outage on it."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloud.case_service import Casebook
+from cloud.cases.episodes import Rules
+from cloud.change_signal import Bell
+from cloud.ingest.counters import Dropped
+from cloud.ingest.embedded_broker import embedded_broker
+from cloud.ingest.fair_queue import BURST_S, READING_SHARE, Limits, Message
+from cloud.ingest.mqtt_session import BrokerAddress
+from cloud.ingest.parsing import Arrived, Key
+from cloud.ingest.transaction import Intake, Outcome, Read, understood
+from cloud.ingest.worker import BATCH_RECORDS, Ingest, acknowledgements
+from cloud.store.database import Database
+from cloud.store.tables import Device, Parked, SupportCase
+from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.records import LaneAck, decode_ack
+from edge_agent.protocol.topics import Channel, Lane, topic
+from tests.builders import DEVICE, NOON, STREAM, a_finding, a_presence, a_telemetry_message, an_envelope, an_id
+from tests.cloud.ingest.test_fair_queue import PLENTY
+from tests.cloud.pump import HOST, a_pump
+
+CRITICAL = an_envelope(1, a_finding(severity=Severity.CRITICAL))
+
+
+@contextlib.asynccontextmanager
+async def ingesting(
+    broker: int | BrokerAddress, database: Database, bell: Bell, limits: Limits = PLENTY
+) -> AsyncIterator[Ingest]:
+    address = BrokerAddress(host=HOST, port=broker) if isinstance(broker, int) else broker
+    intake = Intake(database, Casebook(Rules()))
+    later = NOON + timedelta(seconds=1)
+    ingest = Ingest(address, intake, bell, now=lambda: later, limits=limits, backoff_min_s=0.02)
+    task = asyncio.create_task(ingest.run())
+    try:
+        yield ingest
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_finding_is_acknowledged_when_its_case_is_open_and_the_bell_rings(port: int, sqlite: Database) -> None:
+    bell = Bell()
+    rung = asyncio.create_task(bell.wait(10))
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, bell), a_pump(port) as pump:
+        assert await pump.acked(CRITICAL) == LaneAck(stream=STREAM, up_to=1)
+        async with sqlite.read() as session:
+            assert await session.scalar(select(SupportCase.severity)) == Severity.CRITICAL
+        assert await rung
+
+
+def test_a_device_gets_one_acknowledgement_for_both_lanes_and_one_more_for_another_stream_of_a_lane() -> None:
+    stored = {
+        Key(DEVICE, Lane.TELEMETRY, an_id(1)): 7,
+        Key(DEVICE, Lane.FINDINGS, an_id(2)): 3,
+        Key("pump-08", Lane.FINDINGS, an_id(3)): 1,
+        Key(DEVICE, Lane.TELEMETRY, an_id(4)): 2,
+    }
+    acks = [
+        (device, {lane: said.up_to for lane, said in decode_ack(ack).lanes.items()})
+        for device, ack in acknowledgements(stored)
+    ]
+    assert acks == [
+        (DEVICE, {Lane.TELEMETRY: 7, Lane.FINDINGS: 3}),
+        ("pump-08", {Lane.FINDINGS: 1}),
+        (DEVICE, {Lane.TELEMETRY: 2}),
+    ]
+
+
+async def test_who_was_there_before_the_cloud_is_known_from_its_retained_word(port: int, sqlite: Database) -> None:
+    bell = Bell()
+    async with embedded_broker(HOST, port):
+        async with a_pump(port) as pump:
+            await pump.say(Channel.PRESENCE, a_presence(), retain=True)
+        rung = asyncio.create_task(bell.wait(10))
+        async with ingesting(port, sqlite, bell):
+            assert await rung
+    async with sqlite.read() as session:
+        assert await session.scalar(select(Device.presence)) == "online"
+
+
+async def test_a_broker_that_goes_is_said_once_and_its_return_once_and_all_goes_on(
+    port: int, sqlite: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = contextlib.AsyncExitStack()
+    await first.enter_async_context(embedded_broker(HOST, port))
+    async with ingesting(port, sqlite, Bell()):
+        async with a_pump(port) as pump:
+            await pump.acked(CRITICAL)
+        await first.aclose()
+        await asyncio.sleep(0.5)
+        async with embedded_broker(HOST, port), a_pump(port) as pump:
+            assert (await pump.acked(an_envelope(2, a_finding()))).up_to == 2
+    told = [record.message.removeprefix(f"broker {HOST}:{port}") for record in caplog.records]
+    lost = ": the connection is lost; trying again"
+    assert told == [lost, " is back", lost]
+
+
+async def test_a_database_that_fails_gives_no_acknowledgement_until_it_is_back(
+    port: int, sqlite: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
+        await pump.acked(CRITICAL)
+        async with sqlite.begin() as session:
+            await session.execute(text("ALTER TABLE record RENAME TO away"))
+        waiting = asyncio.create_task(pump.acked(an_envelope(2, a_finding())))
+        await asyncio.sleep(0.7)
+        assert not waiting.done()
+        assert ingest.tally.dropped[Dropped.DATABASE] > 1
+        async with sqlite.begin() as session:
+            await session.execute(text("ALTER TABLE away RENAME TO record"))
+        assert (await waiting).up_to == 2
+    told = [record.message for record in caplog.records if record.message.startswith("database")]
+    assert [message.partition(":")[0] for message in told] == ["database", "database is back"]
+
+
+async def test_presence_that_met_trouble_of_the_database_is_not_lost(port: int, sqlite: Database) -> None:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
+        await pump.acked(CRITICAL)
+        async with sqlite.begin() as session:
+            await session.execute(text("ALTER TABLE device RENAME TO away"))
+        await pump.say(Channel.PRESENCE, a_presence())
+        await asyncio.sleep(0.5)
+        assert ingest.tally.dropped[Dropped.DATABASE] == 1
+        async with sqlite.begin() as session:
+            await session.execute(text("ALTER TABLE away RENAME TO device"))
+        await asyncio.sleep(1.5)
+    async with sqlite.read() as session:
+        assert await session.scalar(select(Device.presence)) == "online"
+
+
+async def test_trouble_makes_batches_smaller_so_that_what_causes_it_ends_alone(sqlite: Database) -> None:
+    class Picky(Intake):
+        async def take(self, batch: Sequence[Read]) -> Outcome:
+            sizes.append(len(batch))
+            if any("culprit" in message.arrived.topic for message in batch):
+                raise SQLAlchemyError("too many parameters")
+            return await super().take(batch)
+
+    sizes: list[int] = []
+    intake = Picky(sqlite, Casebook(Rules()))
+    address = BrokerAddress(host=HOST, port=1)
+    ingest = Ingest(address, intake, Bell(), now=lambda: NOON, limits=PLENTY)
+    session = Mock()
+    for _ in range(3):
+        for number in range(8):
+            name = "culprit" if number == 3 else f"pump-{number}"
+            said = Message(topic(name, Channel.FINDINGS), CRITICAL)
+            ingest._arrivals.put_nowait(said)
+    ingest._most = 8
+    while not ingest._arrivals.empty():
+        await ingest._take(session, ingest._batch(ingest._arrivals.get_nowait()))
+    assert min(sizes) < max(sizes)
+    assert ingest.tally.taken
+
+
+def test_a_batch_is_bounded_by_its_records(sqlite: Database) -> None:
+    address = BrokerAddress(host=HOST, port=1)
+    ingest = Ingest(address, Intake(sqlite, Casebook(Rules())), Bell(), now=lambda: NOON, limits=PLENTY)
+    for first in range(1, 10_000, 256):
+        payload = a_telemetry_message(first, *[b"x"] * 256)
+        ingest._arrivals.put_nowait(Message(topic(DEVICE, Channel.TELEMETRY), payload))
+    assert len(ingest._batch(ingest._arrivals.get_nowait())) <= BATCH_RECORDS // 256
+
+
+async def test_what_nobody_can_read_is_parked_and_the_next_message_is_taken(port: int, sqlite: Database) -> None:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()), a_pump(port) as pump:
+        await pump.acked(CRITICAL)
+        await pump.say(Channel.FINDINGS, b"rubbish")
+        assert (await pump.acked(an_envelope(2, a_finding()))).up_to == 2
+    async with sqlite.read() as session:
+        assert (await session.scalars(select(Parked.payload))).all() == [b"rubbish"]
+
+
+async def test_a_device_pays_for_the_time_that_its_messages_take_to_be_read(
+    port: int, sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uptime_s = [50.0]
+
+    def slow(message: Arrived) -> Read:
+        uptime_s[0] += BURST_S * READING_SHARE * 2
+        return understood(message)
+
+    monkeypatch.setattr("cloud.ingest.understood", slow)
+    monkeypatch.setattr("cloud.ingest.time", SimpleNamespace(monotonic=lambda: uptime_s[0]))
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
+        await pump.acked(CRITICAL)
+        await pump.say(Channel.FINDINGS, an_envelope(2, a_finding()))
+        await asyncio.sleep(0.5)
+        assert ingest.tally.dropped[Dropped.TOO_FAST]
+
+
+async def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(
+    port: int, sqlite: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+        *("-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=127.0.0.1"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    heard = asyncio.Event()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read(1):
+            heard.set()
+        writer.close()
+
+    address = BrokerAddress(host=HOST, port=port, tls=True)
+    async with await asyncio.start_server(hear, HOST, port, ssl=tls), ingesting(address, sqlite, Bell()):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(heard.wait(), 0.5)
+    assert not heard.is_set()
+    assert "CERTIFICATE_VERIFY_FAILED" in caplog.messages[0]

@@ -1,0 +1,387 @@
+"""The uplink against a broker that misbehaves; its journeys over real brokers are in tests/journeys."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.agent import _next_due
+from edge_agent.outbox.outbox import Outbox
+from edge_agent.protocol import records
+from edge_agent.protocol.records import Presence, PresenceState
+from edge_agent.protocol.topics import Lane
+from edge_agent.uplink import uplink as uplink_module
+from edge_agent.uplink.mqtt_connection import Connection, Down, Link, Reached
+from edge_agent.uplink.rate_limit import MESSAGE_BYTES, Backoff
+from edge_agent.uplink.uplink import ENDS_LINKS, NOT_TAKEN, TOO_LARGE, Uplink, _run
+from tests.brokers import ScriptedBroker
+from tests.builders import DEVICE, a_chunk, a_finding, a_loss, an_evidence, an_instant
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds of waiting become hundredths; how long they are is tested in test_pacing."""
+    monkeypatch.setattr(Backoff, "next_s", lambda _self, _held_s: 0.01)
+    monkeypatch.setattr(uplink_module, "QUIET_S", 0.1)
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    store = Outbox(tmp_path / "outbox.db")
+    yield store
+    store.close()
+
+
+def presence(state: PresenceState) -> Presence:
+    return Presence(state=state, at=an_instant(), agent="0.1.0")
+
+
+@contextmanager
+def sending(outbox: Outbox, port: int, *, keepalive_s: int = 30, **options: Callable[[], bool]) -> Iterator[Uplink]:
+    link = Link(host="127.0.0.1", port=port, tls=None, username=None, password=None, keepalive_s=keepalive_s)
+    one = Uplink(device=DEVICE, link=link, outbox=outbox, presence=presence, monotonic=time.monotonic, **options)
+    one.start()
+    try:
+        yield one
+    finally:
+        one.stop()
+
+
+def pumped(one: Uplink, done: Callable[[], object], timeout_s: float = 20.0) -> bool:
+    """Pump as the agent does, only faster, until something is true."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        one.pump()
+        if done():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def all_away(outbox: Outbox) -> bool:
+    return not any(outbox.waiting(lane) for lane in Lane)
+
+
+def declare(outbox: Outbox) -> None:
+    """Say what is lost, as the agent does."""
+    gone = outbox.undeclared()
+    outbox.put(
+        [records.encode(a_loss(g.first_seq, g.last_seq, lane=g.lane, stream=g.stream)) for g in gone], declared=gone
+    )
+
+
+@pytest.mark.parametrize(("versions", "spoken"), [({4, 5}, [5]), ({4}, [5, 4])])
+def test_mqtt_5_is_spoken_where_it_is_offered_and_3_1_1_elsewhere(
+    outbox: Outbox, versions: set[int], spoken: list[int]
+) -> None:
+    outbox.put([records.encode(a_finding())])
+    outbox.hold(a_chunk())
+    with ScriptedBroker(versions=frozenset(versions)) as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
+        broker.drop()
+        outbox.put([records.encode(a_finding())])
+        assert pumped(one, lambda: all_away(outbox))
+    assert broker.connects == [*spoken, spoken[-1]], "what was found out is remembered"
+    assert one.sent_bytes > sum(broker.sizes)
+
+
+def test_a_broker_of_3_1_1_that_waits_for_more_instead_of_refusing_is_asked_again_in_its_own_version(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """amqtt does so."""
+    monkeypatch.setattr("edge_agent.connection.PROBE_WITHIN_S", 0.2)
+    outbox.put([records.encode(a_finding())])
+    with ScriptedBroker(silent_to=frozenset({5})) as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
+    assert broker.connects == [5, 4]
+
+
+def test_messages_are_split_to_what_the_broker_says_it_takes(outbox: Outbox) -> None:
+    outbox.put([records.encode(a_finding(reason="x" * 1500)) for _ in range(40)])
+    with ScriptedBroker(packet_bytes=6000) as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
+    assert len(broker.sizes) >= 40 * 2000 / 6000
+    assert max(broker.sizes) <= 6000
+
+
+def test_a_record_that_no_packet_of_the_broker_can_hold_is_put_aside_and_declared_at_once(outbox: Outbox) -> None:
+    outbox.put([records.encode(a_finding()), records.encode(a_finding(reason="x" * 1990)), records.encode(a_finding())])
+    with ScriptedBroker(packet_bytes=1800) as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: outbox.undeclared())
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
+    assert outbox.quarantined() == [(Lane.FINDINGS, 2, TOO_LARGE)]
+    assert broker.taken[Lane.FINDINGS][2] == b"lost"
+
+
+def test_a_broker_that_takes_no_packet_worth_sending_is_not_used_and_costs_no_record(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.put([records.encode(a_finding()), records.encode(a_loss(1, 2))])
+    with ScriptedBroker(packet_bytes=700) as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: "nothing can be sent" in caplog.text)
+        broker.drop()
+        assert pumped(one, lambda: len(broker.connects) > 1)
+        assert broker.sizes == []
+        broker.packet_bytes = None
+        broker.drop()
+        assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0)
+    assert caplog.text.count("nothing can be sent") == 1
+    assert outbox.quarantined() == []
+
+
+def test_a_loss_that_no_packet_can_hold_waits_and_the_agents_thread_goes_on(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.put([records.encode(a_loss(1, 2)) + b" " * 4000])
+    with ScriptedBroker(packet_bytes=1800) as broker, sending(outbox, broker.port) as one:
+        pumped(one, lambda: one.connected)
+        monkeypatch.setattr(one, "_send_losses", lambda: None)  # what goes ahead asks nobody for the size
+        one.pump()
+    assert outbox.waiting(Lane.FINDINGS) == 1
+
+
+def test_a_new_stream_is_sent_from_its_beginning_in_the_same_connection(outbox: Outbox) -> None:
+    outbox.put([records.encode(a_finding())] * 5)
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
+        outbox.begin_anew("database disk image is malformed")
+        one.begin_anew(outbox)
+        assert one.left_up_to(Lane.FINDINGS) == 0
+        outbox.put([records.encode(a_finding())])
+        sent = len(broker.sizes)
+        assert pumped(one, lambda: len(broker.sizes) > sent, timeout_s=5.0)
+
+
+def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the_others_get_through(
+    outbox: Outbox,
+) -> None:
+    """It says no word of why (MQTT 3.1.1): only that the link ends, each time after this one, gives it away."""
+    small, large = records.encode(a_finding()), records.encode(an_evidence(values=[1.0] * 9000))
+    outbox.put([small, small, large, small])
+    outbox.hold(a_chunk())
+    broker = ScriptedBroker(versions=frozenset({4}), ends_on=lambda _topic, payload: len(payload) > 30_000)
+    with broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: outbox.undeclared())
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
+    assert outbox.quarantined() == [(Lane.FINDINGS, 3, ENDS_LINKS)]
+    assert sorted(broker.taken[Lane.FINDINGS]) == [1, 2, 3, 4, 5]
+    assert len(broker.connects) < 30
+
+
+def test_a_small_record_on_which_the_broker_ends_every_connection_does_not_block_its_lane(outbox: Outbox) -> None:
+    """The link holds without it and ends with it, again and again: a bad link would not know the difference."""
+    outbox.put([records.encode(a_finding(reason=reason)) for reason in ("fine", "poison", "fine", "fine")])
+    outbox.hold(a_chunk())
+    broker = ScriptedBroker(ends_on=lambda _topic, payload: b"poison" in payload)
+    with broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: outbox.undeclared())
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
+    assert outbox.quarantined() == [(Lane.FINDINGS, 2, ENDS_LINKS)]
+    assert sorted(broker.taken[Lane.FINDINGS]) == [1, 2, 3, 4, 5]
+    assert len(broker.connects) < 12
+
+
+def test_two_records_that_end_links_one_in_each_lane_block_neither(outbox: Outbox) -> None:
+    """A link that one of them ends says nothing for the other."""
+    outbox.put([records.encode(a_finding(reason=reason)) for reason in ("fine", "poison", "fine")])
+    for number in range(3):
+        outbox.hold(a_chunk(number * 60.0))
+    bad = outbox.after(Lane.TELEMETRY, 1, 1)[0][1]
+    broker = ScriptedBroker(ends_on=lambda _topic, payload: b"poison" in payload or bad in payload)
+    with broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: len(outbox.quarantined()) == 2)
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
+    assert sorted(outbox.quarantined()) == [(Lane.FINDINGS, 2, ENDS_LINKS), (Lane.TELEMETRY, 2, ENDS_LINKS)]
+
+
+@pytest.mark.parametrize("size", [10, 9000])
+def test_a_link_that_ends_again_and_again_costs_no_record_and_gets_it_through_where_it_can(
+    outbox: Outbox, size: int
+) -> None:
+    """A bad one holds for the presence and not much longer, whether anything else is sent or not."""
+    outbox.put([records.encode(an_evidence(values=[1.0] * size))])
+    bad = True
+    broker = ScriptedBroker(ends_on=lambda name, _payload: bad and name.endswith("findings"))
+    with broker, sending(outbox, broker.port) as one:
+
+        def after_a_drop(done: bool) -> bool:
+            if one.connected and one._monotonic() - one._up_at_s > uplink_module.QUIET_S / 2:
+                broker.drop()
+            return done
+
+        assert pumped(one, lambda: after_a_drop(len(broker.connects) > 30))
+        assert outbox.quarantined() == []
+        bad = False
+        assert pumped(one, lambda: after_a_drop(all_away(outbox))), "although no link holds for long"
+
+
+@pytest.mark.parametrize(("after_s", "strikes"), [(uplink_module.ENDS_WITHIN_S / 2, 1), (45.0, 0)])
+def test_only_a_link_that_ends_soon_after_a_message_speaks_against_it(
+    outbox: Outbox, after_s: float, strikes: int
+) -> None:
+    link = Link(host="127.0.0.1", port=1, tls=None, username=None, password=None, keepalive_s=30)
+    one = Uplink(device=DEVICE, link=link, outbox=outbox, presence=presence, monotonic=lambda: 0.0)
+    one._unreached[2] = uplink_module._Message(Lane.FINDINGS, 1, 1, 50_000, at_s=100.0)
+    one._take(Reached(1, "", at_s=101.0))
+    one._take(Down(too_large=False, at_s=101.0 + after_s))
+    assert one._flows[Lane.FINDINGS].suspect.strikes == strikes
+
+
+def test_messages_shrink_for_a_broker_that_ends_connections_on_large_ones(outbox: Outbox) -> None:
+    outbox.put([records.encode(a_finding(reason="x" * 1900)) for _ in range(30)])
+    broker = ScriptedBroker(versions=frozenset({4}), ends_on=lambda _topic, payload: len(payload) > 20_000)
+    with broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
+    assert outbox.quarantined() == []
+    assert len(broker.taken[Lane.FINDINGS]) == 30
+
+
+def test_a_record_that_the_cloud_alone_never_takes_is_put_aside(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.05)
+    outbox.put([records.encode(a_finding())] * 5)
+    broker = ScriptedBroker(unread=lambda lane, seq: (lane, seq) == (Lane.FINDINGS, 3))
+    with broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: outbox.undeclared())
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
+    assert outbox.quarantined() == [(Lane.FINDINGS, 3, NOT_TAKEN)]
+
+
+def test_a_healthy_record_behind_a_gap_is_not_blamed_for_what_is_missing(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cloud answers each time, and can't go on: the loss that closes the gap has not come yet."""
+    monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(uplink_module, "BACKOFF_MAX_S", 0.02)
+    outbox.put([records.encode(a_finding())] * 3)
+    outbox.quarantine(Lane.FINDINGS, 1, TOO_LARGE)
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: len(broker.sizes) > 30)
+        assert outbox.quarantined() == [(Lane.FINDINGS, 1, TOO_LARGE)]
+        declare(outbox)
+        assert pumped(one, lambda: all_away(outbox))
+
+
+def test_nothing_is_put_aside_while_no_cloud_answers_at_all(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker is up and the cloud is not, for a weekend: all is sent again and again, and no record is to blame."""
+    monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(uplink_module, "BACKOFF_MAX_S", 0.02)
+    outbox.put([records.encode(a_finding())] * 5)
+    outbox.hold(a_chunk())
+    with ScriptedBroker(acknowledges=False) as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: len(broker.sizes) > 60)
+        broker.acknowledges = True
+        assert pumped(one, lambda: all_away(outbox))
+    assert outbox.quarantined() == []
+
+
+def test_what_is_not_acknowledged_in_time_is_sent_again(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.05)
+    outbox.put([records.encode(a_finding())])
+    with ScriptedBroker(acknowledges=False) as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: len(broker.sizes) >= 3)
+        broker.acknowledges = True
+        assert pumped(one, lambda: all_away(outbox))
+    assert list(broker.taken[Lane.FINDINGS]) == [1]
+
+
+def test_a_backlog_is_paced_findings_overtake_it_and_what_is_new_does_not_wait(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink_module, "BACKLOG_BYTES_PER_S", 1.0)
+    for _ in range(300):
+        outbox.hold(a_chunk())
+    outbox.put([records.encode(a_finding())])
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        one._pace.burst_bytes = 2000.0
+        assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0)
+        assert broker.order[0] is Lane.FINDINGS
+        pumped(one, lambda: False, timeout_s=0.3)
+        assert 0 < len(broker.taken[Lane.TELEMETRY]) < 300, "the burst went, the rest waits its turn"
+        outbox.put([records.encode(a_finding())])
+        assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0), "a new finding does not"
+        one._pace.bytes_per_s = 1e9
+        assert pumped(one, lambda: all_away(outbox))
+
+
+def test_a_backlog_without_dates_waits_a_minute_for_the_clock_and_new_records_do_not(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undated = True
+    outbox.put([records.encode(a_finding())])
+    with ScriptedBroker() as broker, sending(outbox, broker.port, undated=lambda: undated) as one:
+        outbox.hold(a_chunk())
+        assert not pumped(one, lambda: broker.taken[Lane.FINDINGS], timeout_s=0.3)
+        undated = False
+        assert pumped(one, lambda: all_away(outbox))
+
+
+def test_a_connection_says_online_and_goodbye_and_leaves_no_thread_behind(outbox: Outbox) -> None:
+    before = threading.active_count()
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: one.connected)
+        ours = [thread.name for thread in threading.enumerate() if DEVICE in thread.name]
+        assert len(ours) == 2
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not [thread.name for thread in threading.enumerate() if DEVICE in thread.name]
+
+
+def test_an_answer_that_is_no_mqtt_does_not_end_the_connections_thread(outbox: Outbox) -> None:
+    link = Link(host="127.0.0.1", port=1, tls=None, username=None, password=None, keepalive_s=5)
+    one = Uplink(device=DEVICE, link=link, outbox=outbox, presence=presence, monotonic=time.monotonic)
+    one.start()
+    assert isinstance(one._connection, Connection)
+    assert not pumped(one, lambda: one.connected, timeout_s=0.2)
+    assert one._connection._thread.is_alive()
+    one.stop()
+
+
+def test_a_session_that_can_not_have_its_thread_is_followed_by_another(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, failures = mqtt.Client.loop_start, iter([RuntimeError("can't start new thread")])
+
+    def loop_start(client: mqtt.Client) -> object:
+        if failure := next(failures, None):
+            raise failure
+        return start(client)
+
+    monkeypatch.setattr(mqtt.Client, "loop_start", loop_start)
+    outbox.put([records.encode(a_finding())])
+    with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
+        assert pumped(one, lambda: all_away(outbox))
+
+
+@given(st.lists(st.integers(1, 150_000), min_size=1, max_size=20), st.sets(st.integers(1, 20)))
+def test_a_message_holds_consecutive_records_within_its_size_and_always_at_least_one(
+    sizes: list[int], gaps: set[int]
+) -> None:
+    batch = [(seq, bytes(size)) for seq, size in enumerate(sizes, start=1) if seq not in gaps]
+    run = _run(batch, MESSAGE_BYTES)
+    assert run == batch[: len(run)]
+    assert bool(run) == bool(batch)
+    assert [seq for seq, _ in run] == list(range(run[0][0], run[0][0] + len(run))) if run else True
+    assert len(run) <= 1 or sum(len(body) for _, body in run) <= MESSAGE_BYTES
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1000), st.sampled_from([0.1, 1.0, 60.0]))
+def test_the_schedule_does_not_drift_and_never_makes_up_for_lost_samples(
+    due_s: float, late_s: float, period_s: float
+) -> None:
+    due_next = _next_due(due_s, due_s + late_s, period_s)
+    assert due_next > due_s + late_s - 1e-6 * max(1.0, due_s)
+    assert due_next <= due_s + late_s + period_s * (1 + 1e-6) + 1e-6 * max(1.0, due_s)
