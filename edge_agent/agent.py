@@ -26,7 +26,7 @@ from edge_agent.protocol import records, telemetry
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.topics import Lane
-from edge_agent.resource_budget import SENT, Budgets, Effort, Limits
+from edge_agent.resource_budget import SENT, Budgets, DegradationLevel, Limits
 from edge_agent.sample import Sample
 from edge_agent.self_faults import SAID_FOR_S, over_budget, store_damaged
 from edge_agent.telemetry_batches import Batcher, batcher
@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 
 MAX_UNSAID = 256  # records kept in memory while the outbox can't be written; then the oldest go
 LEARNT = "judges"
-SLOWER = 4  # times the period, while the agent is over its budget
-RARER_MIN = 240  # minutes of aggregates in one batch then
+SLOW_SAMPLING_FACTOR = 4  # times the period, while the agent is over its budget
+SPARSE_BATCH_MIN = 240  # minutes of aggregates in one batch then
 NUMBERED_AHEAD_S = 6 * 3600.0  # telemetry numbers are reserved for so long: four writes a day
 UNDATED_S = 600.0  # records that are older, from before the first clock sync, are worth waiting for their date
 LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 30 kB a write
@@ -130,22 +130,24 @@ class Agent:
         self._metrics = len(sample.values)
         watching = float(self._uplink.sent_bytes - self._uplink.late_bytes)  # to do less brings no backlog back
         if self._limits.step({**sample.values, SENT: watching}, sample.at.uptime_s):
-            self._change_effort()
+            self._change_degradation()
         return sample
 
-    def _change_effort(self) -> None:
-        effort, blamed = self._limits.effort, ", ".join(one.name for one in self._limits.excesses)
-        log.warning("effort is now %s%s", effort.name.lower(), f": over its budget for {blamed}" if blamed else "")
+    def _change_degradation(self) -> None:
+        level, blamed = self._limits.level, ", ".join(one.name for one in self._limits.excesses)
+        log.warning(
+            "degradation level is now %s%s", level.name.lower(), f": over its budget for {blamed}" if blamed else ""
+        )
         self._end_batch()
         self._batcher = self._make_batcher()
 
     def _make_batcher(self) -> Batcher | None:
-        """Return what the profile asks for, or less where the effort is less."""
+        """Return what the profile asks for, or less where the level is less."""
         profile, minutes = self._settings.telemetry, self._settings.publish_every_min
-        if self._limits.effort >= Effort.FINDINGS or profile == "findings-only":
+        if self._limits.level >= DegradationLevel.FINDINGS_ONLY or profile == "findings-only":
             return None
-        if self._limits.effort >= Effort.RARER:
-            profile, minutes = "frugal", RARER_MIN
+        if self._limits.level >= DegradationLevel.SPARSE_TELEMETRY:
+            profile, minutes = "frugal", SPARSE_BATCH_MIN
         return batcher(profile, minutes, self._period_s())
 
     def _end_batch(self) -> None:
@@ -153,11 +155,13 @@ class Agent:
             self._pack(batch)
 
     def _period_s(self) -> float:
-        return self._settings.period_s * (SLOWER if self._limits.effort >= Effort.SLOWER else 1)
+        return self._settings.period_s * (
+            SLOW_SAMPLING_FACTOR if self._limits.level >= DegradationLevel.SLOW_SAMPLING else 1
+        )
 
     def _own_verdicts(self, now: Instant) -> list[Verdict]:
         """Return what we have to say of ourselves."""
-        verdicts = [over_budget(excess, self._limits.effort) for excess in self._limits.excesses]
+        verdicts = [over_budget(excess, self._limits.level) for excess in self._limits.excesses]
         if self._damaged and now.uptime_s - self._damaged[1] < SAID_FOR_S:
             verdicts.append(store_damaged(self._damaged[0]))
         return verdicts
@@ -213,7 +217,7 @@ class Agent:
             self._outbox.begin_anew(str(error))
         except (sqlite3.DatabaseError, OSError) as again:
             return again
-        self._uplink.begin_anew(self._outbox)
+        self._uplink.start_new_store(self._outbox)
         self._note_damage(now)
         return None
 
@@ -225,7 +229,7 @@ class Agent:
             log.warning("the outbox can be opened now; what waited in memory is there")
             self._outbox.abandon()
             self._outbox = home
-            self._uplink.begin_anew(home)
+            self._uplink.start_new_store(home)
             self._note_damage(now)
 
     def _note_damage(self, now: Instant) -> None:

@@ -20,13 +20,13 @@ SENT, WRITTEN = "forewarn.agent.sent", "forewarn.agent.written"
 NAMES = {CPU: "cpu", MEMORY: "memory", SENT: "sent", WRITTEN: "written"}
 
 
-class Effort(IntEnum):
+class DegradationLevel(IntEnum):
     """How much the agent does, from all to the least. Findings are always made and sent."""
 
-    ALL = 0
-    SLOWER = 1  # samples at a quarter of the rate
-    RARER = 2  # and sends aggregates of four times as long
-    FINDINGS = 3  # and sends no aggregates
+    NORMAL = 0
+    SLOW_SAMPLING = 1  # samples at a quarter of the rate
+    SPARSE_TELEMETRY = 2  # and sends aggregates of four times as long
+    FINDINGS_ONLY = 3  # and sends no aggregates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +81,12 @@ class Limits:
         self._patience = CALM_WINDOWS  # how many of them it takes to do more again
         self._eased = False  # whether the last step was up
         self._drained = 0  # steps because of the day's budgets
-        self.effort = Effort.ALL
+        self.level = DegradationLevel.NORMAL
         self.excesses: tuple[Excess, ...] = ()
         """What was crossed when the agent last stepped down, until it does all again."""
 
     def step(self, values: Mapping[str, float], now_s: float) -> bool:
-        """Take the readings of one sample at an uptime; say whether the effort has changed."""
+        """Take the readings of one sample at an uptime; say whether the level has changed."""
         since, total, count = self._window or (now_s, 0.0, 0)
         if CPU in values:
             total, count = total + values[CPU], count + 1
@@ -111,12 +111,12 @@ class Limits:
         crossed = [
             Excess(series, used[series], self._limits()[series]) for series, share in shares.items() if share > 1
         ]
-        before, self.effort = self.effort, Effort(max(self._pressed, self._drained))
-        if self.effort is Effort.ALL:
+        before, self.level = self.level, DegradationLevel(max(self._pressed, self._drained))
+        if self.level is DegradationLevel.NORMAL:
             self.excesses = ()
         elif crossed:
             self.excesses = tuple(crossed)
-        return self.effort is not before
+        return self.level is not before
 
     def _press(self, share: float) -> None:
         """One step a window while it is too much; back up, one step at a time, after it has been low for a while.
@@ -127,7 +127,7 @@ class Limits:
         if share > 1:
             if self._eased:
                 self._patience = min(DAY_WINDOWS, 2 * self._patience)
-            self._pressed, self._eased = min(Effort.FINDINGS, self._pressed + 1), False
+            self._pressed, self._eased = min(DegradationLevel.FINDINGS_ONLY, self._pressed + 1), False
         elif self._calm >= self._patience and self._pressed:
             self._pressed, self._calm, self._eased = self._pressed - 1, 0, True
         elif self._calm >= DAY_WINDOWS:
@@ -136,7 +136,7 @@ class Limits:
     def _drain(self, share: float) -> None:
         """What a day has used does not come back by doing less: the further over, the less is done."""
         if share > 1:
-            self._drained = max(self._drained, min(Effort.FINDINGS, 1 + int((share - 1) / _A_STEP)))
+            self._drained = max(self._drained, min(DegradationLevel.FINDINGS_ONLY, 1 + int((share - 1) / _A_STEP)))
         elif share < EASED:
             self._drained = 0
 

@@ -8,14 +8,14 @@ from edge_agent.outbox.database import Damage
 from edge_agent.protocol.metrics import feature_unit, metric_of
 from edge_agent.protocol.records import Carrier
 from edge_agent.protocol.wording import quantity
-from edge_agent.resource_budget import CPU, Effort, Excess
+from edge_agent.resource_budget import CPU, DegradationLevel, Excess
 
 SAID_FOR_S = 600.0  # a store is damaged once; this is for how long the finding stands
 
 _DOES = {
-    Effort.SLOWER: "it samples at a quarter of its rate",
-    Effort.RARER: "it samples at a quarter of its rate, and sends aggregates less often",
-    Effort.FINDINGS: "it samples at a quarter of its rate, and sends findings only",
+    DegradationLevel.SLOW_SAMPLING: "it samples at a quarter of its rate",
+    DegradationLevel.SPARSE_TELEMETRY: "it samples at a quarter of its rate, and sends aggregates less often",
+    DegradationLevel.FINDINGS_ONLY: "it samples at a quarter of its rate, and sends findings only",
 }
 
 
@@ -27,7 +27,7 @@ def store_damaged(damage: Damage) -> Verdict:
     )
 
 
-def over_budget(excess: Excess, effort: Effort) -> Verdict:
+def over_budget(excess: Excess, level: DegradationLevel) -> Verdict:
     """Say which budget is crossed by how much, and what the agent leaves out because of it."""
     unit = metric_of(excess.series).unit
     per = "over 10 min" if excess.series == CPU else "in 24 h" if excess.name in ("sent", "written") else "now"
@@ -39,7 +39,7 @@ def over_budget(excess: Excess, effort: Effort) -> Verdict:
         fault="agent.over_budget",
         component=excess.name,
         confidence=1.0,
-        reason=f"{excess.name}: {used} {per}, the budget is {budget}; {_DOES[effort]}",
+        reason=f"{excess.name}: {used} {per}, the budget is {budget}; {_DOES[level]}",
         basis=Basis(judged=(excess.series,)),
         carriers=(carrier,),
     )

@@ -51,7 +51,7 @@ from edge_agent.outbox.quota import Room
 from edge_agent.outbox.schema import Kind
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.topics import Lane
-from edge_agent.uplink import rate_limit
+from edge_agent.uplink import backoff
 from edge_agent.uplink.mqtt_connection import Link
 from firmware_stubs.clock import UP_S
 from firmware_stubs.faults import MIB, DiskFilling, MemoryLeak
@@ -191,7 +191,7 @@ def main() -> int:
     options = _options()
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _stopped)
-    rate_limit.BACKOFF_MAX_S = RETRY_S
+    backoff.BACKOFF_MAX_S = RETRY_S
     try:
         with _folder(options.keep) as folder:
             verdict, good = offline(options, folder)

@@ -1,4 +1,4 @@
-"""The connection: one MQTT session after the other, for as long as the agent lives. It knows nothing of lanes.
+"""The connection: one MQTT session after the other, until the agent stops. It knows nothing of lanes.
 
 What flows in: messages to publish. What flows out: events in a queue, for the agent's own thread to take: the link is
 up or down, a message has reached the broker, a message has come. MQTT 5 is tried first, 3.1.1 where the broker refuses.
@@ -22,11 +22,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_agent.uplink.rate_limit import Backoff
+from edge_agent.uplink.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-ANSWER_WITHIN_S = 30.0  # a broker that took the connection has to say CONNACK within
+ANSWER_WITHIN_S = 30.0  # a broker that accepted the connection has to send CONNACK within
 PROBE_WITHIN_S = 2.0  # to the first CONNECT of MQTT 5: some brokers of 3.1.1 wait for more instead of refusing it
 WATCH_S = 300.0  # how often to see whether the network thread is still there
 STOP_WITHIN_S = 10.0  # a connection that is just being made can't be hurried, and must not hold up the outbox
@@ -50,14 +50,14 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Up:
+class Connected:
     """The broker has accepted us. `packet_bytes` is the largest packet it takes, where it says so."""
 
     packet_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Down:
+class Disconnected:
     """The session is over; `too_large` where the broker said that this was because of a packet's size."""
 
     too_large: bool
@@ -65,7 +65,7 @@ class Down:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class Acknowledged:
     """The broker has a message; `refused` is its reason where it did not want it (MQTT 5)."""
 
     mid: int
@@ -74,19 +74,19 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
-    """A message for us."""
+class MessageReceived:
+    """A message arrived on the subscribed topic."""
 
     topic: str
     payload: bytes
 
 
-Event = Up | Down | Reached | Came
+MqttEvent = Connected | Disconnected | Acknowledged | MessageReceived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """What is said without being asked: the last will, the word after each connect, and what we listen to."""
+class PresenceMessages:
+    """The last will, the presence published after each connect, and the topic to subscribe to."""
 
     topic: str
     will: Callable[[], bytes]
@@ -97,10 +97,10 @@ class Words:
 class Connection:
     """Sessions with one broker. `start` and `stop` once each; the rest from one thread."""
 
-    def __init__(self, device: str, link: Link, words: Words, monotonic: Callable[[], float]) -> None:
+    def __init__(self, device: str, link: Link, words: PresenceMessages, monotonic: Callable[[], float]) -> None:
         """`monotonic` is real time in seconds."""
-        self._device, self._link, self._words, self._monotonic = device, link, words, monotonic
-        self.events: SimpleQueue[Event] = SimpleQueue()
+        self._device, self._link, self._messages, self._monotonic = device, link, words, monotonic
+        self.events: SimpleQueue[MqttEvent] = SimpleQueue()
         self._backoff = Backoff(random.Random())
         self._version = MQTTProtocolVersion.MQTTv5
         self._probing = True  # until a broker has been asked for MQTT 5 once
@@ -109,23 +109,23 @@ class Connection:
         self._stopping = threading.Event()
         self._answered, self._ended = threading.Event(), threading.Event()
         self._up_since_s: float | None = None
-        self._down_said: set[str] = set()  # what was spoken of since the link went
+        self._down_logged: set[str] = set()  # causes logged since the link went down
         self._refused_version = self._reached_broker = False
         self._sent_before = self._sent_now = 0
-        self._thread = threading.Thread(target=self._live, name=f"mqtt-{device}", daemon=True)
+        self._thread = threading.Thread(target=self._run_sessions, name=f"mqtt-{device}", daemon=True)
 
     def start(self) -> None:
         """Begin to connect, in the background; a broker that is away is tried again for ever."""
         self._thread.start()
 
-    def stop(self, last_words: bytes) -> None:
-        """Say goodbye (so that the last will is not published) and close the session."""
+    def stop(self, goodbye: bytes) -> None:
+        """Publish `goodbye`, disconnect (so that the last will is not published) and join the thread."""
         client = self._client
         if client is not None and client.is_connected():
             try:
-                client.publish(self._words.topic, last_words, 1, True).wait_for_publish(timeout=2.0)
+                client.publish(self._messages.topic, goodbye, 1, True).wait_for_publish(timeout=2.0)
             except (RuntimeError, ValueError):
-                log.debug("the connection went away before the goodbye")
+                log.debug("the connection was lost before the goodbye")
         self._stopping.set()
         self._answered.set()
         self._ended.set()
@@ -134,7 +134,7 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted us and is still there."""
+        """Whether a session is open."""
         client = self._client
         return client is not None and client.is_connected()
 
@@ -151,29 +151,29 @@ class Connection:
         client = self._client
         if client is not None and (open_socket := client.socket()) is not None:
             try:
-                told = open_socket.getsockopt(  # type: ignore[attr-defined]  # paho names less of a socket than it is
+                tcp_info = open_socket.getsockopt(  # type: ignore[attr-defined]  # paho names less of a socket than it is
                     socket.IPPROTO_TCP, socket.TCP_INFO, 256
                 )
-                self._sent_now = _BYTES_ACKED.unpack_from(told, _BYTES_ACKED_AT)[0]
+                self._sent_now = _BYTES_ACKED.unpack_from(tcp_info, _BYTES_ACKED_AT)[0]
             except (OSError, struct.error):
-                log.debug("the kernel does not say what was sent")
+                log.debug("the kernel does not report the bytes sent")
         return self._sent_before + self._sent_now
 
     # From here on: the connection's own thread.
 
-    def _live(self) -> None:
+    def _run_sessions(self) -> None:
         while not self._stopping.is_set():
             try:
                 held_s = self._session()
             except Exception as error:  # of paho or of the system (no thread to be had): it must not be the last one
-                self._say_down(f"{type(error).__name__}: {error}")
+                self._log_down(f"{type(error).__name__}: {error}")
                 self._client, held_s = None, 0.0
             self._sent_before, self._sent_now = self._sent_before + self._sent_now, 0
             if not self._other_version():
                 self._stopping.wait(self._backoff.next_s(held_s))
 
     def _session(self) -> float:
-        """Live through one session; return for how many seconds it held."""
+        """Run one session; return for how many seconds it held."""
         self._answered.clear()
         self._ended.clear()
         self._up_since_s, self._refused_version, self._reached_broker = None, False, False
@@ -188,18 +188,18 @@ class Connection:
             else:
                 client.connect(self._link.host, self._link.port, self._link.keepalive_s)
         except ssl.SSLCertVerificationError as error:
-            self._say_down(refusal(error, datetime.now(UTC)), about="certificate")
+            self._log_down(refusal(error, datetime.now(UTC)), about="certificate")
             return 0.0
         except (OSError, ValueError) as error:
-            self._say_down(f"it can't be reached: {error}")
+            self._log_down(f"can't be reached: {error}")
             return 0.0
         self._reached_broker = True
         self._client = client
         client.loop_start()
         if not self._answered.wait(PROBE_WITHIN_S if self._probing else ANSWER_WITHIN_S):
-            self._say_down("it does not answer")
+            self._log_down("no answer")
         else:
-            while not self._ended.wait(WATCH_S) and self._network_lives():
+            while not self._ended.wait(WATCH_S) and self._network_thread_alive():
                 pass
         held_s = 0.0 if self._up_since_s is None else self._monotonic() - self._up_since_s
         client.disconnect()
@@ -207,12 +207,12 @@ class Connection:
         self._client = None
         return held_s
 
-    def _network_lives(self) -> bool:
-        """Whether paho's thread is still there; it ends without a word on a packet it can't read."""
+    def _network_thread_alive(self) -> bool:
+        """Whether paho's thread is still there; it ends silently on a packet it can't read."""
         return any(thread.name == f"paho-mqtt-client-{self._device}" for thread in threading.enumerate())
 
     def _other_version(self) -> bool:
-        """Take the other version of MQTT if the broker does not know this one; say whether to try at once."""
+        """Take the other version of MQTT if the broker does not know this one; return whether to try at once."""
         unanswered = self._reached_broker and self._up_since_s is None and not self._settled
         if not self._refused_version and not unanswered:
             return False
@@ -232,7 +232,7 @@ class Connection:
         )
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish, client.on_message = self._on_publish, self._on_message
-        client.will_set(self._words.topic, self._words.will(), 1, True)
+        client.will_set(self._messages.topic, self._messages.will(), 1, True)
         client.max_queued_messages_set(QUEUED)
         if self._link.tls:
             client.tls_set_context(self._link.tls)
@@ -240,12 +240,12 @@ class Connection:
             client.username_pw_set(self._link.username, self._link.password)
         return client
 
-    def _say_down(self, why: str, about: str = "link") -> None:
-        """Say why, once on the way down; a network that is away hides no certificate that is refused later."""
+    def _log_down(self, why: str, about: str = "link") -> None:
+        """Log the cause once while the link is down; a lost network hides no later certificate error."""
         if self._probing and self._reached_broker:
             return  # it may know only MQTT 3.1.1, which is tried next
-        level = logging.DEBUG if about in self._down_said else logging.WARNING
-        self._down_said.add(about)
+        level = logging.DEBUG if about in self._down_logged else logging.WARNING
+        self._down_logged.add(about)
         log.log(
             level,
             "no broker at %s:%d (%s); keeping everything until it is back",
@@ -267,18 +267,18 @@ class Connection:
         if reason.is_failure:
             self._refused_version = reason.getName() == _REFUSES_VERSION
             if not self._refused_version:
-                self._settled = True  # it knows the version well enough to say no to something else
-                self._say_down(f"the broker refuses us: {reason}")
+                self._settled = True  # it knows this version: it refused for another reason
+                self._log_down(f"the broker refuses the connection: {reason}")
             self._answered.set()
             return
         version = "5" if self._version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
         log.info("connected to %s:%d as %s, MQTT %s", self._link.host, self._link.port, self._device, version)
         self._up_since_s, self._settled = self._monotonic(), True
-        self._down_said.clear()
+        self._down_logged.clear()
         self._probing = False
-        self.events.put(Up(getattr(properties, "MaximumPacketSize", None)))
-        client.subscribe(self._words.listen, 1)
-        client.publish(self._words.topic, self._words.online(), 1, True)
+        self.events.put(Connected(getattr(properties, "MaximumPacketSize", None)))
+        client.subscribe(self._messages.listen, 1)
+        client.publish(self._messages.topic, self._messages.online(), 1, True)
         self._answered.set()
 
     def _on_disconnect(
@@ -290,9 +290,9 @@ class Connection:
         _properties: Properties | None,
     ) -> None:
         if self._up_since_s is not None:
-            self.events.put(Down(reason.getName() == "Packet too large", self._monotonic()))
+            self.events.put(Disconnected(reason.getName() == "Packet too large", self._monotonic()))
             if reason.is_failure and not self._stopping.is_set():
-                self._say_down(str(reason))
+                self._log_down(str(reason))
         self._ended.set()
         self._answered.set()
 
@@ -300,14 +300,14 @@ class Connection:
         self, _client: mqtt.Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         self.sent_bytes()  # the socket may be closed when the agent asks next
-        self.events.put(Reached(mid, str(reason) if reason.is_failure else "", self._monotonic()))
+        self.events.put(Acknowledged(mid, str(reason) if reason.is_failure else "", self._monotonic()))
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        self.events.put(Came(message.topic, bytes(message.payload)))
+        self.events.put(MessageReceived(message.topic, bytes(message.payload)))
 
 
 def refusal(error: ssl.SSLCertVerificationError, now: datetime) -> str:
-    """Say why a broker's certificate is refused; where that is a matter of the date, name the device's own."""
+    """Return why a broker's certificate is refused; for a date error, with the device's own date."""
     words = f"its certificate is refused: {error.verify_message.rstrip('.')}"
     if error.verify_code in _OFF_DATE:
         words += f". On this device it is {now:%Y-%m-%d %H:%M} UTC: if that is wrong, its clock is not set"

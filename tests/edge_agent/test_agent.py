@@ -244,7 +244,7 @@ def test_an_agent_over_its_budget_samples_more_slowly_says_so_and_comes_back(
     assert kinds(outbox)[-1] == "clear"
     assert agent._period_s() == 1.0
     assert outbox.last_seq(Lane.TELEMETRY) > telemetry_up_to
-    assert caplog.text.count("effort is now findings") == 1
+    assert caplog.text.count("degradation level is now findings_only") == 1
     outbox.close()
 
 

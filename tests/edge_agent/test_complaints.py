@@ -29,9 +29,9 @@ from edge_agent.protocol import records
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Finding, Loss, Presence, PresenceState
 from edge_agent.protocol.topics import Lane
-from edge_agent.resource_budget import Budgets, Effort
-from edge_agent.uplink.mqtt_connection import Connection, Link, Words
-from edge_agent.uplink.rate_limit import Backoff
+from edge_agent.resource_budget import Budgets, DegradationLevel
+from edge_agent.uplink.backoff import Backoff
+from edge_agent.uplink.mqtt_connection import Connection, Link, PresenceMessages
 from firmware_stubs.faults import DiskFilling, Fault
 from firmware_stubs.machine import VirtualMachine
 from tests.brokers import ScriptedBroker
@@ -91,7 +91,7 @@ def connected(agent: Agent) -> Iterator[Agent]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff, "next_s", lambda _self, _held_s: 0.01)
-    monkeypatch.setattr("edge_agent.uplink.QUIET_S", 0.1)
+    monkeypatch.setattr("edge_agent.uplink.messages_in_flight.QUIET_S", 0.1)
 
 
 @pytest.mark.parametrize("part", ["", "-wal", ".ledger"])
@@ -195,7 +195,7 @@ def test_a_backlog_is_not_taken_for_the_cost_of_watching(tmp_path: Path) -> None
             eventually(agent, lambda: all_away(outbox))
             live(agent, clock, 1300.0)
             assert agent._uplink.sent_bytes > 180_000
-            assert agent._limits.effort is Effort.ALL
+            assert agent._limits.level is DegradationLevel.NORMAL
     outbox.close()
 
 
@@ -287,7 +287,7 @@ def test_backoff_is_not_skipped_when_the_broker_kicks_after_a_good_connack(monke
     monkeypatch.setattr(Backoff, "next_s", counted)
     with ScriptedBroker(kicks_after_connack=True) as broker:
         link = Link(host="127.0.0.1", port=broker.port, tls=None, username=None, password=None, keepalive_s=30)
-        words = Words(topic="a", will=lambda: b"", online=lambda: b"", listen="b")
+        words = PresenceMessages(topic="a", will=lambda: b"", online=lambda: b"", listen="b")
         connection = Connection(DEVICE, link, words, time.monotonic)
         connection.start()
         deadline = time.monotonic() + 10

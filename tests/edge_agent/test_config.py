@@ -7,6 +7,8 @@ import pytest
 from edge_agent.cli import main
 from edge_agent.config import AgentConfig, ConfigError, load, machine_device_id
 
+CONFIGS = Path(__file__).parent / "configs"
+
 
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "agent.toml"
@@ -113,3 +115,37 @@ def test_a_machines_own_id_stays_the_same_and_does_not_show_the_machine_id() -> 
     device = machine_device_id()
     assert device == machine_device_id()
     assert Path("/etc/machine-id").read_text().strip() not in device
+
+
+def test_a_file_with_every_key_of_the_version_before_is_read_with_the_same_meaning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ca.pem", "pump-07.pem", "pump-07.key", "password"):
+        (tmp_path / name).touch(mode=0o600)
+    monkeypatch.chdir(tmp_path)
+    config = load(CONFIGS / "0.1.0.toml").model_dump()
+    assert config == {
+        "device": {"id": "pump-07", "firmware": "image 2026.3"},
+        "mqtt": {
+            "url": "mqtts://broker.example:8884",
+            "ca_file": "ca.pem",
+            "cert_file": "pump-07.pem",
+            "key_file": "pump-07.key",
+            "username": "pump",
+            "password_file": "password",
+            "keepalive_s": 60,
+        },
+        "sampling": {"period_s": 2.0, "exclude_mounts": ("/mnt/usb",)},
+        "services": {"units": ("nginx.service", "kiosk*.service"), "exclude": ("kiosk-debug.service",)},
+        "detection": {
+            "horizon_h": 48.0,
+            "false_cases_per_week": 0.23,
+            "anomalies_open_cases": True,
+            "model": False,
+            "model_dir": "models",
+        },
+        "evidence": {"before_s": 300.0, "after_s": 30.0},
+        "state": {"dir": "state", "budget_mib": 50, "headroom_mib": 5, "flush_every_min": 30},
+        "telemetry": {"profile": "full", "publish_every_min": 10},
+        "limits": {"cpu": 0.2, "memory_mib": 96.0, "sent_kb_per_day": 5000.0, "written_mib_per_day": 25.0},
+    }

@@ -12,16 +12,16 @@ from edge_agent.resource_budget import (
     WINDOW_S,
     WRITTEN,
     Budgets,
-    Effort,
     Limits,
 )
+from edge_agent.resource_budget import DegradationLevel as Level
 
 BUDGETS = Budgets(cpu=0.1, memory_bytes=100.0, sent_bytes=1000.0, written_bytes=1000.0)
 
 
-def windows(limits: Limits, count: int, begin: int = 0, **used: float) -> list[Effort]:
+def windows(limits: Limits, count: int, begin: int = 0, **used: float) -> list[Level]:
     """Live through windows with these readings; `sent` and `written` are bytes a window."""
-    efforts = []
+    levels = []
     for window in range(begin, begin + count):
         for part in range(11):
             now_s = WINDOW_S * (1.1 * window + 0.105 * part)
@@ -32,30 +32,34 @@ def windows(limits: Limits, count: int, begin: int = 0, **used: float) -> list[E
                 WRITTEN: (window + part / 11) * used.get("written", 0.0),
             }
             limits.step(values, now_s)
-        efforts.append(limits.effort)
-    return efforts
+        levels.append(limits.level)
+    return levels
 
 
 def test_within_its_budgets_the_agent_does_all() -> None:
-    assert set(windows(Limits(BUDGETS), 200, cpu=0.099, memory=99.0, sent=5.0, written=5.0)) == {Effort.ALL}
+    assert set(windows(Limits(BUDGETS), 200, cpu=0.099, memory=99.0, sent=5.0, written=5.0)) == {Level.NORMAL}
 
 
 def test_no_budget_is_no_limit() -> None:
-    assert set(windows(Limits(Budgets()), 5, cpu=9.0, memory=1e12, sent=1e12, written=1e12)) == {Effort.ALL}
+    assert set(windows(Limits(Budgets()), 5, cpu=9.0, memory=1e12, sent=1e12, written=1e12)) == {Level.NORMAL}
 
 
 def test_too_much_cpu_costs_one_step_a_window_down_to_findings_only() -> None:
     limits = Limits(BUDGETS)
-    assert windows(limits, 5, cpu=0.2) == [Effort.SLOWER, Effort.RARER, *[Effort.FINDINGS] * 3]
+    assert windows(limits, 5, cpu=0.2) == [
+        Level.SLOW_SAMPLING,
+        Level.SPARSE_TELEMETRY,
+        *[Level.FINDINGS_ONLY] * 3,
+    ]
     (excess,) = limits.excesses
     assert (excess.name, excess.budget) == ("cpu", 0.1)
 
 
-def test_who_is_too_much_only_at_full_effort_tries_it_ever_more_rarely() -> None:
-    limits, efforts = Limits(BUDGETS), []
+def test_who_is_too_much_only_at_the_normal_level_tries_it_ever_more_rarely() -> None:
+    limits, levels = Limits(BUDGETS), []
     for window in range(5 * DAY_WINDOWS):
-        efforts += windows(limits, 1, window, cpu=0.11 if limits.effort is Effort.ALL else 0.03)
-    changes = [window for window in range(1, len(efforts)) if efforts[window] is not efforts[window - 1]]
+        levels += windows(limits, 1, window, cpu=0.11 if limits.level is Level.NORMAL else 0.03)
+    changes = [window for window in range(1, len(levels)) if levels[window] is not levels[window - 1]]
     assert len(changes) < 30
     assert sum(window >= 4 * DAY_WINDOWS for window in changes) <= 2
 
@@ -63,9 +67,9 @@ def test_who_is_too_much_only_at_full_effort_tries_it_ever_more_rarely() -> None
 def test_it_does_more_again_one_step_at_a_time_and_only_after_calm() -> None:
     limits = Limits(BUDGETS)
     windows(limits, 2, cpu=0.2)
-    assert set(windows(limits, 10, 2, cpu=0.09)) == {Effort.RARER}, "just below the budget is not calm"
-    efforts = windows(limits, 2 * CALM_WINDOWS, 12, cpu=0.05)
-    assert efforts[CALM_WINDOWS - 1 :] == [*[Effort.SLOWER] * CALM_WINDOWS, Effort.ALL]
+    assert set(windows(limits, 10, 2, cpu=0.09)) == {Level.SPARSE_TELEMETRY}, "just below the budget is not calm"
+    levels = windows(limits, 2 * CALM_WINDOWS, 12, cpu=0.05)
+    assert levels[CALM_WINDOWS - 1 :] == [*[Level.SLOW_SAMPLING] * CALM_WINDOWS, Level.NORMAL]
     assert limits.excesses == ()
 
 
@@ -73,38 +77,38 @@ def test_a_burst_of_cpu_shorter_than_a_window_costs_nothing() -> None:
     limits = Limits(BUDGETS)
     for second in range(700):
         limits.step({CPU: 1.0 if second < 30 else 0.01}, float(second))
-    assert limits.effort is Effort.ALL
+    assert limits.level is Level.NORMAL
 
 
 def test_the_further_a_day_is_over_its_budget_the_less_is_done() -> None:
-    for a_day, effort in (
-        (990.0, Effort.ALL),
-        (1010.0, Effort.SLOWER),
-        (1300.0, Effort.RARER),
-        (5000.0, Effort.FINDINGS),
+    for a_day, level in (
+        (990.0, Level.NORMAL),
+        (1010.0, Level.SLOW_SAMPLING),
+        (1300.0, Level.SPARSE_TELEMETRY),
+        (5000.0, Level.FINDINGS_ONLY),
     ):
-        assert windows(Limits(BUDGETS), DAY_WINDOWS, sent=a_day / DAY_WINDOWS)[-1] is effort
+        assert windows(Limits(BUDGETS), DAY_WINDOWS, sent=a_day / DAY_WINDOWS)[-1] is level
 
 
 def test_what_a_backlog_has_sent_counts_for_a_day_and_not_longer() -> None:
     limits = Limits(BUDGETS)
     limits.step({SENT: 0.0}, 0.0)
     limits.step({SENT: 2000.0}, WINDOW_S)
-    efforts = [limits.effort]
+    levels = [limits.level]
     for window in range(2, 2 * DAY_WINDOWS + 4):
         limits.step({SENT: 2000.0}, WINDOW_S * window)
-        efforts.append(limits.effort)
-    assert (efforts[0], efforts[-1]) == (Effort.FINDINGS, Effort.ALL)
+        levels.append(limits.level)
+    assert (levels[0], levels[-1]) == (Level.FINDINGS_ONLY, Level.NORMAL)
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1e4), st.floats(0, 1e5)), min_size=1, max_size=60))
 def test_it_names_a_budget_whenever_it_does_less_and_moves_no_more_than_one_step_for_cpu(
     readings: list[tuple[float, float, float]],
 ) -> None:
-    limits, sent, before = Limits(BUDGETS), 0.0, Effort.ALL
+    limits, sent, before = Limits(BUDGETS), 0.0, Level.NORMAL
     for window, (cpu, memory, more) in enumerate(readings):
         sent += more
         changed = limits.step({CPU: cpu, MEMORY: memory, SENT: sent}, window * WINDOW_S)
-        assert changed == (limits.effort is not before)
-        assert bool(limits.excesses) == (limits.effort is not Effort.ALL)
-        before = limits.effort
+        assert changed == (limits.level is not before)
+        assert bool(limits.excesses) == (limits.level is not Level.NORMAL)
+        before = limits.level

@@ -8,7 +8,7 @@ import pytest
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
-from edge_agent.uplink.uplink import TOO_LARGE
+from edge_agent.uplink.messages_in_flight import TOO_LARGE
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling

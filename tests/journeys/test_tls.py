@@ -15,8 +15,8 @@ from edge_agent.config import Mqtt, tls_context
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
+from edge_agent.uplink.backoff import Backoff
 from edge_agent.uplink.mqtt_connection import Link
-from edge_agent.uplink.rate_limit import Backoff
 from edge_agent.uplink.uplink import Uplink
 from firmware_stubs.processes import free_port, running_cloud
 from tests.builders import DEVICE, a_chunk, a_finding

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.cli import make_collection
+from edge_agent.assembly import make_collection
 from edge_agent.collectors.systemd import FAILED_UNITS, SystemdCollector, parse, unit_failed, without_instance
 from edge_agent.config import AgentConfig
 from edge_agent.protocol.metrics import METRICS, series, series_attributes, series_name

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import cli
+from edge_agent import assembly
 from edge_agent.agent import LEARNT
 from edge_agent.config import ConfigError, State
 from edge_agent.outbox.memory_fallback import IN_MEMORY_BYTES, TRY_EVERY_S, Refuge
@@ -37,7 +37,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 def opened(disk: SmallDisk) -> Outbox:
     """Open the outbox as the agent's command line does."""
-    return cli._outbox(disk.path, State())
+    return assembly._outbox(disk.path, State())
 
 
 def waiting(outbox: Outbox, lane: Lane) -> list[bytes]:
@@ -239,8 +239,8 @@ def test_a_refuge_takes_little_memory(disk: SmallDisk) -> None:
 
 def test_a_folder_that_is_none_is_said_at_once_since_waiting_would_not_help(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
-    with pytest.raises(ConfigError, match="name a folder that we may write to"):
-        cli._outbox(tmp_path / "state" / "here", State())
+    with pytest.raises(ConfigError, match="name a folder that is writable"):
+        assembly._outbox(tmp_path / "state" / "here", State())
 
 
 def test_an_agent_without_a_disk_warns_and_goes_on_with_the_store_when_there_is_room(

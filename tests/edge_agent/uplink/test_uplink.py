@@ -16,19 +16,22 @@ from edge_agent.outbox.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.records import Presence, PresenceState
 from edge_agent.protocol.topics import Lane
+from edge_agent.uplink import lane_in_flight, messages_in_flight
 from edge_agent.uplink import uplink as uplink_module
-from edge_agent.uplink.mqtt_connection import Connection, Down, Link, Reached
-from edge_agent.uplink.rate_limit import MESSAGE_BYTES, Backoff
-from edge_agent.uplink.uplink import ENDS_LINKS, NOT_TAKEN, TOO_LARGE, Uplink, _run
+from edge_agent.uplink.backoff import Backoff
+from edge_agent.uplink.messages_in_flight import ENDS_LINKS, NOT_TAKEN, TOO_LARGE, MessageInFlight
+from edge_agent.uplink.mqtt_connection import Acknowledged, Connection, Disconnected, Link
+from edge_agent.uplink.rate_limit import MESSAGE_BYTES
+from edge_agent.uplink.uplink import Uplink, _cut_to_message
 from tests.brokers import ScriptedBroker
 from tests.builders import DEVICE, a_chunk, a_finding, a_loss, an_evidence, an_instant
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds of waiting become hundredths; how long they are is tested in test_pacing."""
+    """Seconds of waiting become hundredths; how long they are is tested in test_backoff."""
     monkeypatch.setattr(Backoff, "next_s", lambda _self, _held_s: 0.01)
-    monkeypatch.setattr(uplink_module, "QUIET_S", 0.1)
+    monkeypatch.setattr(messages_in_flight, "QUIET_S", 0.1)
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def test_a_broker_of_3_1_1_that_waits_for_more_instead_of_refusing_is_asked_agai
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """amqtt does so."""
-    monkeypatch.setattr("edge_agent.connection.PROBE_WITHIN_S", 0.2)
+    monkeypatch.setattr("edge_agent.uplink.mqtt_connection.PROBE_WITHIN_S", 0.2)
     outbox.put([records.encode(a_finding())])
     with ScriptedBroker(silent_to=frozenset({5})) as broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: all_away(outbox))
@@ -152,7 +155,7 @@ def test_a_new_stream_is_sent_from_its_beginning_in_the_same_connection(outbox: 
     with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: all_away(outbox))
         outbox.begin_anew("database disk image is malformed")
-        one.begin_anew(outbox)
+        one.start_new_store(outbox)
         assert one.left_up_to(Lane.FINDINGS) == 0
         outbox.put([records.encode(a_finding())])
         sent = len(broker.sizes)
@@ -215,7 +218,7 @@ def test_a_link_that_ends_again_and_again_costs_no_record_and_gets_it_through_wh
     with broker, sending(outbox, broker.port) as one:
 
         def after_a_drop(done: bool) -> bool:
-            if one.connected and one._monotonic() - one._up_at_s > uplink_module.QUIET_S / 2:
+            if one.connected and one._monotonic() - one._messages._connected_at_s > messages_in_flight.QUIET_S / 2:
                 broker.drop()
             return done
 
@@ -225,16 +228,16 @@ def test_a_link_that_ends_again_and_again_costs_no_record_and_gets_it_through_wh
         assert pumped(one, lambda: after_a_drop(all_away(outbox))), "although no link holds for long"
 
 
-@pytest.mark.parametrize(("after_s", "strikes"), [(uplink_module.ENDS_WITHIN_S / 2, 1), (45.0, 0)])
+@pytest.mark.parametrize(("after_s", "strikes"), [(messages_in_flight.ENDS_WITHIN_S / 2, 1), (45.0, 0)])
 def test_only_a_link_that_ends_soon_after_a_message_speaks_against_it(
     outbox: Outbox, after_s: float, strikes: int
 ) -> None:
     link = Link(host="127.0.0.1", port=1, tls=None, username=None, password=None, keepalive_s=30)
     one = Uplink(device=DEVICE, link=link, outbox=outbox, presence=presence, monotonic=lambda: 0.0)
-    one._unreached[2] = uplink_module._Message(Lane.FINDINGS, 1, 1, 50_000, at_s=100.0)
-    one._take(Reached(1, "", at_s=101.0))
-    one._take(Down(too_large=False, at_s=101.0 + after_s))
-    assert one._flows[Lane.FINDINGS].suspect.strikes == strikes
+    one._messages._unacknowledged[2] = MessageInFlight(Lane.FINDINGS, 1, 1, 50_000, at_s=100.0)
+    one._handle(Acknowledged(1, "", at_s=101.0))
+    one._handle(Disconnected(too_large=False, at_s=101.0 + after_s))
+    assert one._lanes[Lane.FINDINGS].poison.strikes == strikes
 
 
 def test_messages_shrink_for_a_broker_that_ends_connections_on_large_ones(outbox: Outbox) -> None:
@@ -249,6 +252,7 @@ def test_messages_shrink_for_a_broker_that_ends_connections_on_large_ones(outbox
 def test_a_record_that_the_cloud_alone_never_takes_is_put_aside(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lane_in_flight, "ACK_TIMEOUT_S", 0.05)
     monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.05)
     outbox.put([records.encode(a_finding())] * 5)
     broker = ScriptedBroker(unread=lambda lane, seq: (lane, seq) == (Lane.FINDINGS, 3))
@@ -263,6 +267,7 @@ def test_a_healthy_record_behind_a_gap_is_not_blamed_for_what_is_missing(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cloud answers each time, and can't go on: the loss that closes the gap has not come yet."""
+    monkeypatch.setattr(lane_in_flight, "ACK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(uplink_module, "BACKOFF_MAX_S", 0.02)
     outbox.put([records.encode(a_finding())] * 3)
@@ -276,6 +281,7 @@ def test_a_healthy_record_behind_a_gap_is_not_blamed_for_what_is_missing(
 
 def test_nothing_is_put_aside_while_no_cloud_answers_at_all(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker is up and the cloud is not, for a weekend: all is sent again and again, and no record is to blame."""
+    monkeypatch.setattr(lane_in_flight, "ACK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(uplink_module, "BACKOFF_MAX_S", 0.02)
     outbox.put([records.encode(a_finding())] * 5)
@@ -288,6 +294,7 @@ def test_nothing_is_put_aside_while_no_cloud_answers_at_all(outbox: Outbox, monk
 
 
 def test_what_is_not_acknowledged_in_time_is_sent_again(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_in_flight, "ACK_TIMEOUT_S", 0.05)
     monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.05)
     outbox.put([records.encode(a_finding())])
     with ScriptedBroker(acknowledges=False) as broker, sending(outbox, broker.port) as one:
@@ -305,14 +312,14 @@ def test_a_backlog_is_paced_findings_overtake_it_and_what_is_new_does_not_wait(
         outbox.hold(a_chunk())
     outbox.put([records.encode(a_finding())])
     with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
-        one._pace.burst_bytes = 2000.0
+        one._rate_limiter.burst_bytes = 2000.0
         assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0)
         assert broker.order[0] is Lane.FINDINGS
         pumped(one, lambda: False, timeout_s=0.3)
         assert 0 < len(broker.taken[Lane.TELEMETRY]) < 300, "the burst went, the rest waits its turn"
         outbox.put([records.encode(a_finding())])
         assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0), "a new finding does not"
-        one._pace.bytes_per_s = 1e9
+        one._rate_limiter.bytes_per_s = 1e9
         assert pumped(one, lambda: all_away(outbox))
 
 
@@ -371,7 +378,7 @@ def test_a_message_holds_consecutive_records_within_its_size_and_always_at_least
     sizes: list[int], gaps: set[int]
 ) -> None:
     batch = [(seq, bytes(size)) for seq, size in enumerate(sizes, start=1) if seq not in gaps]
-    run = _run(batch, MESSAGE_BYTES)
+    run = _cut_to_message(batch, MESSAGE_BYTES)
     assert run == batch[: len(run)]
     assert bool(run) == bool(batch)
     assert [seq for seq, _ in run] == list(range(run[0][0], run[0][0] + len(run))) if run else True

@@ -1,0 +1,154 @@
+"""Builds an agent from a configuration: every collector, the detectors, the outbox, and the link to the broker.
+
+What flows in: an AgentConfig. What flows out: an Agent that is ready to run. Errors name a key and its remedy.
+"""
+
+import logging
+import sqlite3
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from edge_agent.agent import Agent, Settings
+from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.clock import SystemClock
+from edge_agent.collectors import Collection, Collector
+from edge_agent.collectors.battery import BatteryCollector
+from edge_agent.collectors.host import HostCollector
+from edge_agent.collectors.machine import LinuxMachine
+from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
+from edge_agent.collectors.self_usage import OwnCostCollector
+from edge_agent.collectors.storage import StorageCollector
+from edge_agent.collectors.systemd import SystemdCollector
+from edge_agent.collectors.wifi import WifiCollector
+from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, read_secret, tls_context
+from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
+from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection.relations.relations import Relations
+from edge_agent.outbox.database import InUse, may_pass
+from edge_agent.outbox.memory_fallback import Refuge
+from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox.quota import Room
+from edge_agent.protocol.faults import Severity
+from edge_agent.resource_budget import Budgets
+from edge_agent.uplink import Link
+
+log = logging.getLogger(__name__)
+
+MIB = 1 << 20
+
+
+def make_agent(config: AgentConfig) -> Agent:
+    """Wire the agent of this machine. Raises ConfigError or ModelError."""
+    scorer = make_scorer(config)
+    settings = Settings(
+        device=config.device_id,
+        firmware=config.device.firmware,
+        hardware=_hardware(),
+        model=DETECTOR if scorer else "",
+        period_s=config.sampling.period_s,
+        evidence_before_s=config.evidence.before_s,
+        evidence_after_s=config.evidence.after_s,
+        telemetry=config.telemetry.profile,
+        publish_every_min=config.telemetry.publish_every_min,
+        budgets=_budgets(config.limits),
+    )
+    pipeline = Pipeline(
+        period_s=config.sampling.period_s,
+        horizon_s=config.detection.horizon_h * 3600,
+        scorer=scorer,
+        relations=make_relations(config),
+        false_per_week=config.detection.false_cases_per_week,
+        anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
+    )
+    link = make_link(config)
+    return Agent(
+        settings,
+        clock=SystemClock(),
+        collection=make_collection(config),
+        pipeline=pipeline,
+        outbox=_outbox(config.state_dir, config.state),  # the last: whatever else is wrong, no store is touched
+        link=link,
+    )
+
+
+def make_collection(config: AgentConfig) -> Collection:
+    """Return every collector of this machine that the configuration wants."""
+    collectors: list[Collector] = [
+        HostCollector(LinuxMachine(config.sampling.exclude_mounts)),
+        RaspberryPiCollector(),
+        StorageCollector(),
+        BatteryCollector(),
+        WifiCollector(),
+        OwnCostCollector(),
+    ]
+    if config.services.units:
+        collectors.append(SystemdCollector(config.services.units, config.services.exclude))
+    return Collection(tuple(collectors))
+
+
+def _budgets(limits: LimitsTable) -> Budgets:
+    return Budgets(
+        cpu=limits.cpu,
+        memory_bytes=limits.memory_mib * MIB,
+        sent_bytes=limits.sent_kb_per_day * 1000,
+        written_bytes=limits.written_mib_per_day * MIB,
+    )
+
+
+def _outbox(folder: Path, state: State) -> Outbox:
+    """Open the outbox; on a full or read-only disk keep records in memory until it can be opened."""
+    path = folder / "outbox.db"
+    room = Room(
+        budget_bytes=state.budget_mib * MIB,
+        headroom_bytes=state.headroom_mib * MIB,
+        flush_every_s=state.flush_every_min * 60.0,
+    )
+    try:
+        return Outbox(path, room)
+    except InUse as error:
+        raise ConfigError(
+            f"state.dir = {str(folder)!r}: {error}; stop the other agent, or name another folder"
+        ) from None
+    except (sqlite3.OperationalError, OSError) as error:
+        if not may_pass(error):
+            raise ConfigError(
+                f"state.dir = {str(folder)!r}: {error}; name a folder that the agent may write to"
+            ) from None
+        log.error("the outbox in %s can't be opened (%s); records are kept in memory until it can be", folder, error)
+        return Refuge(path, room)
+
+
+def make_scorer(config: AgentConfig) -> Scorer | None:
+    """Return the anomaly scorer, None where the model is switched off."""
+    if not config.detection.model:
+        return None
+    return Scorer()
+
+
+def make_relations(config: AgentConfig) -> Relations | None:
+    """Return the relations of the configured model, None where it is switched off. Raises ModelError."""
+    if not config.detection.model:
+        return None
+    folder = Path(config.detection.model_dir) if config.detection.model_dir else shipped()
+    return Relations(load_fleet(folder), config.detection.false_cases_per_week)
+
+
+def make_link(config: AgentConfig) -> Link:
+    """Return the broker's address and credentials. Raises ConfigError."""
+    mqtt, parts = config.mqtt, urlsplit(config.mqtt.url)
+    return Link(
+        host=parts.hostname or "",
+        port=parts.port or 0,
+        tls=tls_context(mqtt),
+        username=mqtt.username or None,
+        password=read_secret(mqtt.password_file) if mqtt.password_file else None,
+        keepalive_s=mqtt.keepalive_s,
+    )
+
+
+def _hardware() -> str:
+    """Name the board, as its device tree does; empty where there is none."""
+    try:
+        return Path("/proc/device-tree/model").read_text().rstrip("\0\n")
+    except OSError:
+        return ""
