@@ -23,7 +23,8 @@ products; the noise of a row; and the strength that opens a case ({bars}). The d
 Two hundred virtual devices lived on real recordings: random disks, processors and loads, and a thermal model with
 random boards, heat sinks, fans and rooms under the recorded load (models/simulated_devices.py). The weights'
 distribution was fitted by expectation and maximisation (models/fleet_prior.py). The bars were set on recordings held
-out in turn, for one false case a device-week and relation; a device gives each relation a third of its rate. Libraries: {libraries}.
+out in turn, for one false case a device-week and relation; a device gives each relation a third of its rate. \
+Libraries: {libraries}.
 {repeated}
 
 ## Data

@@ -239,7 +239,7 @@ def test_a_refuge_takes_little_memory(disk: SmallDisk) -> None:
 
 def test_a_folder_that_is_none_is_said_at_once_since_waiting_would_not_help(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
-    with pytest.raises(ConfigError, match="name a folder that is writable"):
+    with pytest.raises(ConfigError, match="name a folder that the agent may write to"):
         assembly._outbox(tmp_path / "state" / "here", State())
 
 
