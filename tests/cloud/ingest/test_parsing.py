@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cloud.ingest.parsing import MAX_BYTES, Arrived, Delivery, read
 from edge_agent.protocol import cbor, telemetry
 from edge_agent.protocol.records import Presence
+from edge_agent.protocol.telemetry import encoding
 from edge_agent.protocol.topics import Channel, topic
 from tests.builders import DEVICE, NOON, a_chunk, a_finding, a_telemetry_message, an_envelope
 from tests.mutations import mutated
@@ -83,7 +84,7 @@ def test_what_the_records_of_a_message_unfold_to_is_bounded_for_all_of_them(spoi
         "first": np.zeros(columns, "<i8"),
         "differences": [],
     }
-    record = telemetry._deflate(cbor.dumps(wide | spoilt))
+    record = encoding._deflate(cbor.dumps(wide | spoilt))
     most = a_telemetry_message(1, *[record] * 32)
     assert taken(Channel.TELEMETRY, most) is not None
     with pytest.raises(ValueError, match="unfold to more than"):
@@ -91,6 +92,6 @@ def test_what_the_records_of_a_message_unfold_to_is_bounded_for_all_of_them(spoi
 
 
 def test_what_a_message_inflates_to_is_bounded() -> None:
-    bomb = telemetry._deflate(bytes(telemetry.MAX_RECORD_BYTES))
+    bomb = encoding._deflate(bytes(telemetry.MAX_RECORD_BYTES))
     with pytest.raises(ValueError, match="unfold to more than"):
         read(Arrived(topic(DEVICE, Channel.TELEMETRY), a_telemetry_message(1, *[bomb] * 33), NOON))

@@ -19,6 +19,8 @@ from hypothesis.extra import numpy as hnp
 
 from edge_agent.protocol import cbor, telemetry
 from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.telemetry import decoding, encoding
+from edge_agent.protocol.telemetry.batch import NEWEST
 
 STREAM = "0f8fad5b-d9cb-469f-a165-70867728950e"
 START = Instant(boot_id="b", uptime_s=12.5, wall=datetime(2026, 11, 21, 12, tzinfo=UTC), synced=True)
@@ -37,7 +39,7 @@ def a_batch(*columns: telemetry.Column) -> telemetry.Batch:
 def a_plain_record(**changes: Any) -> dict[str, Any]:
     """What a record of two columns and three rows says, before it is deflated."""
     batch = a_batch(a_column(np.array([1.0, 1.5, 1.0])), a_column(np.array([7.0, np.nan, 7.0]), series="b"))
-    raw: dict[str, Any] = cbor.loads(telemetry._inflate(telemetry.pack(batch), telemetry.Allowance()))
+    raw: dict[str, Any] = cbor.loads(decoding._inflate(telemetry.pack(batch), telemetry.Allowance()))
     return raw | changes
 
 
@@ -153,7 +155,7 @@ def test_a_golden_message_means_what_it_always_meant_and_is_written_the_same(pat
     batches = [telemetry.unpack(record) for record in message.records]
     assert [meaning(batch) for batch in batches] == told["records"]
     again = [telemetry.pack(batch) for batch in batches]
-    inflated = [[telemetry._inflate(one, telemetry.Allowance()) for one in some] for some in (again, message.records)]
+    inflated = [[decoding._inflate(one, telemetry.Allowance()) for one in some] for some in (again, message.records)]
     assert inflated[0] == inflated[1]
     if "ng" not in zlib.ZLIB_RUNTIME_VERSION:  # zlib-ng deflates the same bytes to others
         assert telemetry.encode(message.stream, message.base_seq, message.first_seq, again) == payload
@@ -241,7 +243,7 @@ def test_a_record_that_does_not_inflate_is_refused_with_its_reason(record: bytes
 
 
 def test_a_bomb_is_not_inflated() -> None:
-    deflater = zlib.compressobj(9, zdict=telemetry._NEWEST)
+    deflater = zlib.compressobj(9, zdict=NEWEST)
     bomb = deflater.compress(b"\0" * (64 << 20)) + deflater.flush()
     assert len(bomb) < 1 << 17
     with pytest.raises(ValueError, match="larger than"):
@@ -295,8 +297,8 @@ def ints(*numbers: int, dtype: str = "<i8") -> npt.NDArray[Any]:
 def test_a_record_with_a_field_out_of_range_is_refused_before_anything_is_built(
     changes: dict[str, Any], complaint: str
 ) -> None:
-    telemetry.unpack(telemetry._deflate(cbor.dumps(a_plain_record())))
-    record = telemetry._deflate(cbor.dumps(a_plain_record(**changes)))
+    telemetry.unpack(encoding._deflate(cbor.dumps(a_plain_record())))
+    record = encoding._deflate(cbor.dumps(a_plain_record(**changes)))
     for reader in (telemetry.unpack, telemetry.start_of):
         with pytest.raises(ValueError, match=f"telemetry record: .*{complaint}"):
             reader(record)
@@ -307,11 +309,11 @@ def test_a_record_without_a_field_is_refused(field: str) -> None:
     raw = a_plain_record()
     del raw[field]
     with pytest.raises(ValueError, match=f"{field}: missing"):
-        telemetry.unpack(telemetry._deflate(cbor.dumps(raw)))
+        telemetry.unpack(encoding._deflate(cbor.dumps(raw)))
 
 
 def test_a_schema_that_was_found_sound_is_charged_and_counted_like_a_new_one() -> None:
-    record = telemetry._deflate(cbor.dumps(a_plain_record()))
+    record = encoding._deflate(cbor.dumps(a_plain_record()))
     for _ in range(2):
         allowance = telemetry.Allowance(columns=3)
         telemetry.start_of(record, allowance)
@@ -321,24 +323,24 @@ def test_a_schema_that_was_found_sound_is_charged_and_counted_like_a_new_one() -
 
 
 def test_a_bad_schema_is_refused_each_time_it_comes() -> None:
-    record = telemetry._deflate(cbor.dumps(a_plain_record(schema="a\tb\t1\na\tb\t0\n")))
+    record = encoding._deflate(cbor.dumps(a_plain_record(schema="a\tb\t1\na\tb\t0\n")))
     for _ in range(3):
         with pytest.raises(ValueError, match="schema: 'a"):
             telemetry.start_of(record)
 
 
 def test_schemas_without_end_take_no_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "_SOUND_MAX", 3)
-    monkeypatch.setattr(telemetry, "_SOUND", known := set[bytes]())
+    monkeypatch.setattr(decoding, "_VALID_MAX", 3)
+    monkeypatch.setattr(decoding, "_VALID", known := set[bytes]())
     for number in range(10):
-        telemetry.start_of(telemetry._deflate(cbor.dumps(a_plain_record(schema=f"a{number}\tb\t1\nb\tb\t1\n"))))
+        telemetry.start_of(encoding._deflate(cbor.dumps(a_plain_record(schema=f"a{number}\tb\t1\nb\tb\t1\n"))))
         assert 1 <= len(known) <= 3
 
 
 def test_fields_and_schema_entries_of_a_newer_device_are_skipped() -> None:
     raw = a_plain_record(mood="sunny")
     raw["schema"] = raw["schema"].replace("\n", "\tmore\n")
-    assert [one.series for one in telemetry.unpack(telemetry._deflate(cbor.dumps(raw))).columns] == [
+    assert [one.series for one in telemetry.unpack(encoding._deflate(cbor.dumps(raw))).columns] == [
         "hw.temperature",
         "b",
     ]
@@ -363,7 +365,7 @@ FIELDS = st.one_of(
 @settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(sorted(a_plain_record())), FIELDS, min_size=1, max_size=3))
 def test_what_begins_can_be_unpacked_and_all_else_is_refused(changes: dict[str, Any]) -> None:
-    record = telemetry._deflate(cbor.dumps(a_plain_record(**changes)))
+    record = encoding._deflate(cbor.dumps(a_plain_record(**changes)))
     try:
         start = telemetry.start_of(record)
     except ValueError:

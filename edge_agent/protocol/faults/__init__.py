@@ -1,0 +1,17 @@
+"""The fault catalogue: every fault a device can report, what the customer would notice, and what staff can do.
+
+The catalogue is the same on both sides: the device takes the initial severity from it, the console takes the texts.
+"""
+
+from edge_agent.protocol.faults.agent import AGENT_FAULTS
+from edge_agent.protocol.faults.entry import Fault, Judge, Severity
+from edge_agent.protocol.faults.hardware import HARDWARE_FAULTS
+from edge_agent.protocol.faults.resources import RESOURCES_FAULTS
+from edge_agent.protocol.faults.services import SERVICES_FAULTS
+from edge_agent.protocol.faults.storage import STORAGE_FAULTS
+
+_ENTRIES = (*STORAGE_FAULTS, *RESOURCES_FAULTS, *HARDWARE_FAULTS, *SERVICES_FAULTS, *AGENT_FAULTS)
+
+FAULTS: dict[str, Fault] = {entry.code: entry for entry in _ENTRIES}
+
+__all__ = ["FAULTS", "Fault", "Judge", "Severity"]

@@ -1,0 +1,96 @@
+"""Catalogue entries: faults of file systems and drives."""
+
+from edge_agent.protocol.faults.entry import Fault, Judge, Severity
+
+STORAGE_FAULTS = (
+    Fault(
+        code="disk.filling",
+        judge=Judge.TREND,
+        severity=Severity.WARNING,
+        component="a mounted file system, by its mount point",
+        title="File system is filling up",
+        headline="File system {component} of {device} is filling up",
+        impact="writes fail: recordings, logs and databases stop, updates break",
+        advice=(
+            "Ask what was installed or switched on when the rise began (the chart shows when).",
+            "Find the folder that grows: du -x --max-depth=2 on the file system, largest last.",
+            "Rotate or delete what grows, then stop its cause. The device clears the finding by itself.",
+        ),
+        source="ENOSPC, write(2)",
+    ),
+    Fault(
+        code="inodes.filling",
+        judge=Judge.TREND,
+        severity=Severity.WARNING,
+        component="a mounted file system, by its mount point",
+        title="File system runs out of inodes",
+        headline="File system {component} of {device} runs out of inodes",
+        impact="no new file can be created although there is space left",
+        advice=(
+            "Look for a folder with very many small files: du --inodes -x --max-depth=3.",
+            "Usual causes are mail queues, session files and caches without an expiry.",
+            "Delete the old ones and give their writer an expiry.",
+        ),
+        source="ENOSPC for inodes, open(2)",
+    ),
+    Fault(
+        code="storage.read_only",
+        judge=Judge.RULE,
+        severity=Severity.CRITICAL,
+        component="a mounted file system, by its mount point",
+        title="File system went read-only",
+        headline="File system {component} of {device} went read-only",
+        impact="nothing can be saved any more, and after a restart the device may not come back",
+        advice=(
+            "Do not restart the device yet: what is in memory may be all that is left.",
+            "Save what can be reached, then replace the card or drive.",
+            "Send the kernel's messages of the last hour with the case.",
+        ),
+        source="ext4 error handling: mountinfo options ro, emergency_ro, shutdown (kernel fs/ext4/super.c)",
+    ),
+    Fault(
+        code="storage.io_errors",
+        judge=Judge.RULE,
+        severity=Severity.HIGH,
+        component="a file system, by its partition",
+        title="File system reports errors",
+        headline="File system on {component} of {device} reports errors",
+        impact="files are damaged or can't be read, and the file system may stop to accept writes",
+        advice=(
+            "Save what matters on the device first: the card or drive may be failing.",
+            "Read the kernel's messages: I/O errors point to the drive, checksum errors alone may follow a power cut.",
+            "Have the file system checked at the next start (fsck); the count, and this finding, end with that.",
+            "If errors come back after the check, replace the card or drive.",
+        ),
+        source="ext4 superblock, /sys/fs/ext4/*/errors_count (kernel fs/ext4/sysfs.c)",
+    ),
+    Fault(
+        code="storage.worn",
+        judge=Judge.RULE,
+        severity=Severity.WARNING,
+        component="a flash drive, by its name",
+        title="Flash is worn out",
+        headline="Flash {component} of {device} is nearly worn out",
+        impact="nothing yet; within weeks or months writes fail and data is lost",
+        advice=(
+            "Plan the exchange of the module or drive, with a backup before it.",
+            "Look at the writes in the chart: a log or database that writes all the time wears out the next one too.",
+        ),
+        source="eMMC life_time and pre_eol_info (JEDEC JESD84-B51, kernel drivers/mmc/core/mmc.c), read once a start",
+    ),
+    Fault(
+        code="disk.slow",
+        judge=Judge.MODEL,
+        severity=Severity.INFO,
+        component="a drive, by its name; `disks` where there are several",
+        title="Slower than its traffic explains",
+        headline="Transfers of {device} ({component}) take longer than their kind did",
+        impact="nothing yet; programs wait longer for the drive, and a card that slows down may be failing",
+        advice=(
+            "Ask for what was installed or moved to the drive: a new kind of traffic looks the same.",
+            "Look for errors of the drive in the kernel's messages, and at its wear if it tells.",
+            "Save what matters if it stays slow: cards and drives slow down before they fail.",
+        ),
+        source="models/artifacts: what a fleet and the device itself know of busy time by transfers",
+    ),
+)
