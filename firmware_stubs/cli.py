@@ -1,6 +1,6 @@
 """The command line of the virtual devices: `virtual-devices demo | smoke | run`.
 
-Exit codes: 0 done, 1 the smoke test does not hold or something failed, 2 wrong command line.
+Exit codes: 0 success, 1 the smoke test or a process failed, 2 wrong command line.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.demo import demo
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import CoolingLost, DiskFilling, Fault, MemoryLeak
-from firmware_stubs.processes import StageError
+from firmware_stubs.processes import SetupError
 from firmware_stubs.smoke import smoke
 
 KINDS = {"healthy": None, "disk-filling": DiskFilling, "memory-leak": MemoryLeak, "cooling-lost": CoolingLost}
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, on_signal)
     try:
         code: int = arguments.command(arguments, stop)
-    except StageError as error:
+    except SetupError as error:
         print(f"virtual-devices: {error}", file=sys.stderr)
         return 1
     return code
@@ -43,36 +43,41 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="virtual-devices", description="Virtual devices with known faults, under the real agent."
+        prog="virtual-devices", description="Run virtual devices with injected faults under the real agent."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    show = commands.add_parser("demo", help="cloud, real agent and three virtual devices, until Ctrl-C")
+    show = commands.add_parser("demo", help="run a cloud, the real agent and three virtual devices until Ctrl-C")
     show.add_argument("--web-port", type=int, default=8080, help="port of the console (default: 8080)")
     show.add_argument("--mqtt-port", type=int, default=1883, help="port of the broker (default: 1883)")
-    show.add_argument("--speed", type=float, default=1.0, help="how much faster the virtual devices live (default: 1)")
+    show.add_argument("--speed", type=float, default=1.0, help="speed of the virtual devices' clocks (default: 1)")
     show.add_argument(
         "--folder",
         type=Path,
         default=Path("build/demo"),
-        help="where state and logs go; an earlier demo there is deleted",
+        help="folder for state and logs; an earlier demo in it is deleted",
     )
     show.set_defaults(command=_demo)
-    test = commands.add_parser("smoke", help="the same without a person; the last line is JSON")
+    test = commands.add_parser("smoke", help="run the demo unattended and check the result; the last line is JSON")
     test.set_defaults(command=lambda _arguments, stop: smoke(stop))
-    run = commands.add_parser("run", help="virtual devices against a broker of yours, until Ctrl-C")
+    run = commands.add_parser("run", help="run virtual devices against your own broker until Ctrl-C")
     run.add_argument("device", nargs="+", metavar="NAME=KIND", help=f"KIND is one of {', '.join(KINDS)}")
     run.add_argument(
         "--broker", default="mqtt://localhost:1883", help="mqtt://HOST:PORT (default: mqtt://localhost:1883)"
     )
-    run.add_argument("--speed", type=float, default=1.0, help="how much faster they live (default: 1)")
+    run.add_argument("--speed", type=float, default=1.0, help="speed of the devices' clocks (default: 1)")
     run.add_argument(
         "--start",
         type=float,
         default=60.0,
-        help="the faults begin after this many of their seconds (default: 60)",
+        help="seconds of device time until the faults start (default: 60)",
     )
-    run.add_argument("--lasts", type=float, default=3600.0, help="seconds from there to the impact (default: 3600)")
-    run.add_argument("--folder", type=Path, default=Path("build/devices"), help="where their outboxes are kept")
+    run.add_argument(
+        "--lasts",
+        type=float,
+        default=3600.0,
+        help="seconds of device time from the start of a fault to its impact (default: 3600)",
+    )
+    run.add_argument("--folder", type=Path, default=Path("build/devices"), help="folder for the devices' outboxes")
     run.set_defaults(command=_run)
     return parser
 
@@ -102,7 +107,7 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
     for device in devices:
         device.start()
     print(
-        f"{len(devices)} virtual devices live at {arguments.speed:g}x against {arguments.broker}; Ctrl-C ends them",
+        f"{len(devices)} virtual devices run at {arguments.speed:g}x against {arguments.broker}; Ctrl-C stops them",
         flush=True,
     )
     stop.wait()

@@ -1,4 +1,4 @@
-"""A clock that can run faster: one real second is `speed` seconds of the device's life."""
+"""A clock that can run faster: one real second is `speed` seconds of device time."""
 
 import threading
 import time
@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from edge_agent.protocol.instant import Instant
 
-UP_S = 3600.0  # a virtual device has been up for an hour when it is made: what happens at boot is another story
+UP_S = 3600.0  # a virtual device starts with an hour of uptime: boot is not simulated
 
 
 class VirtualClock:
-    """Starts at uptime `UP_S` when it is made. At another speed than 1 its wall clock counts as not synchronised."""
+    """Starts at uptime `UP_S`. At a speed other than 1, its wall clock is reported as not synchronised."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed = speed
@@ -21,9 +21,9 @@ class VirtualClock:
 
     def now(self) -> Instant:
         """Read the device's clocks."""
-        lived_s = (time.monotonic() - self._real_start_s) * self.speed
-        wall = self._wall_start + timedelta(seconds=lived_s)
-        return Instant(boot_id=self._boot_id, uptime_s=UP_S + lived_s, wall=wall, synced=self.speed == 1.0)
+        elapsed_s = (time.monotonic() - self._real_start_s) * self.speed
+        wall = self._wall_start + timedelta(seconds=elapsed_s)
+        return Instant(boot_id=self._boot_id, uptime_s=UP_S + elapsed_s, wall=wall, synced=self.speed == 1.0)
 
     def wait_until(self, uptime_s: float, stop: threading.Event) -> None:
         """Wait until the device's uptime is reached, or `stop` is set."""

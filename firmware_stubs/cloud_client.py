@@ -1,4 +1,4 @@
-"""Reads cases over the console's REST API, as any other program would."""
+"""A client of the console's REST API. It returns decoded JSON; a failed request raises OSError."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ class Console:
     password: str
 
     def healthy(self) -> bool:
-        """Say whether the console answers."""
+        """Return whether the console responds."""
         try:
             with urllib.request.urlopen(f"{self.url}/healthz", timeout=2):  # noqa: S310  http, our own console
                 return True
@@ -36,12 +36,12 @@ class Console:
         return found
 
     def devices(self) -> list[Mapping[str, Any]]:
-        """Return all devices that have spoken."""
+        """Return all devices that have reported."""
         found: list[Mapping[str, Any]] = self._get("/api/v1/devices")["devices"]
         return found
 
     def ingest(self) -> Mapping[str, Any]:
-        """Return how many messages the cloud has taken, parked and dropped since its start."""
+        """Return how many messages the cloud has stored, dead-lettered and dropped since its start."""
         found: Mapping[str, Any] = self._get("/api/v1/ingest")
         return found
 

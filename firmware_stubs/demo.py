@@ -1,4 +1,4 @@
-"""The demo: watch a device warn before it fails, told in the terminal, shown in the console."""
+"""The demo: devices report a fault before its impact. The terminal prints events, the console shows the cases."""
 
 import logging
 import shutil
@@ -12,7 +12,7 @@ from edge_agent.protocol.wording import duration
 from firmware_stubs.clock import UP_S
 from firmware_stubs.device import VirtualDevice
 from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
-from firmware_stubs.processes import Plan, Stage, StageError, is_taken, on_stage
+from firmware_stubs.processes import Plan, Setup, SetupError, is_in_use, running_setup
 
 log = logging.getLogger(__name__)
 
@@ -22,60 +22,60 @@ MEMORY = MemoryLeak(start_s=UP_S + 15, lasts_s=360)
 
 
 def demo(folder: Path, *, web_port: int, mqtt_port: int, speed: float, stop: threading.Event) -> None:
-    """Run until `stop` is set. Raises StageError."""
+    """Run until `stop` is set. Raises SetupError."""
     for variable, port in (("WEB_PORT", web_port), ("MQTT_PORT", mqtt_port)):
-        if is_taken(port):
-            raise StageError(f"port {port} is taken; choose another: make demo {variable}={port + 10}")
+        if is_in_use(port):
+            raise SetupError(f"port {port} is in use; choose another: make demo {variable}={port + 10}")
     _empty(folder)
     plan = Plan(folder, web_port, mqtt_port, speed, {"kiosk-01": (), "pump-07": (DISK,), "meter-12": (MEMORY,)})
-    with on_stage(plan, say) as stage:
+    with running_setup(plan, report) as setup:
         print(
-            f"\n  Console   {stage.console.url}\n  User      {stage.console.user}\n"
-            f"  Password  {stage.console.password}\n\n"
-            "  kiosk-01 is healthy, pump-07 has begun to fill its disk, meter-12 to leak memory.\n"
-            "  Open the console and watch; Ctrl-C ends the demo.\n",
+            f"\n  Console   {setup.console.url}\n  User      {setup.console.user}\n"
+            f"  Password  {setup.console.password}\n\n"
+            "  kiosk-01 is healthy. The disk of pump-07 is filling up. meter-12 leaks memory.\n"
+            "  Open the console in a browser. Press Ctrl-C to stop the demo.\n",
             flush=True,
         )
-        _narrate(stage, stop)
-        say("stopping")
-    say("everything has stopped; nothing was left running")
+        _report_events(setup, stop)
+        report("stopping all processes")
+    report("all processes have stopped")
 
 
 def _empty(folder: Path) -> None:
-    """Begin anew, but delete nothing that an earlier demo has not made."""
+    """Delete an earlier demo. Raises SetupError if the folder holds anything else."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
-        raise StageError(f"{folder} holds something else than a demo; name another with --folder")
+        raise SetupError(f"{folder} contains files that are not from a demo; choose another folder with --folder")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MARKER).touch()
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """Print a line with the time of day."""
     print(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {text}", flush=True)
 
 
-def _narrate(stage: Stage, stop: threading.Event) -> None:
-    told: set[str] = set()
+def _report_events(setup: Setup, stop: threading.Event) -> None:
+    reported: set[str] = set()
     while not stop.wait(1.0):
-        stage.check()
+        setup.check()
         try:
-            news = list(_news(stage))
+            events = list(_events(setup))
         except OSError as error:  # a busy machine: ask again
-            log.warning("the console did not answer: %s", error)
+            log.warning("the console did not respond: %s", error)
             continue
-        for key, text in news:
-            if key not in told:
-                told.add(key)
-                say(text)
+        for key, text in events:
+            if key not in reported:
+                reported.add(key)
+                report(text)
 
 
-def _news(stage: Stage) -> Iterator[tuple[str, str]]:
-    """Yield all there is to tell so far, each with a key that stays the same."""
-    cases = stage.console.cases()
+def _events(setup: Setup) -> Iterator[tuple[str, str]]:
+    """Yield all events so far, each with a stable key."""
+    cases = setup.console.cases()
     for case in cases:
         yield f"case {case['number']}", f"case #{case['number']} opened: {case['title']}{_left(case)}"
-    for device in stage.devices:
+    for device in setup.devices:
         for fault in device.faults:
             if device.clock.now().uptime_s >= fault.impact_s:
                 yield f"impact {device.name}", f"{device.name}: {fault.impact}. {_lead(device, fault, cases)}"
@@ -91,6 +91,6 @@ def _left(case: Mapping[str, Any]) -> str:
 def _lead(device: VirtualDevice, fault: Fault, cases: list[Mapping[str, Any]]) -> str:
     opened = [datetime.fromisoformat(case["opened_at"]) for case in cases if case["device"] == device.name]
     if not opened:
-        return "No case had been opened"
+        return "No case was open"
     lead_s = (device.clock.real_time_of(fault.impact_s) - min(opened)).total_seconds() * device.clock.speed
     return f"Its case was opened {duration(lead_s)} earlier" if lead_s > 0 else "Its case was opened too late"

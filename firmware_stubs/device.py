@@ -20,7 +20,7 @@ from firmware_stubs.machine import VirtualMachine
 
 @dataclass(slots=True)
 class VirtualDevice:
-    """One device of a fleet. `start` and `stop` once each."""
+    """One device of a fleet. Call `start` and `stop` once each. `error` is what ended its thread, if anything did."""
 
     name: str
     clock: VirtualClock
@@ -32,17 +32,17 @@ class VirtualDevice:
     error: BaseException | None = None
 
     def start(self) -> None:
-        """Begin to live."""
-        self._thread = threading.Thread(target=self._live, name=self.name)
+        """Start the agent in its thread."""
+        self._thread = threading.Thread(target=self._run, name=self.name)
         self._thread.start()
 
     def stop(self) -> None:
-        """End cleanly, with everything on disk."""
+        """Stop the agent and wait until its state is on disk."""
         self._stop.set()
         if self._thread:
             self._thread.join()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         try:
             self._agent().run(self._stop)
         except BaseException as error:

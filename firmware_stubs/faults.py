@@ -1,4 +1,4 @@
-"""Faults that can be put into virtual hardware. Each knows the instant at which the customer would notice."""
+"""Faults that can be injected into virtual hardware. Each has the uptime at which the customer would notice it."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFilling:
-    """From `start_s` on, something writes until the first write fails, `lasts_s` later."""
+    """From `start_s` on, a program writes until the first write fails, `lasts_s` later."""
 
     start_s: float
     lasts_s: float
@@ -20,7 +20,7 @@ class DiskFilling:
         return self.start_s + self.lasts_s
 
     def share(self, uptime_s: float) -> float:
-        """Return how much of the room is gone, 0..1; it stays gone."""
+        """Return the used share of the free space, 0..1; it is not freed."""
         return min(1.0, max(0.0, (uptime_s - self.start_s) / self.lasts_s))
 
 
@@ -39,7 +39,7 @@ class MemoryLeak:
         return self.start_s + self.lasts_s
 
     def share(self, uptime_s: float) -> float:
-        """Return how much of the available memory is gone, 0..1."""
+        """Return the leaked share of the available memory, 0..1."""
         if uptime_s >= self.impact_s:
             return 0.0
         return max(0.0, (uptime_s - self.start_s) / self.lasts_s)
@@ -47,12 +47,12 @@ class MemoryLeak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoolingLost:
-    """From `start_s` on, the heat sink comes loose, or dust closes the vents, until the device slows itself down."""
+    """From `start_s` on, cooling degrades (loose heat sink, blocked vents) until the device throttles itself."""
 
     start_s: float
     lasts_s: float
     code: str = "thermal.cooling"
-    impact: str = "the device slows itself down (80 °C)"
+    impact: str = "the device throttles itself (80 °C)"
     resists_at_last: float = 6.0
 
     @property
@@ -61,7 +61,7 @@ class CoolingLost:
         return self.start_s + self.lasts_s
 
     def resists(self, uptime_s: float) -> float:
-        """Return by what the way of heat from board to air resists more than it did, from 1 on."""
+        """Return the factor on the thermal resistance from board to air, 1 or more."""
         return 1.0 + (self.resists_at_last - 1.0) * min(1.0, max(0.0, (uptime_s - self.start_s) / self.lasts_s))
 
 

@@ -1,6 +1,6 @@
-"""Virtual hardware: a small Linux device behind the same port as the real one, with the habits that fool detectors.
+"""Virtual hardware: a small Linux device behind the same port as the real one, with behaviour that misleads detectors.
 
-Its log grows and is rotated, its garbage collector lets memory rise and fall, its load has peaks: all of that is well.
+Its log grows and is rotated, its garbage collector frees memory periodically, its load has peaks: all of it healthy.
 """
 
 import math
@@ -32,7 +32,7 @@ class VirtualMachine:
         self._board_at_s = float("-inf")
 
     def _advance(self) -> float:
-        """Live up to now: totals grow by what the load since the last reading cost."""
+        """Advance to now: increase the totals by what the load since the last reading used."""
         now_s = self._clock.now().uptime_s
         elapsed_s, self._at_s = max(0.0, now_s - self._at_s), now_s
         load = self._load(now_s)
@@ -56,11 +56,11 @@ class VirtualMachine:
         """Uniform in -1..1, the same for the same second of the same device."""
         return random.Random(f"{self._seed}/{name}/{int(now_s)}").uniform(-1, 1)
 
-    def _gone(self, kind: type[DiskFilling | MemoryLeak], now_s: float) -> float:
+    def _used_share(self, kind: type[DiskFilling | MemoryLeak], now_s: float) -> float:
         return max((fault.share(now_s) for fault in self._faults if isinstance(fault, kind)), default=0.0)
 
     def _warm_up(self, now_s: float) -> None:
-        """Let the board follow the load second by second, up to now; from balance if nobody looked for long."""
+        """Let the board follow the load second by second, up to now; from equilibrium after a long gap."""
         if now_s - self._board_at_s > SETTLE_S:
             self._board_at_s = now_s - SETTLE_S
             self._board = Board(HEAT_SINK, self._load(self._board_at_s), self._board_at_s)
@@ -75,38 +75,38 @@ class VirtualMachine:
         return dict(self._busy_s)
 
     def load_average(self) -> tuple[float, float, float]:
-        """The present load three times: a device that has always been like this."""
+        """The present load three times: the load has been constant."""
         load = self._load(self._clock.now().uptime_s) * _CORES
         return load, load, load
 
     def memory(self) -> Memory:
-        """Memory that a garbage collector lets rise and fall, and a leak takes for good."""
+        """Memory use that a garbage collector varies; a leak is not freed."""
         now_s = self._advance()
         garbage = _GARBAGE * (now_s % _COLLECTS_S) / _COLLECTS_S
-        leaked = (_AVAILABLE - _GARBAGE) * self._gone(MemoryLeak, now_s)
+        leaked = (_AVAILABLE - _GARBAGE) * self._used_share(MemoryLeak, now_s)
         available = max(0.0, _AVAILABLE - garbage - leaked + 2 * MIB * self._noise("memory", now_s))
         cached = min(200.0 * MIB, available)
         return Memory(_RAM, available, _RAM - available, available - cached, cached, 8.0 * MIB, 0.0, 0.0)
 
     def kernel_counters(self) -> Mapping[str, float]:
-        """A device without swap, that starts a program every five seconds."""
+        """Counters of a device without swap that starts a program every five seconds."""
         return {"pgmajfault": 0.0, "processes": 2_000.0 + self._clock.now().uptime_s / 5}
 
     def mounts(self) -> tuple[Mount, ...]:
-        """Root and data, both fine."""
+        """Root and data, both writable."""
         return Mount("/", "/dev/mmcblk0p2", False), Mount("/var/data", "/dev/mmcblk0p3", False)
 
     def space(self, mountpoint: str) -> Space:
-        """Root holds a log that is rotated; data is what a fault fills."""
+        """Space of root, with a rotated log, or of data, which a fault fills."""
         now_s = self._advance()
         if mountpoint == "/":
             used = 3000.0 * MIB + _LOG_SIZE * (now_s % _LOG_ROTATES_S) / _LOG_ROTATES_S
             return Space(used, 4096.0 * MIB - used, 0.0, 90_000.0, 160_000.0)
-        free = _DATA_FREE * (1 - self._gone(DiskFilling, now_s))
+        free = _DATA_FREE * (1 - self._used_share(DiskFilling, now_s))
         return Space(1024.0 * MIB - free, free, 0.0, 1_200.0, 60_000.0)
 
     def disks(self) -> Mapping[str, Disk]:
-        """One card."""
+        """One memory card."""
         self._advance()
         return {"mmcblk0": Disk(50.0 * MIB, self._written, 4_000.0, self._written / 16_384, self._written / 8e6)}
 
@@ -116,16 +116,16 @@ class VirtualMachine:
         return {"wlan0": Nic(self._sent * 2, self._sent, self._sent / 300, self._sent / 400, 0.0, 0.0, 0.0, 0.0)}
 
     def temperatures(self) -> Mapping[str, Temperature]:
-        """The chip, in the steps of its sensor: warm with load, minutes behind it."""
+        """Chip temperature in sensor steps; it follows the load within minutes."""
         self._warm_up(self._clock.now().uptime_s)
         return {"cpu_thermal/0": Temperature(round(self._board.chip / SENSOR_STEP) * SENSOR_STEP, None)}
 
     def fans(self) -> Mapping[str, float]:
-        """None: most boards are cooled by air alone."""
+        """No fans: most boards are passively cooled."""
         return {}
 
     def processes(self) -> float:
-        """A steady device."""
+        """A nearly constant number of processes."""
         return 84.0 + round(self._noise("processes", self._clock.now().uptime_s))
 
     def open_files(self) -> tuple[float, float | None] | None:
@@ -133,5 +133,5 @@ class VirtualMachine:
         return 900.0 + round(20 * self._noise("files", self._clock.now().uptime_s)), None
 
     def fullest_process(self) -> float | None:
-        """Nowhere near a limit."""
+        """File descriptor use far below the limit."""
         return 0.04

@@ -1,4 +1,4 @@
-"""The stage of demo and smoke: a cloud and the real agent as processes of their own, and virtual devices."""
+"""Process set-up of demo and smoke: a cloud and the real agent as child processes, and virtual devices as threads."""
 
 import secrets
 import shutil
@@ -20,20 +20,20 @@ from firmware_stubs.faults import Fault
 REAL_DEVICE = "this-machine"
 
 
-class StageError(RuntimeError):
-    """Something did not come up; one line for a person."""
+class SetupError(RuntimeError):
+    """A process could not start, or ended early; the message is one line for a person."""
 
 
-class NoMosquittoError(StageError):
+class NoMosquittoError(SetupError):
     """Mosquitto is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("there is no Mosquitto here; apt-get install mosquitto")
+        super().__init__("Mosquitto is not installed; run: apt-get install mosquitto")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to put on the stage. `faults` maps each virtual device to what is wrong with it."""
+    """What to start. `faults` maps each virtual device to its injected faults."""
 
     folder: Path
     web_port: int
@@ -43,8 +43,8 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """What runs now."""
+class Setup:
+    """The running processes and devices."""
 
     console: Console
     agent: subprocess.Popen[bytes]
@@ -53,23 +53,23 @@ class Stage:
     folder: Path
 
     def check(self) -> None:
-        """Raise StageError if anything has ended by itself."""
+        """Raise SetupError if a process or device has ended unexpectedly."""
         for name, process in (("support-cloud", self.cloud), ("edge-agent", self.agent)):
             if process.poll() is not None:
-                raise StageError(f"{name} ended with exit code {process.returncode}; see the logs in {self.folder}")
+                raise SetupError(f"{name} exited with code {process.returncode}; see the logs in {self.folder}")
         for device in self.devices:
             if device.error is not None:
-                raise StageError(f"virtual device {device.name} failed: {device.error!r}")
+                raise SetupError(f"virtual device {device.name} failed: {device.error!r}")
 
 
 @contextmanager
-def on_stage(plan: Plan, say: Callable[[str], None]) -> Iterator[Stage]:
-    """Start everything in order, and stop it in the opposite order, whatever happens."""
+def running_setup(plan: Plan, report: Callable[[str], None]) -> Iterator[Setup]:
+    """Start everything in order; stop it in reverse order, also after an error. `report` receives progress lines."""
     with ExitStack() as stack:
         console, cloud = stack.enter_context(running_cloud(plan.folder, plan.web_port, plan.mqtt_port))
-        say("cloud, database and MQTT broker are up")
+        report("started the cloud with its database and MQTT broker")
         agent = stack.enter_context(running_agent(plan.folder, REAL_DEVICE, plan.mqtt_port))
-        say(f"the real agent watches this machine as {REAL_DEVICE!r}")
+        report(f"started the real agent; it monitors this machine as {REAL_DEVICE!r}")
         devices = []
         for name, faults in plan.faults.items():
             clock = VirtualClock(plan.speed)
@@ -77,15 +77,15 @@ def on_stage(plan: Plan, say: Callable[[str], None]) -> Iterator[Stage]:
             device.start()
             stack.callback(device.stop)
             devices.append(device)
-        say(f"virtual devices are up: {', '.join(plan.faults)}")
-        yield Stage(console, agent, cloud, tuple(devices), plan.folder)
+        report(f"started virtual devices: {', '.join(plan.faults)}")
+        yield Setup(console, agent, cloud, tuple(devices), plan.folder)
 
 
 @contextmanager
 def running_cloud(
     folder: Path, web_port: int, mqtt_port: int, *options: str
 ) -> Iterator[tuple[Console, subprocess.Popen[bytes]]]:
-    """Run a cloud with its state below `folder`, kept from run to run; `options` take the place of its own broker."""
+    """Run a cloud with its state below `folder`, kept from run to run; `options` replace its own broker."""
     folder.mkdir(parents=True, exist_ok=True)
     password_file = folder / "password"
     if not password_file.exists():
@@ -126,16 +126,16 @@ def mosquitto_command(folder: Path, port: int, *settings: str) -> list[str]:
 
 @contextmanager
 def running_mosquitto(folder: Path, port: int, *settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a Mosquitto that listens."""
+    """Run a Mosquitto; yield it once it listens."""
     log = folder / "mosquitto.log"
     with _process(mosquitto_command(folder, port, *settings), log) as process:
-        _wait_for(lambda: is_taken(port), process, log, "mosquitto")
+        _wait_for(lambda: is_in_use(port), process, log, "mosquitto")
         yield process
 
 
 @contextmanager
 def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in its own session (Ctrl-C is ours to pass on); end it with SIGTERM, after 10 s with SIGKILL."""
+    """Run a program in its own session (Ctrl-C does not reach it); end it with SIGTERM, after 10 s with SIGKILL."""
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603  our own programs
         try:
@@ -153,22 +153,22 @@ def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: 
     deadline = time.monotonic() + 60
     while not ready():
         if process.poll() is not None:
-            last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-            raise StageError(f"{name} did not start: {last}")
+            last = (log.read_text(errors="replace").strip().splitlines() or ["it printed nothing"])[-1]
+            raise SetupError(f"{name} did not start: {last}")
         if time.monotonic() > deadline:
-            raise StageError(f"{name} did not answer within 60 s; see {log}")
+            raise SetupError(f"{name} did not respond within 60 s; see {log}")
         time.sleep(0.2)
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that nobody uses now."""
+    """Return a TCP port of loopback that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def is_taken(port: int) -> bool:
-    """Say whether somebody listens on a TCP port of loopback."""
+def is_in_use(port: int) -> bool:
+    """Return whether a program listens on a TCP port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

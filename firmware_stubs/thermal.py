@@ -1,6 +1,6 @@
-"""How warm a small board gets: a network of two thermal masses between the chip and the air around it.
+"""Thermal model of a small board: a network of two thermal masses between the chip and the air around it.
 
-    power ─> chip ─ 3 K/W ─> board with its heat sink ─ 2.5 to 9 K/W ─> air, with its rhythm of the day
+    power ─> chip ─ 3 K/W ─> board with its heat sink ─ 2.5 to 9 K/W ─> air, which follows a daily cycle
 
 What flows in: CPU load and elapsed seconds. What flows out: the chip's temperature, and the share of its clock that
 the firmware leaves it. Nothing is random here: the same loads give the same temperatures.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 DAY_S = 86_400.0
 STEP_S = 1.0  # of integration: a tenth of the shortest time constant
 SENSOR_STEP = 0.487  # K, of a Pi 4's sensor (kernel dts bcm2711)
-SETTLE_S = 3 * 3600.0  # what was longer ago is forgotten: twenty time constants of the board
+SETTLE_S = 3 * 3600.0  # earlier load has no effect: twenty time constants of the board
 SLOWED_FROM, SLOWED_MOST = 80.0, 85.0
 """Cel: from the first on the firmware lowers the ARM clock, at the second it is at its lowest (frequency-management
 in the Raspberry Pi documentation)."""
@@ -62,7 +62,7 @@ class Board:
     """The two temperatures of one board, and whether its fan turns."""
 
     def __init__(self, cooling: Cooling, load: float, at_s: float) -> None:
-        """Begin in balance at a load that has lasted."""
+        """Start in equilibrium at a constant load."""
         self._cooling = cooling
         self.fan_turns = False
         power = cooling.idle_w + cooling.busy_w * load
@@ -78,7 +78,7 @@ class Board:
     def step(
         self, load: float, at_s: float, seconds: float = STEP_S, *, resists: float = 1.0, fan_works: bool = True
     ) -> None:
-        """Live for `seconds` (3 at most) under a load of 0..1; `resists` multiplies the way from board to air."""
+        """Advance by `seconds` (3 at most) at a load of 0..1; `resists` multiplies the resistance from board to air."""
         cooling = self._cooling
         # the power of switching goes with the clock and the square of a voltage that falls with it
         power = cooling.idle_w + cooling.busy_w * load * self.clock**2
@@ -88,7 +88,7 @@ class Board:
         self._board += seconds * (to_board - to_air) / cooling.board_heat
 
     def _fan(self, works: bool) -> float:
-        """Switch the fan, and return what it divides the resistance by."""
+        """Switch the fan, and return the divisor of the resistance."""
         fan = self._cooling.fan
         if fan is None:
             return 1.0

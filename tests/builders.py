@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.protocol import records, telemetry
-from edge_agent.protocol.faults import FAULTS, Judge, Severity
+from edge_agent.protocol.faults import FAULTS, DetectorKind, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import (
     Detector,
@@ -70,7 +70,7 @@ def a_finding(
 ) -> Finding:
     """A finding said `after_s` seconds after noon, true since `since_s` (by default since this moment)."""
     at = at or an_instant(after_s)
-    judge = FAULTS[fault].judge if fault in FAULTS else Judge.RULE
+    judge = FAULTS[fault].detector if fault in FAULTS else DetectorKind.RULE
     return Finding(
         finding_id=finding_id,
         fault=fault,
@@ -112,7 +112,7 @@ def an_evidence(
         at=at,
         detected_uptime_s=at.uptime_s,
         series=(series,),
-        detector=Detector(judge=Judge.TREND, version="0.1.0"),
+        detector=Detector(judge=DetectorKind.TREND, version="0.1.0"),
     ).sealed()
 
 

@@ -87,11 +87,11 @@ def metrics() -> str:
 
 def faults() -> str:
     """The fault catalogue, an entry a section."""
-    parts = ["# The fault catalogue\n", "What a device can warn of, and what support staff are told.\n"]
+    parts = ["# The fault catalogue\n", "The faults that a device can report, and the advice that support staff see.\n"]
     for fault in FAULTS.values():
         parts += [
             f"## `{fault.code}`: {fault.title}\n",
-            f"Judge: {fault.judge}. Severity at first: {fault.severity}. Component: {fault.component}.\n",
+            f"Detector: {fault.detector}. Initial severity: {fault.severity}. Component: {fault.component}.\n",
             f"The customer notices: {fault.impact}.\n",
             "\n".join(f"{number}. {step}" for number, step in enumerate(fault.advice, 1)) + "\n",
             f"Source: {fault.source}.\n",
@@ -116,7 +116,7 @@ _MEANING = {
 
 
 def commands() -> str:
-    """What each program says of itself."""
+    """The help text of each program."""
     programs = {
         "edge-agent": (agent_cli.main, ("run", "sample", "check-config", "version")),
         "support-cloud": (cloud_cli.main, ("run", "check-config", "version")),
@@ -131,14 +131,14 @@ def commands() -> str:
 
 def help_of(main: Any, arguments: list[str]) -> str:
     """Return what a program prints for --help, at a fixed width."""
-    said = io.StringIO()
+    printed = io.StringIO()
     os.environ["COLUMNS"] = "100"  # argparse wraps at the terminal's width
-    with redirect_stdout(said):
+    with redirect_stdout(printed):
         try:
             main(arguments)
         except SystemExit as end:
             assert end.code == 0  # noqa: PT017  argparse leaves this way
-    return said.getvalue()
+    return printed.getvalue()
 
 
 PAGES = {

@@ -85,7 +85,7 @@ class Healthy:
 
 
 def fuzz(folder: Path, messages: int, seed: int) -> Verdict:
-    """Send that many bad messages. Raises StageError, ConnectionError or TimeoutError when something stands still."""
+    """Send that many bad messages. Raises SetupError, ConnectionError or TimeoutError when something stands still."""
     mqtt_port, web_port = free_port(), free_port()
     config = folder / "cloud.toml"
     config.write_text("[ingest]\ndevice_kib_s = 1048576\n")  # what is dropped at the door tests no decoder

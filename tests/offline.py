@@ -56,7 +56,7 @@ from edge_agent.uplink.mqtt_connection import Link
 from firmware_stubs.clock import UP_S
 from firmware_stubs.faults import MIB, DiskFilling, MemoryLeak
 from firmware_stubs.machine import VirtualMachine
-from firmware_stubs.processes import StageError, free_port, running_cloud, running_mosquitto
+from firmware_stubs.processes import SetupError, free_port, running_cloud, running_mosquitto
 from tests.chaos.accounts import Balance, balance
 from tests.chaos.witness import WitnessedOutbox
 
@@ -183,7 +183,7 @@ class Device:
         """Raise what ended the agent, if it has ended by itself."""
         if self.run.done():
             self.run.result()
-            raise StageError("the agent ended by itself")
+            raise SetupError("the agent ended by itself")
 
 
 def main() -> int:
@@ -195,7 +195,7 @@ def main() -> int:
     try:
         with _folder(options.keep) as folder:
             verdict, good = offline(options, folder)
-    except (StageError, OSError, subprocess.SubprocessError, KeyboardInterrupt) as error:
+    except (SetupError, OSError, subprocess.SubprocessError, KeyboardInterrupt) as error:
         print(f"offline: {error or 'stopped before the end'}", file=sys.stderr)
         return 2
     print(json.dumps(verdict))
@@ -219,7 +219,7 @@ def _options() -> argparse.Namespace:
 
 
 def _stopped(_number: int, _frame: object) -> None:
-    raise StageError("stopped before the end")
+    raise SetupError("stopped before the end")
 
 
 @contextlib.contextmanager
@@ -235,7 +235,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def offline(options: argparse.Namespace, folder: Path) -> tuple[dict[str, object], bool]:
     """Live offline, come back, drain, and hold the books; return what goes out, and whether all of it is good."""
     if any((folder / name).exists() for name in ("state", "ledger", "cloud")):
-        raise StageError(f"{folder} holds an earlier run")
+        raise SetupError(f"{folder} holds an earlier run")
     with _living(options, folder) as device:
         _live(device, options.days)
         broker = ("--broker", f"mqtt://127.0.0.1:{device.port}")
@@ -307,7 +307,7 @@ def _drain(device: Device) -> float:
         if watch.left < least:
             least, moved_s = watch.left, now_s
         if now_s - moved_s > STUCK_S:
-            raise StageError(f"{watch.left:.0f} records wait, and none has been acknowledged for {STUCK_S:.0f} s")
+            raise SetupError(f"{watch.left:.0f} records wait, and none has been acknowledged for {STUCK_S:.0f} s")
         if (now_s - began_s) // SAY_EVERY_S > said:
             said += 1
             _say(f"{watch.left:.0f} records wait")

@@ -16,7 +16,7 @@ from cloud.store.tables import CaseState, Episode, EpisodeState, EvidenceRow, La
 from cloud.web import formatting
 from cloud.web.charts import Chart, draw, frame_of
 from cloud.web.evidence_series import Curve, Seen, path, read_evidence, thin
-from edge_agent.protocol.faults import FAULTS, Judge
+from edge_agent.protocol.faults import FAULTS, DetectorKind
 from edge_agent.protocol.records import Carrier
 from edge_agent.protocol.wording import metric_words, quantity, span
 
@@ -131,7 +131,7 @@ def standing(case: SupportCase, leading: Episode | None) -> Standing:
         return Standing.COUNTING
     if leading and leading.cleared_at:
         return Standing.ENDING
-    certain = leading is not None and leading.detector.get("judge") == Judge.RULE
+    certain = leading is not None and leading.detector.get("judge") == DetectorKind.RULE
     return Standing.NOW if certain else Standing.UNKNOWN
 
 
@@ -141,7 +141,7 @@ def headline(episode: Episode | None, case: SupportCase) -> Pieces:
     if episode is None or fault is None:
         return ((case.title, False),)
     component = episode.component
-    if fault.judge is Judge.MODEL:  # a metric's name, and the headline has brackets around it already
+    if fault.detector is DetectorKind.MODEL:  # a metric's name, and the headline has brackets around it already
         component = metric_words(component).replace(" (", ", ").removesuffix(")")
     values = {"component": component, "device": case.device}
     pieces: list[tuple[str, bool]] = []

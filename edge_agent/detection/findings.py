@@ -121,7 +121,9 @@ class Findings:
             impact=None if over else verdict.impact,
             reason=_why_over(standing) if over else verdict.reason,
             carriers=verdict.carriers,
-            detector=Detector(judge=fault.judge, version=self.versions.get(fault.code) or self.versions[fault.judge]),
+            detector=Detector(
+                judge=fault.detector, version=self.versions.get(fault.code) or self.versions[fault.detector]
+            ),
             evidence_id=str(uuid.uuid5(uuid.UUID(standing.finding_id), "evidence")),
         )
         return Announcement(finding=finding, basis=verdict.basis)

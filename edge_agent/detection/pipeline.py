@@ -14,7 +14,7 @@ from edge_agent.detection.relations.relations import Relations
 from edge_agent.detection.rules import Rules
 from edge_agent.detection.trends.trends import Trends
 from edge_agent.detection.verdicts import Verdict
-from edge_agent.protocol.faults import Judge, Severity
+from edge_agent.protocol.faults import DetectorKind, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import METRICS, series_name
 from edge_agent.protocol.records import Finding
@@ -62,7 +62,11 @@ class Pipeline:
         self._resumed_rows = 0
         self._relations = relations
         self._broken: list[Verdict] = []
-        versions: dict[str, str] = {Judge.RULE: RULES_VERSION, Judge.TREND: TRENDS_VERSION, Judge.MODEL: DETECTOR}
+        versions: dict[str, str] = {
+            DetectorKind.RULE: RULES_VERSION,
+            DetectorKind.TREND: TRENDS_VERSION,
+            DetectorKind.MODEL: DETECTOR,
+        }
         self._findings = Findings(versions | (dict.fromkeys(relations.faults, relations.name) if relations else {}))
 
     def resume(self, standing: Iterable[Finding], now: Instant) -> None:
@@ -70,9 +74,9 @@ class Pipeline:
         findings = list(standing)
         self._findings.resume(findings, now)
         for finding in findings:
-            if finding.detector.judge is Judge.TREND:
+            if finding.detector.judge is DetectorKind.TREND:
                 self._trends.resume(finding.fault, finding.component)
-            elif finding.detector.judge is Judge.MODEL:
+            elif finding.detector.judge is DetectorKind.MODEL:
                 self._resume_model(finding)
             else:
                 self._rules.resume(finding)

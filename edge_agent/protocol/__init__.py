@@ -1,7 +1,7 @@
-"""The words both sides speak: topics, records, telemetry batches, the fault catalogue and the metric names.
+"""The wire protocol shared by device and cloud: topics, records, telemetry, faults, metrics.
 
 What flows in: values of the agent or bytes of the broker. What flows out: bytes, or values that have been checked.
-This package knows no socket, clock or database; the cloud and the simulator know the device only through it.
+This package uses no socket, clock or database. The cloud and the simulator depend on the device only through it.
 """
 
 PROTOCOL_VERSION = 1

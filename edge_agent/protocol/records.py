@@ -1,4 +1,4 @@
-"""What travels in the findings lane, in presence and in acknowledgements: JSON, checked by pydantic.
+"""The records of the findings lane, presence and acknowledgements: JSON, validated by pydantic.
 
 What flows in: bytes of an MQTT payload, or values of the agent. What flows out: frozen values, or a ValueError that
 names field, value and reason. Unknown fields are kept, so a newer device loses nothing at an older cloud.
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from edge_agent.protocol import PROTOCOL_VERSION
-from edge_agent.protocol.faults import Judge, Severity
+from edge_agent.protocol.faults import DetectorKind, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.topics import Lane
 
@@ -37,9 +37,9 @@ _T = TypeVar("_T", bound=_Wire)
 
 
 class Phase(StrEnum):
-    """Where a finding stands in its life."""
+    """The state of a finding."""
 
-    OPEN = "open"  # said for the first time
+    OPEN = "open"  # reported for the first time
     UPDATE = "update"  # still true; time to impact or certainty have changed
     CLEAR = "clear"  # no longer true
 
@@ -53,7 +53,7 @@ class Impact(_Wire):
 
 
 class Carrier(_Wire):
-    """A metric that carries a finding: its value, the range that would have been normal, its share of the score."""
+    """A metric that contributes to a finding: its value, its normal range, its share of the score."""
 
     metric: Metric
     value: float
@@ -64,14 +64,14 @@ class Carrier(_Wire):
 
 
 class Detector(_Wire):
-    """Who judged, in which version: precision and lead time are reported per detector and version."""
+    """The kind and version of the detector: precision and lead time are reported per detector and version."""
 
-    judge: Judge
+    judge: DetectorKind
     version: Word
 
 
 class Finding(_Wire):
-    """This fault on this component, since when, how sure, time to impact, on what evidence."""
+    """A fault on a component: since when, confidence, time to impact, and the evidence."""
 
     kind: Literal["finding"] = "finding"
     finding_id: Id
@@ -123,7 +123,7 @@ class EvidencePart(StrEnum):
 
 
 class Evidence(_Wire):
-    """An evidence pack, frozen when a finding opens: the series that were judged, their threshold, who judged."""
+    """An evidence pack, frozen when a finding opens: the evaluated series, their threshold, the detector."""
 
     kind: Literal["evidence"] = "evidence"
     evidence_id: Id
@@ -149,7 +149,7 @@ class Evidence(_Wire):
 
 
 class Loss(_Wire):
-    """Records that were numbered and will never come: what closes the gap, and what the console counts."""
+    """Numbered records that will never be sent. It closes the gap in the numbers; the console counts it."""
 
     kind: Literal["loss"] = "loss"
     at: Instant
@@ -169,7 +169,7 @@ class Envelope(_Wire):
     """One message of the findings lane: records `first_seq`, `first_seq` + 1, ... of a stream, not yet read.
 
     `base_seq` is the lowest number the device can still send: all below it has been acknowledged once. It lets a cloud
-    that begins with an empty database go on, instead of waiting for ever for numbers that nobody holds any more.
+    that starts with an empty database continue, instead of waiting for records that no longer exist.
     """
 
     v: Literal[1] = 1
@@ -182,13 +182,13 @@ class Envelope(_Wire):
 class PresenceState(StrEnum):
     """Whether a device can be reached."""
 
-    ONLINE = "online"  # said after each connect
-    OFFLINE = "offline"  # the broker says it for the device: its last will
+    ONLINE = "online"  # published after each connect
+    OFFLINE = "offline"  # published by the broker: the device's last will
     GOING_DOWN = "going_down"  # the device stops on purpose
 
 
 class Presence(_Wire):
-    """Retained: is the device there, in which versions, since which boot."""
+    """Retained message: whether the device is online, its versions, and its boot."""
 
     v: Literal[1] = 1
     state: PresenceState
@@ -221,8 +221,8 @@ def encode(value: _Wire) -> bytes:
 
 def join_ack(lanes: Mapping[Lane, tuple[str, int]]) -> bytes:
     """Return the JSON of an acknowledgement: stream and last number of each lane, which have been checked before."""
-    said = ",".join(f'"{lane}":{{"stream":"{stream}","up_to":{up_to}}}' for lane, (stream, up_to) in lanes.items())
-    return f'{{"v":{PROTOCOL_VERSION},"lanes":{{{said}}}}}'.encode()
+    parts = ",".join(f'"{lane}":{{"stream":"{stream}","up_to":{up_to}}}' for lane, (stream, up_to) in lanes.items())
+    return f'{{"v":{PROTOCOL_VERSION},"lanes":{{{parts}}}}}'.encode()
 
 
 def join_envelope(stream: str, base_seq: int, first_seq: int, records: list[bytes]) -> bytes:
@@ -267,7 +267,7 @@ def _checked(model: type[_T], payload: bytes | bytearray) -> _T:
 
 
 def explain(error: ValidationError) -> str:
-    """One line for a person: which field, what is wrong with it, what stood there."""
+    """One line for a person: which field, what is wrong with it, and the value received."""
     first = error.errors(include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "message"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

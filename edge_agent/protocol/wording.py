@@ -1,4 +1,4 @@
-"""How numbers and metrics are put into words, the same on the device and in the console."""
+"""Format numbers, durations and metric names for people, the same on the device and in the console."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _METRICS = {
     "system.cpu.load_average.15m": "Load, 15 min",
     "system.cpu.frequency": "CPU clock",
     "system.memory.usage": "Memory",
-    "system.memory.limit": "Memory of the machine",
+    "system.memory.limit": "Total memory",
     "system.linux.memory.available": "Memory available",
     "system.paging.usage": "Swap",
     "system.paging.operations": "Pages moved",
@@ -35,7 +35,7 @@ _METRICS = {
     "hw.physical_disk.endurance_utilization": "Flash endurance left",
     "hw.battery.charge": "Battery charge",
     "forewarn.battery.capacity.utilization": "Battery capacity left",
-    "forewarn.cpu.throttled": "CPU slowed by firmware",
+    "forewarn.cpu.throttled": "CPU throttled by firmware",
     "forewarn.wifi.signal": "Wi-Fi signal",
     "systemd.unit.state": "Service state",
     "systemd.service.restarts": "Service restarts",
@@ -44,13 +44,13 @@ _METRICS = {
     "system.process.count": "Processes",
     "system.process.created": "Processes started",
     "forewarn.file_descriptor.usage": "Open files",
-    "forewarn.file_descriptor.limit": "Open files allowed",
-    "forewarn.process.file_descriptor.utilization": "Open files of the fullest process",
-    "forewarn.memory.oom_kills": "Programs killed for memory",
+    "forewarn.file_descriptor.limit": "Open files limit",
+    "forewarn.process.file_descriptor.utilization": "Open files of the process nearest its limit",
+    "forewarn.memory.oom_kills": "Programs killed (out of memory)",
     "system.uptime": "Uptime",
     "forewarn.agent.cpu.utilization": "CPU use of the agent",
     "forewarn.agent.memory.usage": "Memory of the agent",
-    "forewarn.agent.unreadable": "Sources the agent can't read",
+    "forewarn.agent.unreadable": "Sources the agent cannot read",
     "forewarn.agent.written": "Written by the agent",
     "forewarn.agent.sent": "Sent by the agent",
 }
@@ -75,7 +75,7 @@ _BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"
 
 
 def duration(seconds: float) -> str:
-    """Write a time span as people say it: 45 s, 9 min, 3 h 10 min, 2 d 4 h."""
+    """Format a time span: 45 s, 9 min, 3 h 10 min, 2 d 4 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -148,7 +148,7 @@ def span(low: float | None, high: float | None, unit: str) -> str:
 def metric_words(series: str) -> str:
     """Return a series' name for people: ``File system (/ used)`` for its OpenTelemetry name with attributes.
 
-    What is no metric of ours stays as it is.
+    An unknown metric name is returned unchanged.
     """
     name = _METRICS.get(series_name(series), series_name(series))
     values = " ".join(series_attributes(series).values())

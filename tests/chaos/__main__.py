@@ -27,7 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from firmware_stubs.processes import StageError, free_port, is_taken, mosquitto_command
+from firmware_stubs.processes import SetupError, free_port, is_in_use, mosquitto_command
 from tests.chaos.accounts import Balance, balance
 from tests.chaos.postgres import Postgres
 from tests.chaos.proxy import Proxy
@@ -69,7 +69,7 @@ class Program:
             try:
                 self.process.wait(timeout_s)
             except subprocess.TimeoutExpired:
-                raise StageError(f"{self.name} did not stop within {timeout_s:.0f} s of SIGTERM") from None
+                raise SetupError(f"{self.name} did not stop within {timeout_s:.0f} s of SIGTERM") from None
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it runs."""
@@ -122,7 +122,7 @@ def main() -> int:
                 kills += _rage(stage, rng, options.seconds / len(options.databases))
                 balances.append(_settle(stage))
                 _say(f"{kind}: {_words(balances[-1])}")
-    except (StageError, OSError, subprocess.SubprocessError) as error:
+    except (SetupError, OSError, subprocess.SubprocessError) as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 2
     sums = Counter[str]()
@@ -208,9 +208,9 @@ def _device(command: str, folder: Path, name: str, mqtt_port: int) -> list[str]:
 
 def _wait_for(port: int, program: Program) -> None:
     deadline = time.monotonic() + 30
-    while not is_taken(port):
+    while not is_in_use(port):
         if time.monotonic() > deadline:
-            raise StageError(f"{program.name} does not listen; see {program.log}")
+            raise SetupError(f"{program.name} does not listen; see {program.log}")
         time.sleep(0.1)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from firmware_stubs.processes import free_port, is_taken
+from firmware_stubs.processes import free_port, is_in_use
 
 USER = "postgres"
 START_S = 60.0
@@ -54,7 +54,7 @@ class Postgres:
         while time.monotonic() < deadline:
             self._process = self._popen(["postgres", "-D", str(self._folder), *options, *self._settings])
             while self._process.poll() is None and time.monotonic() < deadline:
-                if is_taken(self.port):
+                if is_in_use(self.port):
                     return
                 time.sleep(0.1)
             time.sleep(0.3)

@@ -4,7 +4,7 @@ The catalogue is the same on both sides: the device takes the initial severity f
 """
 
 from edge_agent.protocol.faults.agent import AGENT_FAULTS
-from edge_agent.protocol.faults.entry import Fault, Judge, Severity
+from edge_agent.protocol.faults.entry import DetectorKind, Fault, Severity
 from edge_agent.protocol.faults.hardware import HARDWARE_FAULTS
 from edge_agent.protocol.faults.resources import RESOURCES_FAULTS
 from edge_agent.protocol.faults.services import SERVICES_FAULTS
@@ -14,4 +14,4 @@ _ENTRIES = (*STORAGE_FAULTS, *RESOURCES_FAULTS, *HARDWARE_FAULTS, *SERVICES_FAUL
 
 FAULTS: dict[str, Fault] = {entry.code: entry for entry in _ENTRIES}
 
-__all__ = ["FAULTS", "Fault", "Judge", "Severity"]
+__all__ = ["FAULTS", "DetectorKind", "Fault", "Severity"]

@@ -1,53 +1,53 @@
 """Catalogue entries: faults of the clock and the services of the operating system."""
 
-from edge_agent.protocol.faults.entry import Fault, Judge, Severity
+from edge_agent.protocol.faults.entry import DetectorKind, Fault, Severity
 
 SERVICES_FAULTS = (
     Fault(
         code="clock.unsynchronised",
-        judge=Judge.RULE,
+        detector=DetectorKind.RULE,
         severity=Severity.WARNING,
         component="clock",
-        title="Clock is not set any more",
-        headline="No time server sets the clock of {device}",
-        impact="timestamps go wrong, schedules run at the wrong time, and in the end secure connections fail",
+        title="Clock is not synchronised",
+        headline="The clock of {device} is not synchronised with a time server",
+        impact="timestamps drift, scheduled jobs run at the wrong time, and eventually TLS connections fail",
         advice=(
-            "Check whether the device reaches its time server: UDP port 123 is often blocked by a new firewall.",
-            "Look at timedatectl: is the time service switched on?",
+            "Check whether the device can reach its time server: a new firewall often blocks UDP port 123.",
+            "Run timedatectl and check that the time service is enabled.",
             "Certificates that are 'not yet valid' or 'expired' on this device have the same cause.",
         ),
-        source="adjtimex(2), STA_UNSYNC; for information only on a device whose clock was never set since its start",
+        source="adjtimex(2), STA_UNSYNC; severity `info` on a device whose clock has not been set since boot",
     ),
     Fault(
         code="service.failed",
-        judge=Judge.RULE,
+        detector=DetectorKind.RULE,
         severity=Severity.WARNING,
         component="a service, by its unit name; of a template's instance the template",
         title="Service has failed",
         headline="Service {component} of {device} has failed",
-        impact="what this service does is not done any more: a function is missing, or a job did not run",
+        impact="the function of this service is unavailable, or a job did not run",
         advice=(
-            "Read why: systemctl status, and journalctl -u, with the unit's name.",
-            "Start it again (systemctl restart); if it fails again, the last lines of its log belong into the case.",
-            "If nobody needs it, disable it or name it in services.exclude; systemctl reset-failed ends the finding.",
+            "Find the cause: systemctl status and journalctl -u, with the unit's name.",
+            "Start it again (systemctl restart); if it fails again, attach the last lines of its log to the case.",
+            "If it is not needed, disable it or add it to services.exclude; systemctl reset-failed clears the finding.",
         ),
         source="systemd, ActiveState=failed (systemctl(1)), seen for 90 s",
     ),
     Fault(
         code="process.crash_loop",
-        judge=Judge.RULE,
+        detector=DetectorKind.RULE,
         severity=Severity.HIGH,
         component="a service, by its unit name; of a template's instance the template",
-        title="Service is restarted again and again",
-        headline="Service {component} of {device} is restarted again and again",
-        impact="what this service does works for moments only, and each start costs time and wear",
+        title="Service restarts repeatedly",
+        headline="Service {component} of {device} restarts repeatedly",
+        impact="this service works only briefly between restarts, and each restart uses CPU time and disk writes",
         advice=(
-            "Read the last lines before each start: journalctl -u, with the unit's name.",
-            "Ask what was updated or configured when it began (the chart shows when), and take that back.",
-            "Look at memory and disk space: both make programs fail that are well.",
-            "If it ends by itself on purpose, name it in services.exclude; a timer suits that better.",
+            "Read the last log lines before each restart: journalctl -u, with the unit's name.",
+            "Ask what was updated or reconfigured when it began (see the chart), and revert it.",
+            "Check memory and disk space: a shortage of either makes healthy programs fail.",
+            "If it exits by design, add it to services.exclude, or use a timer instead.",
         ),
         source="systemd, NRestarts (org.freedesktop.systemd1(5)): 3 restarts within 1 h, 3 min or more from first to "
-        "last; for information only where systemd restarts it after a clean end too and no failure was seen",
+        "last; severity `info` where systemd also restarts it after a clean exit and no failure was recorded",
     ),
 )

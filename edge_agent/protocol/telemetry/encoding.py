@@ -89,7 +89,7 @@ def _scaled(
 
 
 def _likenesses(scaled: Integers, series: int) -> Integers:
-    """Return for each column how far back stands one that it runs along with; negative if against it, 0 for none.
+    """Return for each column how far back its reference column is; negative if it moves against it, 0 for none.
 
     Free space falls as used space rises, and the maximum moves with the mean.
     """
@@ -110,7 +110,7 @@ def _bits(scaled: Integers) -> Integers:
 
 
 def _rest(scaled: Integers, like: Integers) -> Integers:
-    """Return each column without what it has in common with the one it is like."""
+    """Return each column minus its reference column."""
     rest = scaled.copy()
     for place in np.flatnonzero(like):
         back = int(like[place])

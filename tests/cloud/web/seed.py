@@ -223,7 +223,7 @@ def finding_of(story: Story, at: Instant) -> Finding:
         impact=impact,
         reason=story.reason,
         carriers=story.carriers,
-        detector=Detector(judge=fault.judge, version="quiet-1" if fault.judge == "model" else "0.1.0"),
+        detector=Detector(judge=fault.detector, version="quiet-1" if fault.detector == "model" else "0.1.0"),
         evidence_id=story.evidence_id if story.curves else None,
     )
 

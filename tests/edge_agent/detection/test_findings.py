@@ -11,12 +11,12 @@ from edge_agent.detection.findings import (
     Findings,
 )
 from edge_agent.detection.verdicts import Basis, Verdict
-from edge_agent.protocol.faults import Judge, Severity
+from edge_agent.protocol.faults import DetectorKind, Severity
 from edge_agent.protocol.records import Carrier, Impact, Phase
 from tests.builders import an_instant
 
 FREE = "system.filesystem.usage{system.filesystem.mountpoint=/data,system.filesystem.state=free}"
-VERSIONS: dict[str, str] = {judge: f"{judge}-1" for judge in Judge}
+VERSIONS: dict[str, str] = {judge: f"{judge}-1" for judge in DetectorKind}
 
 
 def a_verdict(likely_s: float | None = None) -> Verdict:
