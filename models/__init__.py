@@ -1,6 +1,5 @@
-"""Recordings, what is learnt from them, and how good the detection is: never imported by a device."""
+"""Offline tools: record machines, learn the fleet prior that devices ship with, and measure the detection.
 
-import os
-
-# one thread adds in one order, whatever the number of processors; for matrices as small as ours it is faster, too
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+What flows in: recordings and labelled telemetry. What flows out: artifacts (models/artifacts), scores, and tables of
+figures. Devices load the artifacts; they never import this package.
+"""

@@ -1,15 +1,15 @@
-"""`python -m models record | train | relations | score | judge | evaluate | growth`: see their --help."""
+"""`python -m models record | train | relations | score | compare | evaluate | growth`: see their --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from models import age_fit, evaluate, judge, recording, relations, score, train
+from models import age_fit, evaluate, label_metrics, recording, relations, score, train
 from models.datasets import DataError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand. Exit codes: 0 done, 1 data or machine won't do (one line says why), 2 usage."""
+    """Run one subcommand. Exit codes: 0 done, 1 unusable data or machine (one line gives the reason), 2 usage."""
     parser = argparse.ArgumentParser(
         prog="python -m models", description="Record machines, and measure the detection that devices run."
     )
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_command(commands)
     relations.add_command(commands)
     score.add_command(commands)
-    judge.add_command(commands)
+    label_metrics.add_command(commands)
     evaluate.add_command(commands)
     age_fit.add_command(commands)
     options = parser.parse_args(arguments)

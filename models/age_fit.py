@@ -32,7 +32,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser("growth", help="fit how deviations grow with age", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of telemetry")
-    parser.add_argument("--period-s", type=seconds, metavar="S", help="step of npz files that don't say theirs")
+    parser.add_argument("--period-s", type=seconds, metavar="S", help="step of npz files without a period_s")
     parser.set_defaults(run=run)
 
 
@@ -59,7 +59,7 @@ def watched(rows: Array, period_s: float) -> Iterator[Array]:
     """For each time that the machine is switched on, logarithms (n, 1 + statistics): of a week over the time that a
     channel was watched, and for each statistic of what it strayed in nine days over what it had strayed by then.
 
-    More than CAP either way makes no difference to a score. Channels that never changed say nothing.
+    More than CAP either way makes no difference to a score. Channels that never changed are ignored.
     """
     length, every = round(WATCHED_S / period_s), round(EVERY_S / period_s)
     ages = np.geomspace(SETTLED_ROWS, OLDEST_S / period_s, AGES).astype(int)

@@ -38,12 +38,12 @@ class Cases:
 
     @property
     def precision(self) -> float:
-        """Share of what was told that was true."""
+        """Share of the opened cases that were true."""
         return self.found / (self.found + self.false) if self.found + self.false else 0.0
 
     @property
     def recall(self) -> float:
-        """Share of the events that were told."""
+        """Share of the events that were detected."""
         return self.found / self.events if self.events else 0.0
 
     @property
@@ -119,7 +119,7 @@ class Best(NamedTuple):
 def best_at(truths: Sequence[Truth], scores: Sequence[Array], most_false: float) -> Best:
     """Search the one threshold that finds most with at most so many false cases, of equal ones the lowest.
 
-    The labels choose it, so this says what is in the scores, not what a device will do.
+    The labels choose it, so this measures the scores, not what a device will do.
     """
     best = Best(total(_at(truths, scores, np.inf)), np.inf)
     over = 0

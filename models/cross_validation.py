@@ -1,9 +1,9 @@
-"""Is the rate of false cases held on machines that had no say in the settings of the bar?
+"""Cross-validate the alarm threshold: is the rate of false cases kept on machines that did not choose the settings?
 
-What flows in: judged machines of several fleets with the strength of each row. What flows out: what each fleet gets
+What flows in: scored machines of several fleets with the strength of each row. What flows out: what each fleet gets
 under the settings as shipped, and under those that all machines, the other machines or the other fleets would choose.
 
-The bar of a new device and the push of a case (edge_agent/detection/anomaly/alarm_rate.py) are chosen anew each time,
+The bar of a new device and the push of a case (edge_agent/detection/anomaly/alarm_rate.py) are chosen again each time,
 out of SETTINGS, with the labels of those who choose.
 """
 
@@ -40,7 +40,7 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strengths:
-    """A labelled machine, and the strength of each row: of its history, then of those that are judged."""
+    """A labelled machine, and the strength of each row: of its history, then of the scored rows."""
 
     name: str
     fleet: str
@@ -71,7 +71,7 @@ class Outcome:
 
 
 def held_out(machines: Sequence[Strengths], jobs: int) -> list[Outcome]:
-    """Judge all machines under all settings at each rate, and choose in each way."""
+    """Evaluate all machines under all settings at each rate, and choose in each way."""
     outcomes = []
     with ProcessPoolExecutor(max(1, jobs), multiprocessing.get_context("spawn")) as processes:
         for rate, false_per_week in RATES.items():
@@ -81,7 +81,7 @@ def held_out(machines: Sequence[Strengths], jobs: int) -> list[Outcome]:
 
 
 def candidate(machine: Strengths, false_per_week: float) -> Candidate:
-    """Judge one machine under all settings."""
+    """Evaluate one machine under all settings."""
     step_s, rows = machine.truth.period_s, len(machine.truth.label)
     alarms = (Alarms(false_per_week, step_s, start=setting.start, push=setting.push) for setting in SETTINGS)
     cases = tuple(machine.truth.cases(decide(machine.strength, one)[-rows:]) for one in alarms)

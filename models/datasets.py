@@ -23,7 +23,7 @@ import numpy.typing as npt
 from edge_agent.detection.anomaly.baseline import Array
 
 PERIODS_S = {"smd": 60.0, "asd": 300.0}
-"""Of the public fleets, whose files don't say."""
+"""Periods of the public fleets, whose files have none."""
 DEFAULT_PERIOD_S = 300.0
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -66,9 +66,9 @@ class Stream:
         return int((np.diff(self.times) <= np.timedelta64(0, "us")).sum())
 
 
-def load_fleets(folder: Path, told_period_s: float | None = None) -> list[Machine]:
+def load_fleets(folder: Path, given_period_s: float | None = None) -> list[Machine]:
     """Read every machine of every fleet. Raises DataError if there is none, or one is malformed."""
-    return [load_machine(path, told_period_s) for path in fleet_paths(folder)]
+    return [load_machine(path, given_period_s) for path in fleet_paths(folder)]
 
 
 def fleet_paths(folder: Path) -> list[Path]:
@@ -89,7 +89,7 @@ def load_streams(folder: Path) -> list[Stream]:
     return [load_stream(path) for path in stream_paths(folder)]
 
 
-def load_machine(path: Path, told_period_s: float | None = None) -> Machine:
+def load_machine(path: Path, given_period_s: float | None = None) -> Machine:
     """Read one npz file with labels. Raises DataError."""
     arrays = read_npz(path)
     if "label" not in arrays:
@@ -102,7 +102,7 @@ def load_machine(path: Path, told_period_s: float | None = None) -> Machine:
     return Machine(
         name=f"{path.parent.name}/{path.stem}",
         sha256=_sha256(path),
-        period_s=period_of(path, arrays, told_period_s),
+        period_s=period_of(path, arrays, given_period_s),
         train=train,
         test=test,
         label=label.astype(np.bool_),
@@ -130,19 +130,19 @@ def read_rows(path: Path, arrays: Arrays) -> tuple[Array, Array]:
             f"{path}: train and test must be rows of the same channels: {shapes}; make both (rows, channels)"
         )
     if not test.size:
-        raise DataError(f"{path}: test is empty: {shapes}; there is nothing to judge")
+        raise DataError(f"{path}: test is empty: {shapes}; there is nothing to score")
     if not all(part.dtype.kind in "iuf" for part in (train, test)):
         raise DataError(f"{path}: train and test must be numbers: {train.dtype}, {test.dtype}; save them as float64")
     return train.astype(np.float64), test.astype(np.float64)
 
 
-def period_of(path: Path, arrays: Arrays, told_period_s: float | None) -> float:
-    """Seconds between two rows: what the file says, else what was told, else what is known of the fleet, else 60."""
+def period_of(path: Path, arrays: Arrays, given_period_s: float | None) -> float:
+    """Seconds between two rows: from the file, else as given, else as known for the fleet, else the default."""
     if "period_s" in arrays:
         own = arrays["period_s"].ravel()
         period_s = float(own[0]) if own.size == 1 and own.dtype.kind in "iuf" else float("nan")
     else:
-        period_s = told_period_s or PERIODS_S.get(path.resolve().parent.name, DEFAULT_PERIOD_S)
+        period_s = given_period_s or PERIODS_S.get(path.resolve().parent.name, DEFAULT_PERIOD_S)
     if not 0 < period_s < np.inf:
         raise DataError(f"{path}: period_s must be one positive number of seconds between two rows")
     return period_s

@@ -1,10 +1,10 @@
-"""`python -m models evaluate` (`make eval`): scores and judges everything in one go.
+"""`python -m models evaluate` (`make eval`): scores all recordings and compares them with their labels.
 
 What flows in: a folder of labelled telemetry (models/datasets.py). What flows out: a table, and below OUT the scores
-it was made of, one folder for each way of judging.
+it was made of, one folder for each setting.
 
 Each machine is replayed row by row as a device would see it: its `train` rows first, as its history, then its `test`
-rows, which are judged. Labels are only looked at afterwards. Ways of judging: as shipped, and one thing changed at a
+rows, which are scored. Labels are only read afterwards. Settings: as shipped, and one thing changed at a
 time: one day of history, a device that has just been switched on.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from models.cross_validation import Strengths, held_out
 from models.datasets import DataError, fleet_paths, read_npz, stream_paths
-from models.judge import Figures, Judged, judge
+from models.label_metrics import Evaluated, Figures, compare
 from models.replay import DAY_S, Way
 from models.report import insert, report
 from models.score import Task, add_options, plan, score_all
@@ -44,10 +44,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Score in every way, judge, measure the cost, print the table."""
+    """Score with every setting, compare with labels, measure the cost, print the table."""
     figures = {name: evaluate(options, name, way) for name, way in WAYS.items()}
     print("settings of the bar", file=sys.stderr, flush=True)
-    chosen = held_out(strengths(figures[SHIPPED].judged, _folder(options, SHIPPED)), options.jobs)
+    chosen = held_out(strengths(figures[SHIPPED].evaluated, _folder(options, SHIPPED)), options.jobs)
     print("cost of a step", file=sys.stderr, flush=True)
     text = report(figures, chosen, step_cost())
     print(text)
@@ -56,19 +56,19 @@ def run(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace, name: str, way: Way) -> Figures:
-    """Score all recordings in one way and judge them. Raises DataError if one can't be scored."""
+    """Score all recordings with one setting; compare them with labels. Raises DataError if one can't be scored."""
     out = _folder(options, name)
-    # streams have no history to be shortened, and are judged once
+    # streams have no history to be shortened, and are scored once
     paths = [*fleet_paths(options.data), *(stream_paths(options.data) if way == Way() else [])]
     tasks = [Task(path, target, way, options.period_s) for path, target in plan(paths, out, options.data).items()]
     print(f"{name}: {len(tasks)} recordings into {out}", file=sys.stderr, flush=True)
     if failed := score_all(tasks, options.jobs):
         raise DataError(f"{failed} of {len(tasks)} recordings could not be scored; each is named above")
-    print(f"{name}: judging", file=sys.stderr, flush=True)
-    return judge(options.data, out, options.period_s)
+    print(f"{name}: comparing with labels", file=sys.stderr, flush=True)
+    return compare(options.data, out, options.period_s)
 
 
-def strengths(judged: Sequence[Judged], scores: Path) -> list[Strengths]:
+def strengths(evaluated: Sequence[Evaluated], scores: Path) -> list[Strengths]:
     """Read back the strength of each row of each machine."""
     return [
         Strengths(
@@ -77,7 +77,7 @@ def strengths(judged: Sequence[Judged], scores: Path) -> list[Strengths]:
             truth=one.truth,
             strength=read_npz(scores / f"{one.machine.name}.npz")["strength"].astype(np.float64),
         )
-        for one in judged
+        for one in evaluated
     ]
 
 

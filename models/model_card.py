@@ -46,11 +46,11 @@ _REPEATED = {
 
 def card(manifest: dict[str, Any]) -> str:
     """Return the card of an artifact."""
-    words = {
+    fields = {
         "relations": ", ".join(manifest["relations"]),
         "bars": ", ".join(f"{bar:.2f}" for bar in manifest["bar"]),
         "libraries": ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items()),
         "repeated": _REPEATED[bool(manifest["repeatable"])],
         "files": len(manifest["data"]),
     }
-    return _TEXT.format_map(manifest | words)
+    return _TEXT.format_map(manifest | fields)

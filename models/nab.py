@@ -1,7 +1,7 @@
 """The Numenta Anomaly Benchmark's scoring. Source: Lavin and Ahmad, arXiv 1510.03336, and the benchmark's rules.
 
 What flows in: streams, their labelled windows, and a score for each row. What flows out: points, from 0 (nothing
-ever told) to 100 (every window told in its first row, and nothing else).
+ever detected) to 100 (every window detected in its first row, and nothing else).
 
 - The first 15 % of a stream's rows (at most 750) are probation and don't count, nor do windows within it.
 - The earliest detection in a window earns up to 1, by a sigmoid that falls towards the window's end; a window

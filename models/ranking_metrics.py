@@ -43,22 +43,22 @@ def vus_pr(label: Labels, score: Array, buffer_rows: int) -> float:
         return float("nan")
     order = np.argsort(-score, kind="stable")
     thresholds = score[order][np.linspace(0, len(score) - 1, LEVELS).astype(int)]
-    told = len(score) - np.searchsorted(score[order][::-1], thresholds, side="left")
-    areas = [_range_auc_pr(label, score, buffer, (order, thresholds, told)) for buffer in range(buffer_rows + 1)]
+    selected = len(score) - np.searchsorted(score[order][::-1], thresholds, side="left")
+    areas = [_range_auc_pr(label, score, buffer, (order, thresholds, selected)) for buffer in range(buffer_rows + 1)]
     return float(np.mean(areas))
 
 
 def _range_auc_pr(label: Labels, score: Array, buffer: int, ranked: tuple[_Places, Array, _Places]) -> float:
-    """Area with events softened by `buffer`; at each threshold `told` rows, the first of `order`, are at or above."""
-    order, thresholds, told = ranked
+    """Area with events softened by `buffer`; at each threshold, the first `selected` rows of `order` are at or above."""
+    order, thresholds, selected = ranked
     weight = _softened(label, buffer)
-    hits = np.cumsum(weight[order])[told - 1]
-    outside = np.cumsum(np.where(label, 0.0, weight)[order])[told - 1]
+    hits = np.cumsum(weight[order])[selected - 1]
+    outside = np.cumsum(np.where(label, 0.0, weight)[order])[selected - 1]
     peaks = np.array([score[start:end].max() for start, end in _merged(label, buffer)])
     touched = (peaks[:, np.newaxis] >= thresholds).mean(axis=0)
     positives = (2 * label.sum() + outside) / 2
     recall = np.minimum(hits / positives, 1.0) * touched
-    return float((np.diff(recall, prepend=0.0) * hits / told).sum())
+    return float((np.diff(recall, prepend=0.0) * hits / selected).sum())
 
 
 def _softened(label: Labels, buffer: int) -> Array:

@@ -4,7 +4,7 @@ What flows in: this machine, through the agent's own HostCollector and Features,
 schedule of real workloads runs with idle time between them. What flows out: one compressed file with
 
     rows (n, series) float32   means over STEP_S of each feature; NaN where there was none
-    series (n series,)         names, as the agent says them
+    series (n series,)         names, as the agent reports them
     ran (n,)                   what ran: "idle", a workload, or two with a plus between them
     step_s                     seconds of a row
 """
@@ -109,7 +109,7 @@ def record(seconds: float, rng: random.Random) -> tuple[list[dict[str, float]], 
 
 @contextlib.contextmanager
 def _working(name: str, seed: int, seconds: float) -> Iterator[None]:
-    """Run a workload in its own process group and folder; at the end both are gone."""
+    """Run a workload in its own process group and folder; both are removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="recording-"))
     command = [sys.executable, "-m", "models.workloads", name, str(folder), str(seed), str(seconds)]
     process = subprocess.Popen(command, start_new_session=True)  # noqa: S603  our own module

@@ -1,11 +1,11 @@
-"""`python -m models relations`: does a device see broken relations, at one false case a week?
+"""`python -m models relations`: does a device detect violated relations, at one false case a week?
 
-What flows in: recordings. What flows out: for each way of judging, how many faults it finds, as a table.
+What flows in: recordings. What flows out: for each detector, how many faults it finds, as a table.
 
-Each recording is held out in turn: the fleet is made of the others, and the devices that are judged (new ones, drawn
+Each recording is held out in turn: the fleet is made of the others, and the evaluated devices (new ones, drawn
 with another seed) do the held-out recording's work after a history. Either the history is half a day of the other
 recordings' work, and a faulty reading never leaves the range it had there; or it is seven quiet hours, and the fault
-begins half an hour after the first work. A device says nothing in its first six hours, so none is judged in them.
+begins half an hour after the first work. A device reports nothing in its first six hours, so they are not evaluated.
 """
 
 import argparse
@@ -26,11 +26,20 @@ from edge_agent.detection.trends.multiscale_window import Array
 from models.datasets import DataError
 from models.fleet_prior import WIDE, Known, learn
 from models.report import insert, table
-from models.simulated_devices import RECORDINGS, Device, Harm, Recorded, any_device, live, load_recordings, work
+from models.simulated_devices import (
+    RECORDINGS,
+    Device,
+    InjectedFault,
+    Recorded,
+    load_recordings,
+    random_device,
+    simulate,
+    work,
+)
 
 BEGIN, END = "<!-- relations -->", "<!-- end of relations -->"
 FLEET_DEVICES, FLEET_ROWS = 200, 840
-JUDGED_DEVICES, JUDGED_ROWS = 16, 360
+EVALUATED_DEVICES, EVALUATED_ROWS = 16, 360
 HOUR = 60  # rows
 FAULT_ROWS = HOUR + 2
 FALSE_PER_WEEK = 1.0
@@ -40,26 +49,26 @@ _WEEK_ROWS = 7 * 1440
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A kind of fault: the relation that it breaks, and how."""
+    """A kind of fault: the relation that it violates, and how."""
 
     title: str
     relation: int
-    harm: Harm
+    fault: InjectedFault
 
 
 CASES = (
-    Case("cooling half as good", 0, Harm(resists=2.0)),
-    Case("cooling two thirds as good", 0, Harm(resists=1.5)),
-    Case("disk half as fast", 1, Harm(slower=2.0)),
-    Case("disk a quarter as fast", 1, Harm(slower=4.0)),
-    Case("one stuck thread", 2, Harm(stuck=1.0)),
-    Case("two stuck threads", 2, Harm(stuck=2.0)),
+    Case("cooling half as good", 0, InjectedFault(resists=2.0)),
+    Case("cooling two thirds as good", 0, InjectedFault(resists=1.5)),
+    Case("disk half as fast", 1, InjectedFault(slower=2.0)),
+    Case("disk a quarter as fast", 1, InjectedFault(slower=4.0)),
+    Case("one stuck thread", 2, InjectedFault(stuck=1.0)),
+    Case("two stuck threads", 2, InjectedFault(stuck=2.0)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a device has behind it when it is judged, in rows; the fault begins `after` more."""
+    """Rows of a device before its evaluation; the fault begins `after` more rows later."""
 
     title: str
     rows: int
@@ -71,7 +80,7 @@ HISTORIES = (History("half a day of work", 720, False, 120), History("seven quie
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class SimulatedDevice:
     """One device of a held-out recording: its healthy rows, and for each case the rows from the fault on."""
 
     history: History
@@ -82,7 +91,7 @@ class Life:
 
 @dataclass(slots=True)
 class Strengths:
-    """What one way said: rows after the history, healthy; and after each fault. (devices, rows, relations) each."""
+    """Strengths of one detector: healthy rows after the history, rows after each fault. (devices, rows, relations) each."""
 
     healthy: list[Array] = field(default_factory=list)
     faulty: dict[str, list[Array]] = field(default_factory=dict)
@@ -93,13 +102,13 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser("relations", help="measure relations on held-out recordings", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="DIR", help=f"default {RECORDINGS}")
-    parser.add_argument("--seed", type=int, default=11, help="of devices and their lives (default 11)")
+    parser.add_argument("--seed", type=int, default=11, help="seed of the simulated devices (default 11)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Judge every fold in every way, print the table."""
+    """Evaluate every fold with every detector, print the table."""
     text = _tabled(evaluate(load_recordings(options.recordings), options.seed))
     print(text)
     if options.write:
@@ -107,10 +116,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def fleet_of(recordings: Sequence[Recorded], seed: int) -> Known:
-    """Let a fleet of virtual devices live on recordings, and learn from it."""
+    """Simulate a fleet of devices on recordings, and learn the fleet prior from it."""
     rng = np.random.default_rng([seed, 1])
-    devices = [any_device(rng) for _ in range(FLEET_DEVICES)]
-    return learn([live(device, work(recordings, FLEET_ROWS, device.quiet, rng)) for device in devices])
+    devices = [random_device(rng) for _ in range(FLEET_DEVICES)]
+    return learn([simulate(device, work(recordings, FLEET_ROWS, device.quiet, rng)) for device in devices])
 
 
 def folds(recordings: Sequence[Recorded]) -> Iterator[tuple[Recorded, list[Recorded]]]:
@@ -121,26 +130,28 @@ def folds(recordings: Sequence[Recorded]) -> Iterator[tuple[Recorded, list[Recor
         yield held_out, [one for one in recordings if one is not held_out]
 
 
-def lives(held_out: Recorded, others: Sequence[Recorded], seed: int, cases: Sequence[Case]) -> Iterator[Life]:
-    """Yield the judged devices of one fold, with either history."""
+def simulated_devices(
+    held_out: Recorded, others: Sequence[Recorded], seed: int, cases: Sequence[Case]
+) -> Iterator[SimulatedDevice]:
+    """Yield the evaluated devices of one fold, with either history."""
     rng = np.random.default_rng([seed, 2])
     for history in HISTORIES:
-        for _ in range(JUDGED_DEVICES):
-            device = any_device(rng)
+        for _ in range(EVALUATED_DEVICES):
+            device = random_device(rng)
             before = work(others, history.rows, 1.0 if history.quiet else device.quiet, rng)
-            done = np.concatenate([before, work([held_out], JUDGED_ROWS, device.quiet, rng)])
-            yield _life(device, done, history, cases)
+            done = np.concatenate([before, work([held_out], EVALUATED_ROWS, device.quiet, rng)])
+            yield _simulated(device, done, history, cases)
 
 
-def _life(device: Device, done: Array, history: History, cases: Sequence[Case]) -> Life:
-    healthy, begin = live(device, done), history.rows + history.after
+def _simulated(device: Device, done: Array, history: History, cases: Sequence[Case]) -> SimulatedDevice:
+    healthy, begin = simulate(device, done), history.rows + history.after
     highest = np.full(len(Quantity), np.inf) if history.quiet else healthy[: history.rows].max(axis=0)
     end = begin + FAULT_ROWS
     faulty = {}
     for case in cases:
-        rows = live(device, done, replace(case.harm, begin=begin, end=len(healthy)))[begin:end]
+        rows = simulate(device, done, replace(case.fault, begin=begin, end=len(healthy)))[begin:end]
         faulty[case.title] = np.minimum(rows, np.maximum(highest, healthy[begin:end]))
-    return Life(history, healthy, begin, faulty)
+    return SimulatedDevice(history, healthy, begin, faulty)
 
 
 def ways_of(known: Known) -> dict[str, Fleet]:
@@ -163,49 +174,49 @@ def fleet(name: str, known: Known, bar: Array | None = None) -> Fleet:
 
 
 class Related:
-    """Judges rows of quantities by relations: a strength for each, -inf where a row can't open a case."""
+    """Evaluates rows of quantities by relations: a strength for each, -inf where a row can't open a case."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._relations = Relations(fleet)
 
-    def judge(self, row: Array) -> Array:
-        """Judge the next row."""
+    def evaluate(self, row: Array) -> Array:
+        """Return the strengths of the next row."""
         return np.array([one.strength if one and one.opens else -np.inf for one in self._relations.judge(row)])
 
 
 class Alone:
-    """Judges the same rows as the Scorer does, each quantity by itself: one strength, the same for every relation."""
+    """Scores the same rows with the Scorer, each quantity by itself: one strength, the same for every relation."""
 
     def __init__(self) -> None:
         self._scorer = Scorer()
         self._rows = 0
 
-    def judge(self, row: Array) -> Array:
-        """Judge the next row; the Scorer says it when the one after begins, so a row is given twice."""
+    def evaluate(self, row: Array) -> Array:
+        """Return the strengths of the next row. The Scorer returns a row's score with the row after it."""
         values = {one.name: float(value) for one, value in zip(Quantity, row, strict=True) if math.isfinite(value)}
         self._rows += 1
         score = self._scorer.step(values, (self._rows + 0.5) * 60.0)
         return np.full(len(RELATIONS), score.strength if score and score.ready else -np.inf)
 
 
-def said(judge: Related | Alone, life: Life) -> tuple[Array, dict[str, Array]]:
-    """Judge a life: strengths of its healthy rows after the history, and of the rows after each fault."""
-    healthy, kept = [], judge
-    for number, row in enumerate(life.healthy):
-        if number == life.begin:
-            kept = copy.deepcopy(judge)
-        healthy.append(judge.judge(row))
+def strengths_of(detector: Related | Alone, simulated: SimulatedDevice) -> tuple[Array, dict[str, Array]]:
+    """Evaluate a simulated device: strengths of its healthy rows after the history, and of the rows after each fault."""
+    healthy, kept = [], detector
+    for number, row in enumerate(simulated.healthy):
+        if number == simulated.begin:
+            kept = copy.deepcopy(detector)
+        healthy.append(detector.evaluate(row))
     faulty = {}
-    for title, rows in life.faulty.items():
+    for title, rows in simulated.faulty.items():
         again = copy.deepcopy(kept)
-        faulty[title] = np.array([again.judge(row) for row in rows])
-    return np.array(healthy)[life.history.rows :], faulty
+        faulty[title] = np.array([again.evaluate(row) for row in rows])
+    return np.array(healthy)[simulated.history.rows :], faulty
 
 
 def bars(healthy: Sequence[Array], false_per_week: float = FALSE_PER_WEEK) -> Array:
     """Return for each relation the bar that healthy rows exceed in so many hours a week, an hour being one case.
 
-    Where hardly an hour says anything it is LEAST_BAR: a case must also end.
+    Where hardly an hour has a strength it is LEAST_BAR: a case must also end.
     """
     rows = np.stack([one[: len(one) // HOUR * HOUR] for one in healthy])
     hours = rows.reshape(-1, HOUR, rows.shape[-1]).max(axis=1)
@@ -216,7 +227,7 @@ def bars(healthy: Sequence[Array], false_per_week: float = FALSE_PER_WEEK) -> Ar
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How a way sees a case: shares found in 30 and 60 minutes by fold, median delay in minutes, area under ROC."""
+    """How well a case is found: shares found in 30 and 60 minutes by fold, median delay in minutes, area under ROC."""
 
     in_30: tuple[float, ...]
     in_60: tuple[float, ...]
@@ -225,7 +236,7 @@ class Found:
 
 
 def found(case: Case, healthy: Sequence[Array], faulty: Sequence[Sequence[Array]], begin: int, bar: float) -> Found:
-    """Compare strengths after faults, by fold, with the bar; and with the same hour of the healthy lives."""
+    """Compare strengths after faults, by fold, with the bar; and with the same hour of the healthy devices."""
     delays = [[_delay(one[:, case.relation], bar) for one in fold] for fold in faulty]
     after = [one[:HOUR, case.relation].max() for fold in faulty for one in fold]
     without = [one[begin : begin + HOUR, case.relation].max() for one in healthy]
@@ -250,27 +261,27 @@ def _area(faulty: Array, healthy: Array) -> float:
 
 
 def evaluate(recordings: Sequence[Recorded], seed: int) -> dict[tuple[str, str, str], Found]:
-    """Judge every fold in every way: {(history, way, case): Found}."""
+    """Evaluate every fold with every detector: {(history, way, case): Found}."""
     strengths: dict[tuple[str, str], list[Strengths]] = {}
     for number, (held_out, others) in enumerate(folds(recordings)):
         print(f"holding out {held_out.name}", file=sys.stderr, flush=True)
-        judges: dict[str, Related | Alone] = {
+        detectors: dict[str, Related | Alone] = {
             title: Related(one) for title, one in ways_of(fleet_of(others, seed + number)).items()
         }
-        judges["each metric alone"] = Alone()
-        for life in lives(held_out, others, seed + number, CASES):
-            for title, judge in judges.items():
-                healthy, faulty = said(copy.deepcopy(judge), life)
-                parts = strengths.setdefault((life.history.title, title), [])
+        detectors["each metric alone"] = Alone()
+        for simulated in simulated_devices(held_out, others, seed + number, CASES):
+            for title, detector in detectors.items():
+                healthy, faulty = strengths_of(copy.deepcopy(detector), simulated)
+                parts = strengths.setdefault((simulated.history.title, title), [])
                 if len(parts) <= number:
                     parts.append(Strengths())
                 parts[number].healthy.append(healthy)
                 for case, rows in faulty.items():
                     parts[number].faulty.setdefault(case, []).append(rows)
-    return _judged(strengths)
+    return _figures(strengths)
 
 
-def _judged(strengths: Mapping[tuple[str, str], Sequence[Strengths]]) -> dict[tuple[str, str, str], Found]:
+def _figures(strengths: Mapping[tuple[str, str], Sequence[Strengths]]) -> dict[tuple[str, str, str], Found]:
     figures = {}
     for way in dict.fromkeys(way for _, way in strengths):
         everywhere = [one for history in HISTORIES for part in strengths[history.title, way] for one in part.healthy]

@@ -1,7 +1,7 @@
-"""A recording, row by row, through the agent's own detection: what a device would have said of it.
+"""Replay a recording row by row through the agent's own detection.
 
-What flows in: a Recording (rows of channels, and the rows before them as history) and a Way of judging.
-What flows out: for each row its score and whether the device would have spoken up.
+What flows in: a Recording (rows of channels, and the rows before them as history) and a Way (the settings).
+What flows out: for each row its score and whether the device would have opened a case.
 
 A row's score and alarm depend on the history and on the rows up to it, never on later ones, and labels are never
 seen. Rows are taken one step apart, as a device samples by its own clock: timestamps only give the step.
@@ -24,7 +24,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """What can be replayed. `remarks` say in words what is odd about it and was borne."""
+    """What can be replayed. `remarks` describe tolerated irregularities."""
 
     path: Path
     period_s: float
@@ -35,14 +35,14 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How to judge: after how much history (None: all there is), at which rate of false cases."""
+    """Settings of a replay: length of history (None: all of it), and allowed rate of false cases."""
 
     history_s: float | None = None
     false_per_week: float = 1.0
 
 
 class Replayed(NamedTuple):
-    """What the Scorer and the Alarms said.
+    """Scores and alarms of the replayed rows.
 
     `score` and `alarm` are of each row after the history. `score` ranks rows, 0..1: from a half on are those at which a
     case opens, below it all others, each by the Scorer's value. `strength` is of each row of the history too, NaN where
@@ -55,7 +55,7 @@ class Replayed(NamedTuple):
     dropped: int
 
 
-def load_recording(path: Path, told_period_s: float | None = None) -> Recording:
+def load_recording(path: Path, given_period_s: float | None = None) -> Recording:
     """Read an npz (`train`, `test`, optional `period_s`) or a csv (timestamp,value). Raises DataError."""
     if path.suffix == ".csv":
         stream = load_stream(path)
@@ -68,11 +68,11 @@ def load_recording(path: Path, told_period_s: float | None = None) -> Recording:
         raise DataError(f"{path}: is neither .npz nor .csv; convert it to one of them")
     arrays = read_npz(path)
     history, rows = read_rows(path, arrays)
-    known = "period_s" in arrays or told_period_s or path.resolve().parent.name in PERIODS_S
-    guess = [] if known else [f"no period_s: {DEFAULT_PERIOD_S:g} s taken, --period-s says otherwise"]
+    known = "period_s" in arrays or given_period_s or path.resolve().parent.name in PERIODS_S
+    guess = [] if known else [f"no period_s: {DEFAULT_PERIOD_S:g} s assumed; set it with --period-s"]
     return Recording(
         path=path,
-        period_s=period_of(path, arrays, told_period_s),
+        period_s=period_of(path, arrays, given_period_s),
         history=history,
         rows=rows,
         remarks=(*guess, *_oddities(np.concatenate([history, rows]))),
@@ -89,7 +89,7 @@ def _oddities(rows: Array) -> list[str]:
 
 
 def replay(recording: Recording, way: Way) -> Replayed:
-    """Judge the rows of a recording after its history."""
+    """Score the rows of a recording after its history."""
     history = recording.history
     if way.history_s is not None:
         history = history[max(0, len(history) - round(way.history_s / recording.period_s)) :]
@@ -105,17 +105,17 @@ def replay(recording: Recording, way: Way) -> Replayed:
         scores += [score] if score else []
     strength = np.array([score.strength if score.ready else np.nan for score in scores])
     alarm = decide(strength, Alarms(way.false_per_week, recording.period_s))
-    judged = slice(len(history), None)
+    after_history = slice(len(history), None)
     return Replayed(
-        score=((np.array([score.value for score in scores]) + alarm) / 2)[judged],
-        alarm=alarm[judged],
+        score=((np.array([score.value for score in scores]) + alarm) / 2)[after_history],
+        alarm=alarm[after_history],
         strength=strength,
         dropped=scorer.dropped_values,
     )
 
 
 def decide(strength: Array, alarms: Alarms) -> Labels:
-    """Say at which rows cases open. NaN: the device is not ready to decide."""
+    """Return at which rows cases open. NaN: the device is not ready to decide."""
     known = np.isfinite(strength).tolist()
-    told = zip(strength.tolist(), known, strict=True)
-    return np.array([alarms.step(one if ready else None).alarm for one, ready in told], np.bool_)
+    decisions = zip(strength.tolist(), known, strict=True)
+    return np.array([alarms.step(one if ready else None).alarm for one, ready in decisions], np.bool_)

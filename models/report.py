@@ -1,6 +1,6 @@
-"""The table of an evaluation, as Markdown; docs/detection.md says what its figures mean.
+"""The table of an evaluation, as Markdown; docs/detection.md explains its figures.
 
-What flows in: figures by way of judging, what other settings of the bar would do, what a step costs. What flows out:
+What flows in: figures by setting, what other settings of the bar would do, what a step costs. What flows out:
 text, and a document with the text in its place.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.cross_validation import Outcome, Setting
 from models.datasets import DataError
-from models.judge import Figures, FleetFigures
+from models.label_metrics import Figures, FleetFigures
 from models.step_cost import METRICS, Cost
 
 BEGIN, END = "<!-- evaluation -->", "<!-- end of evaluation -->"
@@ -28,7 +28,7 @@ COLUMNS = {
 
 
 def report(figures: Mapping[str, Figures], chosen: Sequence[Outcome], cost: Cost) -> str:
-    """Return the whole table; the first way of judging is the one that devices ship with."""
+    """Return the whole table; the first setting is the one that devices ship with."""
     shipped = next(iter(figures.values()))
     parts = ["Fleets:", _fleets(figures)]
     if shipped.nab:
@@ -54,8 +54,8 @@ def insert(path: Path, text: str, begin_mark: str = BEGIN, end_mark: str = END) 
 
 def _fleets(figures: Mapping[str, Figures]) -> str:
     lines = []
-    for way, judged in figures.items():
-        for fleet, got in judged.fleets.items():
+    for way, evaluated in figures.items():
+        for fleet, got in evaluated.fleets.items():
             cells = [_cell(field, getattr(got, field)) for field in COLUMNS.values()]
             lines.append([way, fleet, _found(got), *cells])
     return table(["way", "fleet", "machines", *COLUMNS], lines)
@@ -81,8 +81,8 @@ def _nab(figures: Mapping[str, Figures]) -> str:
             f"{nab.best_reward_low_FN_rate:.1f}",
             f"{nab.own_standard:.1f}",
         ]
-        for way, judged in figures.items()
-        if (nab := judged.nab)
+        for way, evaluated in figures.items()
+        if (nab := evaluated.nab)
     ]
     return table(heads, lines)
 

@@ -1,12 +1,12 @@
-"""`python -m models score`: what the agent's own detection says of each row of recordings.
+"""`python -m models score`: score each row of recordings with the agent's own detection.
 
 What flows in: npz files (train, test; optional period_s) and csv files (timestamp,value). What flows out: for each an
 npz with `score` (0..1) and `alarm` (true, false), one for each row of `test` or of the csv, and the `strength` of all
 rows, history included; below DIR under the file's last folders: smd/<name>.npz, nab/<category>/<name>.npz; with --root
 under its path from there.
 
-`train` is replayed first, as the device's history. A csv has none: its first rows are judged by a device that has just
-been switched on. One configuration judges every file; row i depends on the rows up to i only.
+`train` is replayed first, as the device's history. A csv has none: its first rows are scored as on a device just switched
+on. One configuration scores every file; row i depends on the rows up to i only.
 """
 
 import argparse
@@ -25,17 +25,17 @@ from models.replay import Way, load_recording, replay
 
 
 class Task(NamedTuple):
-    """One file to judge, where to write, how to judge, and the period if the file doesn't say."""
+    """One file to score, the target, the settings, and the period for files without one."""
 
     path: Path
     target: Path
     way: Way
-    told_period_s: float | None
+    given_period_s: float | None
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe `score` and its options."""
-    parser = commands.add_parser("score", help="judge recordings with the agent's detection", description=__doc__)
+    parser = commands.add_parser("score", help="score recordings with the agent's detection", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help=".npz or .csv")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the scores go")
@@ -47,13 +47,13 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe what `score` and `evaluate` have in common."""
     parser.add_argument(
-        "--period-s", type=seconds, metavar="S", help="step of npz files that don't say theirs (default 300; smd 60)"
+        "--period-s", type=seconds, metavar="S", help="step of npz files without a period_s (default 300; smd 60)"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Judge every file; a bad one is named and the others are judged all the same."""
+    """Score every file. An unreadable file is reported, and the others are still scored."""
     targets = plan(options.files, options.out, options.root)
     tasks = [Task(path, target, Way(), options.period_s) for path, target in targets.items()]
     failed = score_all(tasks, options.jobs)
@@ -79,11 +79,11 @@ def plan(files: Sequence[Path], out: Path, root: Path | None) -> dict[Path, Path
 
 
 def score_all(tasks: Sequence[Task], jobs: int) -> int:
-    """Judge all files, say on stderr how each went, and return how many could not be judged."""
+    """Score all files, report each on stderr, and return how many could not be scored."""
     failed = 0
-    for number, (task, (done, words)) in enumerate(zip(tasks, _each(tasks, jobs), strict=True), start=1):
+    for number, (task, (done, message)) in enumerate(zip(tasks, _each(tasks, jobs), strict=True), start=1):
         failed += not done
-        print(f"{number}/{len(tasks)} {words if done else f'{task.path}: not scored: {words}'}", file=sys.stderr)
+        print(f"{number}/{len(tasks)} {message if done else f'{task.path}: not scored: {message}'}", file=sys.stderr)
     return failed
 
 
@@ -97,16 +97,16 @@ def _each(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[bool, str]]:
 
 
 def _score(task: Task) -> tuple[bool, str]:
-    """Judge one file; return whether that was possible, and a line about it."""
+    """Score one file; return whether it succeeded, and a line about it."""
     try:
-        recording = load_recording(task.path, task.told_period_s)
-        judged = replay(recording, task.way)
+        recording = load_recording(task.path, task.given_period_s)
+        replayed = replay(recording, task.way)
         task.target.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(task.target, score=judged.score, alarm=judged.alarm, strength=judged.strength)
+        np.savez_compressed(task.target, score=replayed.score, alarm=replayed.alarm, strength=replayed.strength)
     except (DataError, OSError) as error:
         return False, str(error).removeprefix(f"{task.path}: ")
-    remarks = [*recording.remarks, *([f"{judged.dropped} readings dropped"] if judged.dropped else [])]
-    return True, ", ".join([f"{task.path}: {len(judged.score)} rows, {judged.alarm.sum()} with alarm", *remarks])
+    remarks = [*recording.remarks, *([f"{replayed.dropped} readings dropped"] if replayed.dropped else [])]
+    return True, ", ".join([f"{task.path}: {len(replayed.score)} rows, {replayed.alarm.sum()} with alarm", *remarks])
 
 
 def _place(path: Path, root: Path | None) -> Path:

@@ -1,9 +1,9 @@
-"""Lives of virtual devices, made of real recordings: what a minute of each of them looks like.
+"""Simulated devices, made from real recordings: rows of quantities, one a minute.
 
-What flows in: recordings (models/recordings), a random device, and what is wrong with it from when to when. What flows
-out: rows of quantities, a minute each, as the agent's own `quantities` would give them.
+What flows in: recordings (models/recordings), a random device, and an injected fault with its interval. What flows
+out: rows of quantities, a minute each, as the agent's own `quantities` would return them.
 
-A life is a row of pieces of recordings, busy and quiet ones, played on a device that is another one than the recorded
+A simulation is a sequence of pieces of recordings, busy and quiet, replayed on a device that differs from the recorded
 machine: slower or faster, with another disk, and another load for the same work. Its heat is the
 thermal model's, second by second, under the recorded load.
 """
@@ -40,7 +40,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """By what a virtual device differs from the recorded machine."""
+    """How a simulated device differs from the recorded machine."""
 
     cooling: Cooling
     sensor_off: float  # K
@@ -51,23 +51,23 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Harm:
-    """What is wrong with a device, from `begin` to `end` in rows of its life; nothing by default."""
+class InjectedFault:
+    """A fault injected from row `begin` to row `end` of a simulation; none by default."""
 
     begin: int = 0
     end: int = 0
     resists: float = 1.0  # the way of its heat to the air
     slower: float = 1.0  # its disk
-    stuck: float = 0.0  # threads that wait for what never comes: load without work
+    stuck: float = 0.0  # threads that are blocked for ever: load without work
 
     def at(self, what: str, healthy: float, steps: int) -> Array:
-        """Return one of its parts for each recorded step."""
-        course = np.full(steps, healthy)
-        course[self.begin * PER_ROW : self.end * PER_ROW] = getattr(self, what)
-        return course
+        """Return one of its effects for each recorded step."""
+        values = np.full(steps, healthy)
+        values[self.begin * PER_ROW : self.end * PER_ROW] = getattr(self, what)
+        return values
 
 
-HEALTHY = Harm()
+HEALTHY = InjectedFault()
 
 
 def load_recordings(folder: Path) -> list[Recorded]:
@@ -91,7 +91,7 @@ def _read(path: Path) -> Recorded:
     return Recorded(path.stem, hashlib.sha256(path.read_bytes()).hexdigest(), np.array(found)[1:])
 
 
-def any_device(rng: np.random.Generator) -> Device:
+def random_device(rng: np.random.Generator) -> Device:
     """Draw a device: bare boards, heat sinks and fans, rooms of 5 to 40 Cel, cards and drives, one core to many."""
     fan = None
     if rng.random() < 0.3:
@@ -147,36 +147,36 @@ def _idle(found: Array, steps: int, rng: np.random.Generator) -> Array:
     return np.concatenate(runs)[:steps]
 
 
-def live(device: Device, done: Array, harm: Harm = HEALTHY) -> Array:
-    """Do the work on a device: (rows, Quantity), a minute each."""
+def simulate(device: Device, done: Array, fault: InjectedFault = HEALTHY) -> Array:
+    """Simulate the work on a device, with a fault: (rows, Quantity), a minute each."""
     found, steps = done.copy(), len(done)
     found[:, _Q.CPU] = np.minimum(1.0, done[:, _Q.CPU] * device.cpu)
-    busy = np.minimum(1.0, done[:, _Q.BUSY] * device.disk * harm.at("slower", 1.0, steps))
+    busy = np.minimum(1.0, done[:, _Q.BUSY] * device.disk * fault.at("slower", 1.0, steps))
     longer = busy / np.maximum(done[:, _Q.BUSY], 1e-6)
     waits = np.where(done[:, _Q.BUSY] > 1e-6, done[:, _Q.IOWAIT] * longer, done[:, _Q.IOWAIT])
     found[:, _Q.IOWAIT] = np.minimum(1.0 - found[:, _Q.CPU], waits)
     found[:, _Q.BUSY] = busy
-    waiting = _minute_mean(busy - done[:, _Q.BUSY] + harm.at("stuck", 0.0, steps))
+    waiting = _minute_mean(busy - done[:, _Q.BUSY] + fault.at("stuck", 0.0, steps))
     found[:, _Q.LOAD] = np.maximum(0.0, done[:, _Q.LOAD] * device.load + waiting)
-    found[:, _Q.HEAT] = _heat(device, found[:, _Q.CPU], harm)
+    found[:, _Q.HEAT] = _heat(device, found[:, _Q.CPU], fault)
     rows: Array = found[: steps // PER_ROW * PER_ROW].reshape(-1, PER_ROW, len(Quantity)).mean(axis=1)
     return rows
 
 
 def _minute_mean(threads: Array) -> Array:
     """Follow as the kernel's load average of one minute does."""
-    keep, mean, course = math.exp(-STEP_S / 60), float(threads[0]), np.empty(len(threads))
+    keep, mean, values = math.exp(-STEP_S / 60), float(threads[0]), np.empty(len(threads))
     for step, value in enumerate(threads.tolist()):
         mean = keep * mean + (1 - keep) * value
-        course[step] = mean
-    return course
+        values[step] = mean
+    return values
 
 
-def _heat(device: Device, cpu: Array, harm: Harm) -> Array:
+def _heat(device: Device, cpu: Array, fault: InjectedFault) -> Array:
     """Drive the thermal model: Cel in the steps of a sensor."""
     cooling = device.cooling
     board = Board(cooling, float(cpu[0]), 0.0)
-    resists = harm.at("resists", 1.0, len(cpu)).tolist()
+    resists = fault.at("resists", 1.0, len(cpu)).tolist()
     chip = np.empty(len(cpu))
     for step, load in enumerate(cpu.tolist()):
         for half in (0.0, HEAT_STEP_S):

@@ -36,12 +36,12 @@ class Cost(NamedTuple):
 
 
 class SteppedClock:
-    """Moves by one second when it is told to."""
+    """A clock that advances by one second on request."""
 
     uptime_s = 0.0
 
     def now(self) -> Instant:
-        """Return the instant it stands at."""
+        """Return the current instant."""
         wall = _START + timedelta(seconds=self.uptime_s)
         return Instant(boot_id="cost", uptime_s=self.uptime_s, wall=wall, synced=True)
 
@@ -71,7 +71,7 @@ def step_cost() -> Cost:
 
 
 def _sample(host: HostCollector, now: Instant) -> Sample:
-    judged = (
+    scored = (
         (series, value) for series, value in host.collect(now).items() if not series.endswith(("limit", "uptime"))
     )
-    return Sample(at=now, values=dict(islice(judged, METRICS)))
+    return Sample(at=now, values=dict(islice(scored, METRICS)))

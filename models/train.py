@@ -20,7 +20,7 @@ import numpy as np
 from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE
 from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, Fleet
 from models.model_card import CARD_FILE, card
-from models.relations import Related, bars, fleet, fleet_of, folds, lives, said
+from models.relations import Related, bars, fleet, fleet_of, folds, simulated_devices, strengths_of
 from models.simulated_devices import RECORDINGS, Recorded, load_recordings
 
 NAME = "relations"
@@ -71,7 +71,10 @@ def held_out_bars(recordings: Sequence[Recorded], seed: int) -> np.ndarray[tuple
     for number, (held_out, others) in enumerate(folds(recordings)):
         print(f"holding out {held_out.name}", file=sys.stderr, flush=True)
         knows = fleet(NAME, fleet_of(others, seed + number))
-        healthy += [said(Related(knows), life)[0] for life in lives(held_out, others, seed + number, ())]
+        healthy += [
+            strengths_of(Related(knows), simulated)[0]
+            for simulated in simulated_devices(held_out, others, seed + number, ())
+        ]
     return bars(healthy)
 
 

@@ -1,4 +1,4 @@
-"""Builders of what a device says, with the fixed cast: say only what the test is about."""
+"""Builders of a device's messages, with the fixed cast. A test sets only the values it is about."""
 
 import json
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def a_finding(
     at: Instant | None = None,
     reason: str = "/data grows by 2 GB an hour",
 ) -> Finding:
-    """A finding said `after_s` seconds after noon, true since `since_s` (by default since this moment)."""
+    """A finding reported `after_s` seconds after noon, true since `since_s` (by default since this moment)."""
     at = at or an_instant(after_s)
     judge = FAULTS[fault].detector if fault in FAULTS else DetectorKind.RULE
     return Finding(
@@ -129,18 +129,20 @@ def a_loss(first_seq: int, last_seq: int, *, lane: Lane = Lane.TELEMETRY, stream
 
 
 def an_envelope(
-    first_seq: int, *said: Finding | Evidence | Loss | dict[str, Any], stream: str = STREAM, base_seq: int = 1
+    first_seq: int, *items: Finding | Evidence | Loss | dict[str, Any], stream: str = STREAM, base_seq: int = 1
 ) -> bytes:
     """The payload of a message of the findings lane; a dict goes in as it is."""
-    bodies = [json.dumps(item).encode() if isinstance(item, dict) else records.encode(item) for item in said]
+    bodies = [json.dumps(item).encode() if isinstance(item, dict) else records.encode(item) for item in items]
     return records.join_envelope(stream, base_seq, first_seq, bodies)
 
 
 def a_presence(state: PresenceState = PresenceState.ONLINE, after_s: float = 0.0, *, boot_id: str = BOOT) -> bytes:
     """The payload of a presence message."""
     at = an_instant(after_s, boot_id=boot_id)
-    said = Presence(state=state, at=at, agent="0.1.0", model="iforest-1", firmware="fw-3", hardware="Pi 5", metrics=42)
-    return records.encode(said)
+    presence = Presence(
+        state=state, at=at, agent="0.1.0", model="iforest-1", firmware="fw-3", hardware="Pi 5", metrics=42
+    )
+    return records.encode(presence)
 
 
 def a_chunk(after_s: float = 0.0, *, values: npt.NDArray[np.float64] | None = None) -> bytes:

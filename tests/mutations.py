@@ -1,4 +1,4 @@
-"""What hostile, broken and newer devices may say: messages of a good one, spoilt in every way we can think of. Pure.
+"""Messages of hostile, faulty and newer devices: valid messages, mutated in many ways. Pure.
 
 What flows in: a source of chance. What flows out: a channel and a payload.
 """

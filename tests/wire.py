@@ -25,7 +25,7 @@ class Publisher:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def publish(self, *packets: bytes) -> None:
-        """Send packets made by `packet`. Raises ConnectionError when the broker has gone."""
+        """Send packets made by `packet`. Raises ConnectionError when the broker has closed the connection."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._sent - self._acked < WINDOW, timeout=60):
                 raise ConnectionError("the broker has stopped to acknowledge")
@@ -33,7 +33,7 @@ class Publisher:
         self._socket.sendall(b"".join(packets))
 
     def close(self) -> None:
-        """Wait until the broker has everything, then say goodbye."""
+        """Wait until the broker has acknowledged everything, then disconnect."""
         with self._changed:
             self._changed.wait_for(lambda: self._sent == self._acked, timeout=60)
         self._socket.sendall(b"\xe0\x00")
@@ -41,13 +41,13 @@ class Publisher:
 
     def _listen(self) -> None:
         rest = 0  # bytes of an acknowledgement that came in part; each has 4
-        while heard := self._hear():
-            acked, rest = divmod(rest + heard, 4)
+        while received := self._receive():
+            acked, rest = divmod(rest + received, 4)
             with self._changed:
                 self._acked += acked
                 self._changed.notify()
 
-    def _hear(self) -> int:
+    def _receive(self) -> int:
         try:
             return len(self._socket.recv(65536))
         except OSError:

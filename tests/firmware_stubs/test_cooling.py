@@ -1,4 +1,4 @@
-"""The whole way from a board that loses its cooling to a finding, hours before it slows itself down."""
+"""From lost cooling to a finding, hours before the device throttles itself."""
 
 import pytest
 
@@ -18,32 +18,32 @@ FAULT = CoolingLost(start_s=7 * HOUR_S, lasts_s=2 * HOUR_S)
 
 
 def found(device: str, hours: float, *faults: Fault) -> list[Finding]:
-    """Let a device live, read every ten seconds, and return what it said."""
+    """Run a device, sampled every ten seconds, and return its findings."""
     clock = HandClock(HOUR_S)
     host = HostCollector(VirtualMachine(clock, device, faults))
     pipeline = Pipeline(
         period_s=10.0, horizon_s=72 * HOUR_S, scorer=Scorer(), relations=Relations(load_fleet(shipped()))
     )
-    said = []
+    findings = []
     while clock.uptime_s < HOUR_S + hours * HOUR_S:
         clock.uptime_s += 10.0
         now = clock.now()
         outcome = pipeline.step(Sample(at=now, values=host.collect(now)), now)
-        said += [announcement.finding for announcement in outcome.announcements]
-    return said
+        findings += [announcement.finding for announcement in outcome.announcements]
+    return findings
 
 
 @pytest.mark.parametrize("device", ["pump-07", "kiosk-01"])
-def test_a_healthy_device_says_nothing_for_its_first_hours(device: str) -> None:
+def test_a_healthy_device_reports_nothing_for_its_first_hours(device: str) -> None:
     assert found(device, 8.0) == []
 
 
-def test_lost_cooling_is_named_more_than_an_hour_before_the_device_slows_itself_down() -> None:
-    said = found("pump-07", 8.5, FAULT)
-    (opened,) = [one for one in said if one.fault == FAULT.code and one.phase is Phase.OPEN]
+def test_lost_cooling_is_reported_more_than_an_hour_before_the_device_throttles_itself() -> None:
+    findings = found("pump-07", 8.5, FAULT)
+    (opened,) = [one for one in findings if one.fault == FAULT.code and one.phase is Phase.OPEN]
     assert opened.at.uptime_s < FAULT.impact_s - HOUR_S
     assert "is usual at" in opened.reason
     assert opened.detector.version == shipped().name
-    cleared = [one.at.uptime_s for one in said if one.fault == FAULT.code and one.phase is Phase.CLEAR]
-    (hot,) = [one for one in said if one.fault == "thermal.throttling" and one.phase is Phase.OPEN]
+    cleared = [one.at.uptime_s for one in findings if one.fault == FAULT.code and one.phase is Phase.CLEAR]
+    (hot,) = [one for one in findings if one.fault == "thermal.throttling" and one.phase is Phase.OPEN]
     assert [hot.at.uptime_s < at_s < hot.at.uptime_s + 120 for at_s in cleared] == [True]  # the rule takes over

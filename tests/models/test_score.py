@@ -48,16 +48,16 @@ def test_fleets_and_streams_are_mirrored_with_a_score_and_an_alarm_for_each_row(
         assert (got["score"] >= 0).all()
         assert (got["score"] <= 1).all()
         assert got["alarm"][first : first + 5].any()
-    said = capsys.readouterr()
-    assert said.out == f"2 of 2 files scored into {out}\n"
-    assert "1/2 " in said.err
-    assert "smd/m0.npz: 900 rows, " in said.err
+    printed = capsys.readouterr()
+    assert printed.out == f"2 of 2 files scored into {out}\n"
+    assert "1/2 " in printed.err
+    assert "smd/m0.npz: 900 rows, " in printed.err
 
 
 def test_what_is_scored_is_what_the_device_says() -> None:
     rows = a_series(700)
     rows[600:620, 1] += 200
-    judged = replay(a_recording(rows), SHIPPED)
+    replayed = replay(a_recording(rows), SHIPPED)
     pipeline = Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(step_s=60.0))
     values, opened = [], []
     for number, row in enumerate([*rows, rows[-1]]):
@@ -66,12 +66,12 @@ def test_what_is_scored_is_what_the_device_says() -> None:
         sample = Sample(at=now, values=dict(zip(names, row.tolist(), strict=True)))
         outcome = pipeline.step(sample, now)
         values += [outcome.score.value] if outcome.score else []
-        opened += [number for said in outcome.announcements if said.finding.phase == "open"]
+        opened += [number for printed in outcome.announcements if printed.finding.phase == "open"]
     # the rows at which a case opens rank above all others
-    assert judged.score == pytest.approx((np.array(values[300:]) + judged.alarm) / 2)
-    assert judged.score[judged.alarm].min() > 0.5 > judged.score[~judged.alarm].max()
-    # a row is judged by the sample after it, and a finding opens when a second row agrees
-    assert opened == [300 + int(np.flatnonzero(judged.alarm)[0]) + 2]
+    assert replayed.score == pytest.approx((np.array(values[300:]) + replayed.alarm) / 2)
+    assert replayed.score[replayed.alarm].min() > 0.5 > replayed.score[~replayed.alarm].max()
+    # a row is replayed by the sample after it, and a finding opens when a second row agrees
+    assert opened == [300 + int(np.flatnonzero(replayed.alarm)[0]) + 2]
 
 
 def test_a_row_is_judged_by_the_rows_up_to_it_only() -> None:
@@ -121,7 +121,7 @@ def test_timestamps_that_stand_still_or_go_back_are_borne_and_counted(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "told", "fleet", "expected"),
+    ("changes", "given", "fleet", "expected"),
     [
         ({"period_s": np.array(10)}, 20.0, "mine", 10.0),
         ({}, 20.0, "asd", 20.0),
@@ -130,11 +130,11 @@ def test_timestamps_that_stand_still_or_go_back_are_borne_and_counted(tmp_path: 
     ],
 )
 def test_the_period_is_the_files_then_the_users_then_the_fleets_then_five_minutes(
-    tmp_path: Path, changes: dict[str, Any], told: float | None, fleet: str, expected: float
+    tmp_path: Path, changes: dict[str, Any], given: float | None, fleet: str, expected: float
 ) -> None:
-    recording = load_recording(write_npz(tmp_path / fleet / "a.npz", **changes), told)
+    recording = load_recording(write_npz(tmp_path / fleet / "a.npz", **changes), given)
     assert recording.period_s == expected
-    assert (recording.remarks == ()) is (fleet != "mine" or bool(changes) or told is not None)
+    assert (recording.remarks == ()) is (fleet != "mine" or bool(changes) or given is not None)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_period_is_the_files_then_the_users_then_the_fleets_then_five_minute
         ({"test": None}, "has no test; put rows"),
         ({"train": np.zeros(5)}, "make both .rows, channels."),
         ({"test": np.zeros((5, 9))}, "rows of the same channels"),
-        ({"test": np.zeros((0, 3))}, "nothing to judge"),
+        ({"test": np.zeros((0, 3))}, "nothing to score"),
         ({"test": np.full((5, 3), "x")}, "must be numbers"),
         ({"period_s": np.array([0.0])}, "one positive number"),
         ({"period_s": np.array("fast")}, "one positive number"),
@@ -199,9 +199,9 @@ def test_the_layout_below_a_root_is_mirrored_and_no_score_overwrites_another_or_
 def test_a_file_of_another_kind_and_one_that_is_not_there_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    note, gone = tmp_path / "note.txt", tmp_path / "gone.npz"
+    note, missing = tmp_path / "note.txt", tmp_path / "missing.npz"
     note.write_text("")
-    assert score(tmp_path / "out", note, gone) == 1
-    said = capsys.readouterr().err
-    assert f"{note}: not scored: is neither .npz nor .csv; convert it to one of them" in said
-    assert f"{gone}: not scored: " in said
+    assert score(tmp_path / "out", note, missing) == 1
+    printed = capsys.readouterr().err
+    assert f"{note}: not scored: is neither .npz nor .csv; convert it to one of them" in printed
+    assert f"{missing}: not scored: " in printed

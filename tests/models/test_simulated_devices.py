@@ -1,4 +1,4 @@
-"""Lives of virtual devices: the same seed gives the same life, and a fault changes what it says it changes."""
+"""Simulated devices: the same seed gives the same rows, and a fault changes only its own quantities."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.detection.relations.quantities import Quantity
 from firmware_stubs.thermal import HEAT_SINK
-from models.simulated_devices import HEALTHY, PER_ROW, Device, Harm, Recorded, any_device, live, work
+from models.simulated_devices import HEALTHY, PER_ROW, Device, InjectedFault, Recorded, random_device, simulate, work
 
 STEPS = 120 * PER_ROW
 DEVICE = Device(cooling=replace(HEAT_SINK, air_swing=0.0), sensor_off=0.0, cpu=1.0, load=1.0, disk=1.0, quiet=0.5)
@@ -23,9 +23,9 @@ def a_recording() -> Recorded:
     return Recorded("rest-and-work", "", found)
 
 
-def test_the_same_seed_gives_the_same_life() -> None:
+def test_the_same_seed_gives_the_same_simulation() -> None:
     one, other = (
-        live(any_device(rng), work([a_recording()], 30, 0.5, rng)) for rng in map(np.random.default_rng, (3, 3))
+        simulate(random_device(rng), work([a_recording()], 30, 0.5, rng)) for rng in map(np.random.default_rng, (3, 3))
     )
     assert np.array_equal(one, other)
 
@@ -36,24 +36,24 @@ def test_a_quiet_device_plays_only_quiet_pieces() -> None:
     assert done[:, Quantity.CPU].max() < 0.1
 
 
-def test_a_healthy_life_is_the_recording_in_minutes_with_the_heat_of_its_work() -> None:
-    rows = live(DEVICE, a_recording().found)
+def test_a_healthy_simulation_is_the_recording_in_minutes_with_the_heat_of_its_work() -> None:
+    rows = simulate(DEVICE, a_recording().found)
     assert rows[-1, Quantity.CPU] == pytest.approx(0.6)
     assert rows[-1, Quantity.HEAT] > rows[0, Quantity.HEAT] + 10
     assert rows[-1, Quantity.LOAD] == pytest.approx(1.2)
 
 
 @pytest.mark.parametrize(
-    ("harm", "changed"),
+    ("fault", "changed"),
     [
-        (Harm(begin=60, end=120, resists=2.0), {Quantity.HEAT}),
-        (Harm(begin=60, end=120, stuck=1.0), {Quantity.LOAD}),
-        (Harm(begin=60, end=120, slower=3.0), {Quantity.BUSY, Quantity.LOAD}),
+        (InjectedFault(begin=60, end=120, resists=2.0), {Quantity.HEAT}),
+        (InjectedFault(begin=60, end=120, stuck=1.0), {Quantity.LOAD}),
+        (InjectedFault(begin=60, end=120, slower=3.0), {Quantity.BUSY, Quantity.LOAD}),
     ],
 )
-def test_a_fault_raises_what_it_harms_and_nothing_else(harm: Harm, changed: set[Quantity]) -> None:
+def test_a_fault_raises_its_own_quantities_and_no_others(fault: InjectedFault, changed: set[Quantity]) -> None:
     done = a_recording().found
-    healthy, faulty = live(DEVICE, done, HEALTHY), live(DEVICE, done, harm)
+    healthy, faulty = simulate(DEVICE, done, HEALTHY), simulate(DEVICE, done, fault)
     assert np.array_equal(healthy[:60], faulty[:60])
     for quantity in Quantity:
         rises = faulty[-1, quantity] > healthy[-1, quantity]

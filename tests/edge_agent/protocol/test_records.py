@@ -1,4 +1,4 @@
-"""Records: what a device says comes back as it was; what is wrong is named."""
+"""Records: a record survives a round trip unchanged; an invalid field is named."""
 
 import json
 

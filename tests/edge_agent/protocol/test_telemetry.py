@@ -37,7 +37,7 @@ def a_batch(*columns: telemetry.Column) -> telemetry.Batch:
 
 
 def a_plain_record(**changes: Any) -> dict[str, Any]:
-    """What a record of two columns and three rows says, before it is deflated."""
+    """The content of a record of two columns and three rows, before it is deflated."""
     batch = a_batch(a_column(np.array([1.0, 1.5, 1.0])), a_column(np.array([7.0, np.nan, 7.0]), series="b"))
     raw: dict[str, Any] = cbor.loads(decoding._inflate(telemetry.pack(batch), telemetry.Allowance()))
     return raw | changes
@@ -147,13 +147,13 @@ def test_a_series_that_mirrors_another_costs_next_to_nothing() -> None:
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.bin")), ids=lambda path: path.stem)
 def test_a_golden_message_means_what_it_always_meant_and_is_written_the_same(path: Path) -> None:
-    told, payload = json.loads(path.with_suffix(".json").read_text()), path.read_bytes()
+    expected, payload = json.loads(path.with_suffix(".json").read_text()), path.read_bytes()
     message = telemetry.decode(payload)
     assert (message.stream, message.base_seq, message.first_seq) == (
-        told["stream"], told["base_seq"], told["first_seq"],
+        expected["stream"], expected["base_seq"], expected["first_seq"],
     )  # fmt: skip
     batches = [telemetry.unpack(record) for record in message.records]
-    assert [meaning(batch) for batch in batches] == told["records"]
+    assert [meaning(batch) for batch in batches] == expected["records"]
     again = [telemetry.pack(batch) for batch in batches]
     inflated = [[decoding._inflate(one, telemetry.Allowance()) for one in some] for some in (again, message.records)]
     assert inflated[0] == inflated[1]
@@ -162,7 +162,7 @@ def test_a_golden_message_means_what_it_always_meant_and_is_written_the_same(pat
 
 
 def meaning(batch: telemetry.Batch) -> dict[str, Any]:
-    """What a batch says, as JSON: values in multiples of the resolution, null where nothing was read."""
+    """A batch as JSON: values in multiples of the resolution, null where nothing was read."""
     return {
         "boot_id": batch.start.boot_id,
         "uptime_s": batch.start.uptime_s,

@@ -1,4 +1,4 @@
-"""Scores held against labels, settings chosen by others, and the whole evaluation in one go."""
+"""Scores compared with labels, cross-validated settings, and the whole evaluation."""
 
 import json
 from pathlib import Path
@@ -10,24 +10,24 @@ from models.__main__ import main
 from models.case_metrics import Truth
 from models.cross_validation import SETTINGS, Strengths, held_out
 from models.datasets import DataError, Machine
-from models.judge import Judged, fleet_figures, judge
+from models.label_metrics import Evaluated, compare, fleet_figures
 from models.report import BEGIN, COLUMNS, END, insert
 from tests.models.recordings import write_fleet, write_stream
 
 WEEK_ROWS = 10_080
 
 
-def a_judged(name: str, *, event: float, noise: float, alarm_from: float = 0.9) -> Judged:
+def an_evaluated(name: str, *, event: float, noise: float, alarm_from: float = 0.9) -> Evaluated:
     """A week in minutes: an event at row 5000 with one score, and two other rows with another."""
     label, score = np.zeros(WEEK_ROWS, np.bool_), np.zeros(WEEK_ROWS)
     label[5000:5010], score[5002], score[[1000, 9000]] = True, event, noise
     rows = np.zeros((WEEK_ROWS, 1))
     machine = Machine(name=name, sha256="", period_s=60.0, train=rows, test=rows, label=label)
-    return Judged(machine, Truth(label, 60.0), score, score >= alarm_from)
+    return Evaluated(machine, Truth(label, 60.0), score, score >= alarm_from)
 
 
 def test_the_figures_of_a_fleet_by_hand() -> None:
-    got = fleet_figures([a_judged("x/a", event=0.95, noise=0.1), a_judged("x/b", event=0.8, noise=0.91)])
+    got = fleet_figures([an_evaluated("x/a", event=0.95, noise=0.1), an_evaluated("x/b", event=0.8, noise=0.91)])
     assert (got.machines, got.events) == (2, 2)
     assert (got.precision, got.recall, got.event_f1) == pytest.approx((1 / 3, 1 / 2, 2 / 5))
     assert (got.false_per_week, got.delay_median_min, got.delay_p90_min) == pytest.approx((1.0, 2.0, 2.0))
@@ -38,7 +38,7 @@ def test_the_figures_of_a_fleet_by_hand() -> None:
 
 
 def test_a_fleet_that_is_never_alarmed_has_no_delay() -> None:
-    got = fleet_figures([a_judged("x/a", event=0.2, noise=0.1)])
+    got = fleet_figures([an_evaluated("x/a", event=0.2, noise=0.1)])
     assert (got.event_f1, got.delay_median_min, got.delay_p90_min) == (0.0, None, None)
 
 
@@ -69,7 +69,7 @@ def test_a_setting_chosen_by_others_is_not_the_one_that_suits_the_machine() -> N
 def test_scores_that_do_not_fit_the_recording_are_refused_by_name(tmp_path: Path) -> None:
     data = write_fleet(tmp_path / "data", 2)
     with pytest.raises(DataError, match="no scores for any machine"):
-        judge(data, tmp_path / "scores")
+        compare(data, tmp_path / "scores")
     path = tmp_path / "scores" / "smd" / "m0.npz"
     path.parent.mkdir(parents=True)
     for score, alarm, reason in (
@@ -78,37 +78,37 @@ def test_scores_that_do_not_fit_the_recording_are_refused_by_name(tmp_path: Path
     ):
         np.savez(path, score=score, alarm=alarm)
         with pytest.raises(DataError, match=reason):
-            judge(data, tmp_path / "scores")
+            compare(data, tmp_path / "scores")
     np.savez(path, score=np.zeros(900))
     with pytest.raises(DataError, match="has no alarm"):
-        judge(data, tmp_path / "scores")
+        compare(data, tmp_path / "scores")
     np.savez(path, score=np.zeros(900), alarm=np.zeros(900, bool))
-    assert judge(data, tmp_path / "scores").fleets["smd"].missing == 1
+    assert compare(data, tmp_path / "scores").fleets["smd"].missing == 1
 
 
 def test_evaluate_prints_every_figure_and_puts_them_into_a_document(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.cost.WARM_STEPS", 10)
-    monkeypatch.setattr("models.cost.STEPS", 10)
+    monkeypatch.setattr("models.step_cost.WARM_STEPS", 10)
+    monkeypatch.setattr("models.step_cost.STEPS", 10)
     data, document, out = write_fleet(tmp_path / "data", 2, rows=700), tmp_path / "doc.md", tmp_path / "out"
     write_stream(data)
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     command = ["evaluate", "--data", str(data), "--out", str(out), "--jobs", "1", "--write", str(document)]
     assert main(command) == 0
-    said = capsys.readouterr().out
-    lines = [line.split(" | ") for line in said.splitlines() if line.startswith("|")]
+    printed = capsys.readouterr().out
+    lines = [line.split(" | ") for line in printed.splitlines() if line.startswith("|")]
     fleets = [line for line in lines if line[1:3] == ["smd", "2"]]
     assert [line[0] for line in fleets] == ["| as shipped", "| one day of history", "| just switched on"]
     assert all(line[5] == "1.000" for line in fleets)  # every incident is found
     assert [line[0] for line in lines if line[1] == "1"] == ["| as shipped"]
-    assert "| one a month | the other machines | smd |" in said
-    assert "µs |" in said
-    assert document.read_text() == f"before\n{BEGIN}\n{said}{END}\nafter\n"
-    assert main(["judge", "--data", str(data), "--scores", str(out / "as-shipped")]) == 0
-    judged = json.loads(capsys.readouterr().out)
-    assert f"{judged['smd']['vus_pr']:.3f}" == fleets[0][10]
-    assert judged["nab"]["files"] == 1
+    assert "| one a month | the other machines | smd |" in printed
+    assert "µs |" in printed
+    assert document.read_text() == f"before\n{BEGIN}\n{printed}{END}\nafter\n"
+    assert main(["compare", "--data", str(data), "--scores", str(out / "as-shipped")]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert f"{figures['smd']['vus_pr']:.3f}" == fleets[0][10]
+    assert figures["nab"]["files"] == 1
 
 
 def test_a_recording_that_cant_be_scored_ends_the_evaluation(

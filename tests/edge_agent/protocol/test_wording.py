@@ -51,15 +51,15 @@ def test_severities_are_ranked_by_urgency() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [(45, "45 s"), (540, "9 min"), (11_400, "3 h 10 min"), (7200, "2 h"), (187_200, "2 d 4 h"), (172_800, "2 d")],
 )
-def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+def test_durations_are_formatted_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "words"),
+    ("value", "unit", "text"),
     [
         (0, "By", "0 B"),
         (1023, "By", "1,023 B"),
@@ -70,5 +70,5 @@ def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
         (2_466_183, "{fd}", "2,466,183 open files"),
     ],
 )
-def test_amounts_carry_their_unit(value: float, unit: str, words: str) -> None:
-    assert quantity(value, unit) == words
+def test_amounts_carry_their_unit(value: float, unit: str, text: str) -> None:
+    assert quantity(value, unit) == text

@@ -1,4 +1,4 @@
-"""`python -m models judge`: holds scores against labels.
+"""`python -m models compare`: compares scores with labels.
 
 What flows in: a folder of data and a folder of scores that mirrors it (what `python -m models score` writes, or
 anybody's). What flows out: figures for each fleet, and for the Numenta streams.
@@ -27,8 +27,8 @@ BUFFER_ROWS = {True: 100, False: 24}
 """Of VUS: for rows of up to a minute, and of more."""
 
 
-class Judged(NamedTuple):
-    """A labelled machine and what a detector said of it."""
+class Evaluated(NamedTuple):
+    """A labelled machine, and the scores and alarms of a detector for it."""
 
     machine: Machine
     truth: Truth
@@ -38,7 +38,7 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetFigures:
-    """A fleet's figures; docs/detection.md says how to read each. None where there is nothing to measure."""
+    """A fleet's figures; docs/detection.md explains each. None where there is nothing to measure."""
 
     machines: int
     missing: int
@@ -74,54 +74,54 @@ class Figures:
 
     fleets: dict[str, FleetFigures]
     nab: NabFigures | None
-    judged: tuple[Judged, ...]
+    evaluated: tuple[Evaluated, ...]
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe `judge` and its options."""
-    parser = commands.add_parser("judge", help="hold scores against labels", description=__doc__)
+    """Describe `compare` and its options."""
+    parser = commands.add_parser("compare", aliases=["judge"], help="compare scores with labels", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of labelled telemetry")
     parser.add_argument("--scores", type=Path, required=True, metavar="DIR", help="folder of scores")
-    parser.add_argument("--period-s", type=seconds, metavar="S", help="step of npz files that don't say theirs")
+    parser.add_argument("--period-s", type=seconds, metavar="S", help="step of npz files without a period_s")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Judge, and print JSON."""
-    figures = judge(options.data, options.scores, options.period_s)
+    """Compare, and print the figures as JSON."""
+    figures = compare(options.data, options.scores, options.period_s)
     parts = {name: asdict(fleet) for name, fleet in figures.fleets.items()}
     if figures.nab:
         parts["nab"] = asdict(figures.nab)
     print(json.dumps(parts, indent=1))
 
 
-def judge(data: Path, scores: Path, told_period_s: float | None = None) -> Figures:
-    """Judge every machine that has a score, and the streams if any has one.
+def compare(data: Path, scores: Path, given_period_s: float | None = None) -> Figures:
+    """Compute the figures of every machine that has a score, and of the streams if any has one.
 
     Raises DataError if a fleet has no scores, if one doesn't fit its rows, or if some streams have none.
     """
-    machines = load_fleets(data, told_period_s)
-    judged = [_judged(machine, path) for machine in machines if (path := _path(scores, machine)).exists()]
+    machines = load_fleets(data, given_period_s)
+    evaluated = [_evaluated(machine, path) for machine in machines if (path := _path(scores, machine)).exists()]
     fleets = {}
     for fleet in sorted({machine.fleet for machine in machines}):
         members = sum(machine.fleet == fleet for machine in machines)
-        part = [one for one in judged if one.machine.fleet == fleet]
+        part = [one for one in evaluated if one.machine.fleet == fleet]
         if not part:
             raise DataError(f"{scores / fleet}: no scores for any machine of {data / fleet}; score them first")
         fleets[fleet] = fleet_figures(part, missing=members - len(part))
     streams = (data / "nab" / "windows.json").exists() and (scores / "nab").exists()
     nab = nab_figures(data / "nab", scores / "nab") if streams else None
-    return Figures(fleets=fleets, nab=nab, judged=tuple(judged))
+    return Figures(fleets=fleets, nab=nab, evaluated=tuple(evaluated))
 
 
-def fleet_figures(judged: Sequence[Judged], missing: int = 0) -> FleetFigures:
+def fleet_figures(evaluated: Sequence[Evaluated], missing: int = 0) -> FleetFigures:
     """All figures of one fleet. Areas are means over the machines that have an event."""
-    truths, scores = [one.truth for one in judged], [one.score for one in judged]
-    own = total(one.truth.cases(one.alarm) for one in judged)
+    truths, scores = [one.truth for one in evaluated], [one.score for one in evaluated]
+    own = total(one.truth.cases(one.alarm) for one in evaluated)
     best = best_of_fleet(truths, scores)
     return FleetFigures(
-        machines=len(judged),
+        machines=len(evaluated),
         missing=missing,
         events=own.events,
         precision=own.precision,
@@ -133,8 +133,8 @@ def fleet_figures(judged: Sequence[Judged], missing: int = 0) -> FleetFigures:
         best_f1_1wk=best.f1,
         best_recall_1wk=best.recall,
         oracle_f1=best_of_each(truths, scores).f1,
-        vus_pr=_mean([_vus_pr(one) for one in judged]),
-        auc_pr=_mean([auc_pr(one.truth.label, one.score) for one in judged]),
+        vus_pr=_mean([_vus_pr(one) for one in evaluated]),
+        auc_pr=_mean([auc_pr(one.truth.label, one.score) for one in evaluated]),
     )
 
 
@@ -155,7 +155,7 @@ def nab_figures(data: Path, scores: Path) -> NabFigures:
     )
 
 
-def _vus_pr(one: Judged) -> float:
+def _vus_pr(one: Evaluated) -> float:
     return vus_pr(one.truth.label, one.score, BUFFER_ROWS[one.truth.period_s <= 60])
 
 
@@ -168,9 +168,9 @@ def _path(scores: Path, machine: Machine) -> Path:
     return scores / f"{machine.name}.npz"
 
 
-def _judged(machine: Machine, path: Path) -> Judged:
+def _evaluated(machine: Machine, path: Path) -> Evaluated:
     score, alarm = _read(path, len(machine.test))
-    return Judged(machine, Truth(machine.label, machine.period_s), score, alarm)
+    return Evaluated(machine, Truth(machine.label, machine.period_s), score, alarm)
 
 
 def _read(path: Path, rows: int) -> tuple[Array, Labels]:
@@ -179,7 +179,7 @@ def _read(path: Path, rows: int) -> tuple[Array, Labels]:
         raise DataError(f"{path}: missing; score every recording first")
     arrays = read_npz(path)
     if missing := {"score", "alarm"} - arrays.keys():
-        raise DataError(f"{path}: has no {', '.join(sorted(missing))}; score the recording anew")
+        raise DataError(f"{path}: has no {', '.join(sorted(missing))}; score the recording again")
     score, alarm = arrays["score"].astype(np.float64).ravel(), arrays["alarm"].astype(np.bool_).ravel()
     if len(score) != rows or len(alarm) != rows or not np.isfinite(score).all():
         raise DataError(f"{path}: {len(score)} scores and {len(alarm)} alarms for {rows} rows, or a score not finite")
