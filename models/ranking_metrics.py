@@ -49,7 +49,7 @@ def vus_pr(label: Labels, score: Array, buffer_rows: int) -> float:
 
 
 def _range_auc_pr(label: Labels, score: Array, buffer: int, ranked: tuple[_Places, Array, _Places]) -> float:
-    """Area with events softened by `buffer`; at each threshold, the first `selected` rows of `order` are at or above."""
+    """Area with events softened by `buffer`; at each threshold the first `selected` rows of `order` are at or above."""
     order, thresholds, selected = ranked
     weight = _softened(label, buffer)
     hits = np.cumsum(weight[order])[selected - 1]

@@ -91,7 +91,7 @@ class SimulatedDevice:
 
 @dataclass(slots=True)
 class Strengths:
-    """Strengths of one detector: healthy rows after the history, rows after each fault. (devices, rows, relations) each."""
+    """Strengths of healthy rows after the history, and of rows after each fault. (devices, rows, relations) each."""
 
     healthy: list[Array] = field(default_factory=list)
     faulty: dict[str, list[Array]] = field(default_factory=dict)
@@ -200,7 +200,7 @@ class Alone:
 
 
 def strengths_of(detector: Related | Alone, simulated: SimulatedDevice) -> tuple[Array, dict[str, Array]]:
-    """Evaluate a simulated device: strengths of its healthy rows after the history, and of the rows after each fault."""
+    """Return strengths of the healthy rows after the history, and of the rows after each fault."""
     healthy, kept = [], detector
     for number, row in enumerate(simulated.healthy):
         if number == simulated.begin:

@@ -5,8 +5,8 @@ npz with `score` (0..1) and `alarm` (true, false), one for each row of `test` or
 rows, history included; below DIR under the file's last folders: smd/<name>.npz, nab/<category>/<name>.npz; with --root
 under its path from there.
 
-`train` is replayed first, as the device's history. A csv has none: its first rows are scored as on a device just switched
-on. One configuration scores every file; row i depends on the rows up to i only.
+`train` is replayed first, as the device's history. A csv has none: its first rows are scored as on a device that was
+just switched on. One configuration scores every file; row i depends on the rows up to i only.
 """
 
 import argparse
