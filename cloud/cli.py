@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud import __version__, service
 from cloud.config import Config, ConfigError, load
 
-_SAID = {  # what the command line can say, and the key that it sets
+_OPTIONS = {  # what the command line can say, and the key that it sets
     "data": "data.dir",
     "broker": "broker.url",
     "mqtt": "broker.listen",
@@ -83,7 +83,7 @@ def _options() -> argparse.ArgumentParser:
 
 def _load(arguments: argparse.Namespace) -> Config:
     given = vars(arguments)
-    return load(given.get("config"), {key: given[name] for name, key in _SAID.items() if name in given})
+    return load(given.get("config"), {key: given[name] for name, key in _OPTIONS.items() if name in given})
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ that names the source, the key, its value and the remedy.
 
 import difflib
 import ipaddress
+import logging
 import os
 import ssl
 import tomllib
@@ -21,6 +22,9 @@ from cloud.cases.episodes import Rules
 COMMAND_LINE = "command line"
 ANY_IPV4, ANY_IPV6 = str(ipaddress.IPv4Address(0)), str(ipaddress.IPv6Address(0))  # "listen everywhere"
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+RENAMED = {"data.parked_max": "data.dead_letters_max"}  # keys of the version before, read with a warning
+
+log = logging.getLogger(__name__)
 
 
 class ConfigError(ValueError):
@@ -82,7 +86,9 @@ class DataTable(_Table):
         description="postgresql+asyncpg://USER@HOST/NAME, its password in ~/.pgpass. Empty: SQLite in data.dir",
     )
     telemetry_retention_days: int = Field(default=30, ge=1, le=3650, description="days; evidence stays")
-    parked_max: int = Field(default=1000, ge=1, le=100_000, description="messages kept that could not be read")
+    dead_letters_max: int = Field(
+        default=1000, ge=1, le=100_000, description="dead letters kept: messages that could not be read or applied"
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -184,7 +190,7 @@ class Config(_Table):
 
 def load(path: Path | None, said: Mapping[str, object]) -> Config:
     """Read the file if one is named; `said` on the command line, by dotted key, wins. Raises ConfigError."""
-    tree = _read_toml(path) if path else {}
+    tree = _with_present_names(_read_toml(path), path) if path else {}
     for key, value in said.items():
         _put(tree, key, value)
     sources = _Sources(str(path) if path else "defaults", frozenset(said))
@@ -228,6 +234,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name another with --config") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from None
+
+
+def _with_present_names(tree: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Move the values of renamed keys to their present names; a key given under both names stays, and is refused."""
+    for old, new in RENAMED.items():
+        (table, old_name), (_, new_name) = old.split("."), new.split(".")
+        keys = tree.get(table)
+        if isinstance(keys, dict) and old_name in keys and new_name not in keys:
+            log.warning("%s: %s is now called %s; the old name will be refused by the next version", path, old, new)
+            keys[new_name] = keys.pop(old_name)
+    return tree
 
 
 def _put(tree: dict[str, Any], key: str, value: object) -> None:

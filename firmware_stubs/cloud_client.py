@@ -41,7 +41,7 @@ class Console:
         return found
 
     def ingest(self) -> Mapping[str, Any]:
-        """Return how many messages the cloud has taken, parked and dropped since its start."""
+        """Return how many messages the cloud has taken, dead-lettered and dropped since its start."""
         found: Mapping[str, Any] = self._get("/api/v1/ingest")
         return found
 

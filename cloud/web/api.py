@@ -150,7 +150,7 @@ class DeviceList(BaseModel):
     devices: list[DeviceOut]
 
 
-class ParkedOut(_Row):
+class DeadLetterOut(_Row):
     """A message that could not be taken, and why."""
 
     id: int
@@ -160,10 +160,10 @@ class ParkedOut(_Row):
     size: int
 
 
-class ParkedList(BaseModel):
-    """The newest parked messages."""
+class DeadLetterList(BaseModel):
+    """The newest dead-lettered messages."""
 
-    parked: list[ParkedOut]
+    dead_letters: list[DeadLetterOut]
 
 
 class LossOut(_Row):
@@ -188,7 +188,7 @@ class IngestOut(BaseModel):
     """Messages of devices since this process started; what was dropped its device sends again."""
 
     taken: int
-    parked: int
+    dead_lettered: int
     dropped: dict[Dropped, int]
 
 
@@ -219,7 +219,7 @@ class Health(BaseModel):
 
 @health.get("/healthz")
 async def healthz(console: Here) -> Health:
-    """Ask the database before saying that all is well."""
+    """Ask the database before style that all is well."""
     async with console.database.read() as session:
         await session.execute(text("SELECT 1"))
     return Health(status="ok")
@@ -298,12 +298,12 @@ async def devices(console: Here) -> DeviceList:
     )
 
 
-@router.get("/parked")
-async def parked(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 100) -> ParkedList:
+@router.get("/dead-letters")
+async def dead_letters(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 100) -> DeadLetterList:
     """List messages that could not be taken, the newest first."""
     async with console.database.read() as session:
-        lines = await queries.parked(session, limit)
-    return ParkedList(parked=[ParkedOut.model_validate(line) for line in lines])
+        lines = await queries.dead_letters(session, limit)
+    return DeadLetterList(dead_letters=[DeadLetterOut.model_validate(line) for line in lines])
 
 
 @router.get("/losses")
@@ -318,7 +318,7 @@ async def losses(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)]
 async def ingest(console: Here) -> IngestOut:
     """Count what came in."""
     tally = console.tally
-    return IngestOut(taken=tally.taken, parked=tally.parked, dropped=dict(tally.dropped))
+    return IngestOut(taken=tally.taken, dead_lettered=tally.dead_lettered, dropped=dict(tally.dropped))
 
 
 async def _changed(console: Console, number: int, change: changes.Change) -> CaseDetail:

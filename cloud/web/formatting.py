@@ -28,7 +28,7 @@ STATES = {
 
 PRESENCE = {"online": "Online", "offline": "Offline", "going_down": "Going down"}
 
-JUDGES = {"rule": "a rule", "trend": "a trend", "model": "the model"}
+DETECTORS = {"rule": "a rule", "trend": "a trend", "model": "the model"}
 
 
 def duration(seconds: float, *, coarse: bool = False) -> str:

@@ -195,11 +195,11 @@ function follow() {
     const mine = $("#actions")?.dataset.number;
     if ($("#rows") || $("#devices") || JSON.parse(event.data).cases.includes(Number(mine))) refresh();
   });
-  stream.addEventListener("heard", (event) => {
+  stream.addEventListener("devices", (event) => {
     const watch = JSON.parse(event.data), time = $("#watch time");
     if ($("#watched")) say($("#watched"), `${watch.devices} ${watch.devices === 1 ? "device" : "devices"} watched, ${watch.online} online`);
     else if ($("#watch") && watch.devices) refresh();
-    if (time && watch.last_word) { time.dateTime = watch.last_word; tick($("#watch")); }
+    if (time && watch.last_seen) { time.dateTime = watch.last_seen; tick($("#watch")); }
     if ($("#devices")) refresh();
   });
 }

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.cases.episodes import Change, Decision, Episode, EpisodeState, Moment, Rules, begun, dated, heard, passed
+from cloud.cases.episodes import (
+    Change,
+    Decision,
+    Episode,
+    EpisodeState,
+    Event,
+    Rules,
+    dated,
+    on_finding,
+    on_first_finding,
+    on_time_passed,
+)
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Finding, Phase
 from tests.builders import NOON, a_finding, an_impact, an_instant
@@ -28,16 +39,18 @@ class Story:
     decisions: list[Decision] = field(default_factory=list)
 
     def say(self, finding: Finding) -> "Story":
-        moment = Moment(at=finding.at.wall, now=finding.at.wall)
-        step = heard(self.episode, finding, moment, RULES) if self.episode else begun(finding, moment, RULES)
-        return self._keep(step)
+        event = Event(at=finding.at.wall, now=finding.at.wall)
+        transition = (
+            on_finding(self.episode, finding, event, RULES) if self.episode else on_first_finding(finding, event, RULES)
+        )
+        return self._keep(transition)
 
     def wait_until(self, after_s: float) -> "Story":
         assert self.episode is not None
-        return self._keep(passed(self.episode, Moment(at=noon(after_s), now=noon(after_s)), RULES))
+        return self._keep(on_time_passed(self.episode, Event(at=noon(after_s), now=noon(after_s)), RULES))
 
-    def _keep(self, step: tuple[Episode, tuple[Decision, ...]]) -> "Story":
-        self.episode, decisions = step
+    def _keep(self, transition: tuple[Episode, tuple[Decision, ...]]) -> "Story":
+        self.episode, decisions = transition
         self.decisions += decisions
         return self
 
@@ -74,8 +87,8 @@ def test_critical_fires_at_once() -> None:
 
 def test_what_the_device_says_to_have_lasted_counts_although_its_clock_is_not_set() -> None:
     unset = an_instant(60, synced=False)
-    moment = Moment(at=dated(unset, noon(0)), now=noon(0))
-    episode, _ = begun(a_finding(at=unset, since_s=0), moment, RULES)
+    event = Event(at=dated(unset, noon(0)), now=noon(0))
+    episode, _ = on_first_finding(a_finding(at=unset, since_s=0), event, RULES)
     assert episode.state is EpisodeState.FIRING
 
 

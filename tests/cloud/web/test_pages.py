@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 
-from cloud.case_service import Casebook
+from cloud.case_service import CaseService
 from cloud.store.database import Database
 from cloud.store.streams import add
 from cloud.store.tables import LossRow
@@ -206,23 +206,23 @@ async def test_a_chart_is_a_table_too(alice: httpx.AsyncClient, numbers: dict[st
 
 
 async def test_evidence_that_was_changed_on_the_way_is_marked(
-    alice: httpx.AsyncClient, staffed: Database, casebook: Casebook
+    alice: httpx.AsyncClient, staffed: Database, case_service: CaseService
 ) -> None:
     await seed.add_fleet(staffed, NOW)
     pack = an_evidence()
     finding = a_finding(since_s=-60, evidence_id=pack.evidence_id, impact=an_impact(3600))
     async with staffed.begin() as session:
-        await casebook.apply_finding(session, "pump-07", finding, NOW)
+        await case_service.apply_finding(session, "pump-07", finding, NOW)
     assert "The evidence is on its way from the device." in await read(alice, "/cases/1")
     forged = pack.model_copy(update={"detected_uptime_s": pack.detected_uptime_s - 1})
     async with staffed.begin() as session:
-        await casebook.apply_evidence(session, "pump-07", forged, NOW)
+        await case_service.apply_evidence(session, "pump-07", forged, NOW)
     page = await read(alice, "/cases/1")
     assert '<dd class="alert">Changed on the way: its hash does not fit its content' in page
 
 
 async def test_hostile_words_of_a_device_stay_words(
-    alice: httpx.AsyncClient, staffed: Database, casebook: Casebook
+    alice: httpx.AsyncClient, staffed: Database, case_service: CaseService
 ) -> None:
     await seed.add_fleet(staffed, NOW)
     metric = f"hw.temperature{{hw.name={HOSTILE}}}"[:200]
@@ -238,9 +238,9 @@ async def test_hostile_words_of_a_device_stay_words(
         update={"carriers": (Carrier(metric=metric, value=1, unit=HOSTILE[:32], share=1),)}
     )
     async with staffed.begin() as session:
-        await casebook.apply_finding(session, "pump-07", finding, NOW)
-        await casebook.apply_evidence(session, "pump-07", pack.sealed(), NOW)
-        await casebook.note(session, 1, "alice", HOSTILE, NOW)
+        await case_service.apply_finding(session, "pump-07", finding, NOW)
+        await case_service.apply_evidence(session, "pump-07", pack.sealed(), NOW)
+        await case_service.note(session, 1, "alice", HOSTILE, NOW)
     for path in ("/", "/cases/1", f"/?{httpx.QueryParams(q=HOSTILE)}", f"/login?next=/{HOSTILE}", "/devices"):
         page = (await alice.get(path)).text
         assert "<img" not in page, path
@@ -254,12 +254,12 @@ async def test_hostile_words_of_a_device_stay_words(
 
 
 async def test_a_fault_that_this_cloud_does_not_know_yet_is_shown_in_the_devices_words(
-    alice: httpx.AsyncClient, staffed: Database, casebook: Casebook
+    alice: httpx.AsyncClient, staffed: Database, case_service: CaseService
 ) -> None:
     await seed.add_fleet(staffed, NOW)
     finding = a_finding(fault="pump.cavitation", component="impeller", reason="It rattles.", since_s=-60)
     async with staffed.begin() as session:
-        await casebook.apply_finding(session, "pump-07", finding, NOW)
+        await case_service.apply_finding(session, "pump-07", finding, NOW)
     text = words_of(await read(alice, "/cases/1"))
     assert "pump.cavitation on impeller of pump-07" in text
     assert "It rattles." in text
@@ -310,19 +310,19 @@ async def test_a_refused_change_is_explained_on_the_page(alice: httpx.AsyncClien
 
 
 async def test_a_case_that_is_over_asks_for_its_label(
-    alice: httpx.AsyncClient, staffed: Database, casebook: Casebook
+    alice: httpx.AsyncClient, staffed: Database, case_service: CaseService
 ) -> None:
     await seed.add_fleet(staffed, NOW)
     start = NOW - timedelta(hours=1)
     async with staffed.begin() as session:
         opened = a_finding(after_s=-3600, since_s=-3700, impact=an_impact(7200))
         cleared = a_finding(Phase.CLEAR, after_s=-1800, finding_id=an_id(9))
-        await casebook.apply_finding(session, "pump-07", opened, start)
-        await casebook.apply_finding(session, "pump-07", cleared, start + timedelta(minutes=30))
+        await case_service.apply_finding(session, "pump-07", opened, start)
+        await case_service.apply_finding(session, "pump-07", cleared, start + timedelta(minutes=30))
     assert "Seems over the device said so 30 min ago" in words_of(await read(alice, "/cases/1"))
     assert "seems over" in await read(alice, "/")
     async with staffed.begin() as session:
-        await casebook.tick(session, NOW)
+        await case_service.tick(session, NOW)
     assert "Over nothing is wrong any more" in words_of(await read(alice, "/cases/1"))
     assert "over, needs a label" in await read(alice, "/")
 
