@@ -1,4 +1,4 @@
-"""The case_service: carries out what the rules of episodes and cases decide, in the transaction it is given.
+"""The case service: carries out the decisions of the episode and case rules, in the transaction it is given.
 
 What flows in: findings and evidence in the order of their numbers, the passing of time, and what people want.
 What flows out: changed episodes and cases, and for each change a line of the case's timeline, in the same transaction.
@@ -31,7 +31,7 @@ _TIMELINE_KINDS = {
 
 
 class CaseService:
-    """The rules, and the hand that writes their decisions down."""
+    """Applies the rules and stores their decisions."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -93,7 +93,7 @@ class CaseService:
         return changed
 
     def _due(self, now: datetime) -> ColumnElement[bool]:
-        """Debounce or hold-down is over, or the impact has come too near for the severity: `episodes.on_time_passed` as SQL."""
+        """Select the episodes that `on_time_passed` would change: hold-down or debounce over, or impact nearer."""
         episode, rules = tables.Episode, self._rules
         there = episode.cleared_at.is_(None)
         lasting = (episode.state == EpisodeState.PENDING) & (episode.severity != Severity.INFO)
@@ -240,7 +240,9 @@ async def _by_person(
     try:
         await session.flush()
     except StaleDataError:
-        raise Refused(f"Case {case.number} has changed at this very event. Look at it again.") from None
+        raise Refused(
+            f"Case {case.number} was changed by somebody else at the same time. Reload it and try again."
+        ) from None
 
 
 async def _announce_evidence(session: AsyncSession, row: tables.EvidenceRow) -> None:
@@ -251,9 +253,9 @@ async def _announce_evidence(session: AsyncSession, row: tables.EvidenceRow) -> 
     if number is None:
         return
     when = "before" if row.part == EvidencePart.BEFORE else "after"
-    text = f"The device has sent what it recorded {when} the detection."
+    text = f"Evidence received: the recording from {when} the detection."
     if not row.intact:
-        text += " Its hash does not fit its content: do not rely on it."
+        text += " Its checksum does not match its content: do not rely on it."
     entry = TimelineEntry(EntryKind.EVIDENCE, text, {"evidence_id": row.evidence_id, "part": row.part})
     _append_to_timeline(session, number, (entry,), SYSTEM, row.received_at)
 
@@ -276,7 +278,7 @@ def _belongs_in_timeline(episode: Episode, decision: Decision) -> bool:
 def _timeline_entry(device: str, episode: Episode, decision: Decision) -> TimelineEntry:
     sentence = f"{cases.title_of(device, episode)}: {decision.reason}."
     if decision.change is Change.FLAPPED:
-        sentence += " From now on its returns are only counted."
+        sentence += " Further recurrences are only counted."
     return TimelineEntry(
         _TIMELINE_KINDS[decision.change], sentence, {"fault": episode.fault, "component": episode.component}
     )
@@ -297,7 +299,7 @@ def _reason(decision: Decision, now: datetime) -> dict[str, str]:
 
 
 def _copy_finding(row: tables.Episode, finding: Finding, at: datetime) -> None:
-    """Keep the device's own words. What it says when all is over does not replace why it was said."""
+    """Copy the device's own text. The reason of a clear does not replace the reason of the finding."""
     row.last_at = at
     if finding.phase is Phase.CLEAR:
         return

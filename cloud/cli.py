@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="support-cloud",
-        description="Takes findings of devices in, opens support cases, shows them to support staff.",
+        description="Receives findings from devices, opens support cases and serves the console for support staff.",
         epilog="Exit codes: 0 done, 1 failed while starting or running, 2 wrong command line or configuration.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

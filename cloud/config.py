@@ -157,7 +157,7 @@ class WebTable(_Table):
     listen: Listen = Field(default=Endpoint("127.0.0.1", 8080), description="HOST:PORT of the console")
     password_file: str = Field(
         default="",
-        description="file with the first account's password, mode 0600. Empty: one is made up and shown once",
+        description="file with the first account's password, mode 0600. Empty: one is generated and shown once",
     )
 
 
@@ -261,13 +261,13 @@ def _check(config: Config, sources: _Sources) -> None:
     )
     for key, endpoint in listening:
         if not endpoint.is_loopback and not config.allow_remote:
-            remedy = "others could reach this without TLS; say --allow-remote (allow_remote = true) if you want that"
+            remedy = "others could reach this without TLS; set --allow-remote (allow_remote = true) to allow it"
             raise sources.error(key, str(endpoint), remedy)
     broker = config.broker
     if broker.ca_file:
         _check_authority(broker.ca_file, sources)
     if broker.password_file and not broker.username:
-        raise sources.error("broker.password_file", broker.password_file, "whose? name the user in broker.url")
+        raise sources.error("broker.password_file", broker.password_file, "for which user? name the user in broker.url")
     if broker.password_file and not broker.tls and not broker.address.is_loopback:
         raise sources.error("broker.url", broker.url, "would send the password in clear text; use mqtts://")
     for secret in (broker.password_file, config.web.password_file):

@@ -30,7 +30,7 @@ from cloud.web.app import create_app
 TICK_S = 1.0
 PRUNE_EVERY_S = 3600.0
 DEVICE_SHARE = 16  # of the room for waiting messages one device may take a sixteenth
-LAST_WORDS_S = 1  # what an open page gets to finish when the service stops
+SHUTDOWN_GRACE_S = 1  # for open pages to finish when the service stops
 
 _Chore = Callable[[AsyncSession, datetime], Awaitable[bool]]
 
@@ -91,7 +91,7 @@ class _Console(uvicorn.Server):
             ws="none",
             lifespan="off",
             proxy_headers=False,  # anybody could name an address in them and slip past the login's brake
-            timeout_graceful_shutdown=LAST_WORDS_S,
+            timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
         )
         super().__init__(config)
         self._change_signal = change_signal

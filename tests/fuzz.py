@@ -1,8 +1,8 @@
 """`python -m tests.fuzz`: bad messages through a real Mosquitto to a live cloud, with a healthy device in between.
 
-The cloud must neither crash nor stall nor blame itself; each message must be taken (dead-lettered ones
-included) or counted as dropped; and the healthy device's findings must go on being acknowledged. The last line of the output is JSON; exit code
-0 only if all of that was so.
+The cloud must neither crash nor stall nor log an error of its own. Each message must be taken (dead-lettered ones
+included) or counted as dropped, and the healthy device's findings must be acknowledged throughout. The last line of the
+output is JSON; exit code 0 only if all of that held.
 """
 
 import argparse

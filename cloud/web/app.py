@@ -116,7 +116,9 @@ async def _error_page(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if not _wants_page(request):
         return await http_exception_handler(request, error)
-    return page(request, "error.html", error.status_code, title=_title(error.status_code), text=str(error.detail))
+    return page(
+        request, "error.html", error.status_code, title=HTTPStatus(error.status_code).phrase, text=str(error.detail)
+    )
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
@@ -124,20 +126,16 @@ async def _invalid_request(request: Request, error: Exception) -> Response:
     if not _wants_page(request):
         return await request_validation_exception_handler(request, error)
     first = error.errors()[0]
-    said = f"{first['loc'][-1]}: {first['msg']}."
-    return page(request, "error.html", 422, title="This was not understood", text=said)
+    text = f"{first['loc'][-1]}: {first['msg']}."
+    return page(request, "error.html", 422, title="Invalid request", text=text)
 
 
 async def _server_error(request: Request, error: Exception) -> Response:  # noqa: ARG001  it is logged by the server
-    text = "This is a mistake of ours, and it has been logged. Nothing was changed. Load the page again."
+    text = "An internal error occurred and has been logged. Nothing was changed. Reload the page."
     answer = (
-        page(request, "error.html", 500, title="Something broke here", text=text)
+        page(request, "error.html", 500, title="Internal error", text=text)
         if _wants_page(request)
         else Response(text, 500)
     )
     answer.headers.update(GUARDS)  # this answer is sent from outside of our own middleware
     return answer
-
-
-def _title(status: int) -> str:
-    return {404: "Not here", 403: "Not from there", 405: "Not like that"}.get(status, HTTPStatus(status).phrase)

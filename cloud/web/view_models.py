@@ -236,10 +236,10 @@ def _plot(
 
 def _why_no_chart(episode: Episode, rows: Sequence[EvidenceRow]) -> str:
     if episode.evidence_id is None:
-        return "This finding came without evidence: what the device said is below."
+        return "The device recorded no evidence for this finding."
     if not rows:
-        return "The evidence is on its way from the device. This page shows it when it has arrived."
-    return "The evidence holds no series that could be drawn; the device's words are below."
+        return "The evidence has not arrived yet. This page updates when it does."
+    return "The evidence contains no series that can be drawn."
 
 
 def _contributing_metric(carrier: Carrier) -> ContributingMetric:
@@ -253,25 +253,29 @@ def _contributing_metric(carrier: Carrier) -> ContributingMetric:
 
 
 def _detector(episode: Episode) -> str:
-    judge = formatting.DETECTORS.get(str(episode.detector.get("judge")), "a judge that is not known here")
-    return f"{judge}, version {episode.detector.get('version', 'unknown')}"
+    detector = formatting.DETECTORS.get(str(episode.detector.get("judge")), "unknown detector")
+    return f"{detector} {episode.detector.get('version', 'of unknown version')}"
 
 
 def _proof(rows: Sequence[EvidenceRow]) -> str:
     if not rows:
-        return "not here yet"
+        return "not received yet"
     if not all(row.intact for row in rows):
-        return "changed on the way: its hash does not fit its content, so read the chart with care"
-    halves = "before and after the detection" if len(rows) > 1 else "until the detection; what followed comes later"
-    return f"intact, its hash fits; {halves}"
+        return "the checksum does not match the content: read the chart with care"
+    halves = (
+        "recorded before and after the detection"
+        if len(rows) > 1
+        else "recorded before the detection, the rest follows"
+    )
+    return f"complete, checksum verified; {halves}" if len(rows) > 1 else f"checksum verified; {halves}"
 
 
 _DONE = {
-    "take": "You have taken case {number}.",
-    "release": "Case {number} is free for somebody else.",
+    "take": "Case {number} is assigned to you.",
+    "release": "Case {number} is unassigned.",
     "close": "Case {number} is closed as “{label}”.",
-    "reopen": "Case {number} is open again.",
-    "note": "Your note is in the timeline of case {number}.",
+    "reopen": "Case {number} is reopened.",
+    "note": "Your note was added to case {number}.",
 }
 UNDONE = "undone within ten seconds"
 

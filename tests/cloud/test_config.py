@@ -78,7 +78,10 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ('[broker]\nurl = "mqtts://u:secret@x"', "a password in a URL shows in process lists"),
         ('[broker]\nca_file = "/nowhere"', "broker.ca_file = '/nowhere': can't be used (No such file"),
         ('[broker]\nca_file = "/etc/hostname"', "broker.ca_file = '/etc/hostname': can't be used ("),
-        ('[broker]\nurl = "mqtt://x"\npassword_file = "/nowhere"', "broker.password_file = '/nowhere': whose?"),
+        (
+            '[broker]\nurl = "mqtt://x"\npassword_file = "/nowhere"',
+            "broker.password_file = '/nowhere': for which user?",
+        ),
         (
             '[broker]\nurl = "mqtt://u@x"\npassword_file = "/nowhere"',
             "would send the password in clear text; use mqtts://",

@@ -294,7 +294,7 @@ async def test_a_message_that_no_transaction_survives_is_dead_lettered_and_takes
         assert isinstance(said, Delivery)
         return replace(said, items=tuple(replace(item, kind=None) for item in said.items))  # type: ignore[arg-type]
 
-    monkeypatch.setattr("cloud.intake.read", spoilt)
+    monkeypatch.setattr("cloud.ingest.transaction.read", spoilt)
     intake = Intake(database, CaseService(Rules()))
     names = ("pump-07", "culprit", "pump-08")
     batch = [Arrived(f"forewarn/v1/{name}/findings", an_envelope(1, a_finding()), NOON) for name in names]
@@ -356,7 +356,7 @@ async def test_more_gaps_than_may_wait_are_closed_by_the_losses_behind_them(sqli
 async def test_losses_with_gaps_between_them_are_bounded_and_the_one_that_closes_the_next_is_always_taken(
     intake: Intake, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud.store.deliveries.SPANS_MAX", 3)
+    monkeypatch.setattr("cloud.store.streams.SPANS_MAX", 3)
     losses = [a_loss(seq, seq, stream=an_id(9)) for seq in (3, 5, 7, 9)]
     assert acked(await take(intake, FINDINGS, an_envelope(1, *losses), NOON)) == 3
     assert "losses wait" in (await causes(database))[0]

@@ -194,8 +194,8 @@ async def test_a_device_pays_for_the_time_that_its_messages_take_to_be_read(
         uptime_s[0] += BURST_S * READING_SHARE * 2
         return understood(message)
 
-    monkeypatch.setattr("cloud.ingest.understood", slow)
-    monkeypatch.setattr("cloud.ingest.time", SimpleNamespace(monotonic=lambda: uptime_s[0]))
+    monkeypatch.setattr("cloud.ingest.worker.understood", slow)
+    monkeypatch.setattr("cloud.ingest.worker.time", SimpleNamespace(monotonic=lambda: uptime_s[0]))
     async with embedded_broker(HOST, port), ingesting(port, sqlite, ChangeSignal()) as ingest, a_pump(port) as pump:
         await pump.acked(CRITICAL)
         await pump.say(Channel.FINDINGS, an_envelope(2, a_finding()))

@@ -47,7 +47,7 @@ async def test_alice_works_on_a_case_from_its_arrival_to_its_label(
 ) -> None:
     await seed.add_fleet(staffed, datetime.now(UTC))
     await page.reload()
-    await expect(page.get_by_text("Nothing needs you now")).to_be_visible()
+    await expect(page.get_by_text("No open cases")).to_be_visible()
     await expect(page.locator("#live")).to_have_text("Live")
     await page.evaluate("window.sameDocument = true")
 
@@ -65,7 +65,7 @@ async def test_alice_works_on_a_case_from_its_arrival_to_its_label(
     await expect(page.locator("figure.chart svg.marks")).to_contain_text("full: 31.2 GiB")
 
     await page.keyboard.press("a")
-    await expect(page.locator("#owner")).to_have_text("You are on it")
+    await expect(page.locator("#owner")).to_have_text("Assigned to you")
     await page.keyboard.press("e")
     await page.get_by_label("True fault").check()
     await page.get_by_role("button", name="Close case").click()
