@@ -1,4 +1,4 @@
-"""The casebook: carries out what the rules of episodes and cases decide, in the transaction it is given.
+"""The case service: carries out the decisions of the episode and case rules, in the transaction it is given.
 
 What flows in: findings and evidence in the order of their numbers, the passing of time, and what people want.
 What flows out: changed episodes and cases, and for each change a line of the case's timeline, in the same transaction.
@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
 
 from cloud.cases import cases, episodes
-from cloud.cases.cases import Case, CaseState, Entry, EntryKind, Label, Refused
-from cloud.cases.episodes import Change, Decision, Episode, EpisodeState, Moment, Rules, Step, dated
+from cloud.cases.cases import Case, CaseState, EntryKind, Label, Refused, TimelineEntry
+from cloud.cases.episodes import Change, Decision, Episode, EpisodeState, Event, Rules, Transition, dated
 from cloud.store import tables
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Evidence, EvidencePart, Finding, Phase
@@ -23,35 +23,37 @@ from edge_agent.protocol.records import Evidence, EvidencePart, Finding, Phase
 SYSTEM = "forewarn"  # the actor of what no person did
 REASONS_KEPT = 100  # of an episode; one that flaps for weeks would grow its row without end
 
-_TOLD = {
+_TIMELINE_KINDS = {
     Change.CLEARED: EntryKind.CLEARED,
     Change.FLAPPED: EntryKind.FLAPPED,
     Change.RESOLVED: EntryKind.RESOLVED,
 }
 
 
-class Casebook:
-    """The rules, and the hand that writes their decisions down."""
+class CaseService:
+    """Applies the rules and stores their decisions."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
 
     async def apply_finding(self, session: AsyncSession, device: str, finding: Finding, received_at: datetime) -> None:
         """Begin or continue the episode of its fault and component. Raises ValueError for an impossible date."""
-        moment = Moment(at=dated(finding.at, received_at), now=received_at)
+        event = Event(at=dated(finding.at, received_at), now=received_at)
         row = await _latest_episode(session, device, finding)
-        if row and row.state != EpisodeState.RESOLVED:  # what happened until this moment comes first
-            await self._settle(session, row, episodes.passed(_episode(row), moment, self._rules), received_at)
+        if row and row.state != EpisodeState.RESOLVED:  # what happened until this event comes first
+            await self._save_transition(
+                session, row, episodes.on_time_passed(_episode(row), event, self._rules), received_at
+            )
         if row and row.state != EpisodeState.RESOLVED:
-            step = episodes.heard(_episode(row), finding, moment, self._rules)
+            transition = episodes.on_finding(_episode(row), finding, event, self._rules)
         elif finding.phase is Phase.CLEAR:
             return  # over before anything was known of it
         else:
-            step = episodes.begun(finding, moment, self._rules)
+            transition = episodes.on_first_finding(finding, event, self._rules)
             row = tables.Episode(device=device, reasons=[])
             session.add(row)
-        _quote(row, finding, moment.at)
-        await self._settle(session, row, step, received_at)
+        _copy_finding(row, finding, event.at)
+        await self._save_transition(session, row, transition, received_at)
 
     async def apply_evidence(
         self, session: AsyncSession, device: str, evidence: Evidence, received_at: datetime
@@ -84,14 +86,14 @@ class Casebook:
         rows = await session.scalars(select(tables.Episode).where(self._due(now)).with_for_update())
         changed = False
         for row in rows.all():
-            step = episodes.passed(_episode(row), Moment(at=now, now=now), self._rules)
-            if step[1]:
-                await self._settle(session, row, step, now)
+            transition = episodes.on_time_passed(_episode(row), Event(at=now, now=now), self._rules)
+            if transition[1]:
+                await self._save_transition(session, row, transition, now)
                 changed = True
         return changed
 
     def _due(self, now: datetime) -> ColumnElement[bool]:
-        """Debounce or hold-down is over, or the impact has come too near for the severity: `episodes.passed` as SQL."""
+        """Select the episodes that `on_time_passed` would change: hold-down or debounce over, or impact nearer."""
         episode, rules = tables.Episode, self._rules
         there = episode.cleared_at.is_(None)
         lasting = (episode.state == EpisodeState.PENDING) & (episode.severity != Severity.INFO)
@@ -131,24 +133,28 @@ class Casebook:
         row = await _case_row(session, number)
         await _by_person(session, row, cases.noted(_case(row), actor, text, now), actor, now)
 
-    async def _settle(self, session: AsyncSession, row: tables.Episode, step: Step, now: datetime) -> None:
+    async def _save_transition(
+        self, session: AsyncSession, row: tables.Episode, transition: Transition, now: datetime
+    ) -> None:
         """Write an episode and its decisions down, and let its case follow."""
-        episode, decisions = step
+        episode, decisions = transition
         _write(row, episode)
         row.reasons = [*row.reasons, *(_reason(decision, now) for decision in decisions)][-REASONS_KEPT:]
         fired = [decision.reason for decision in decisions if decision.change is Change.FIRED]
         if fired:
-            await self._place(session, row, episode, fired[0], now)
+            await self._assign_case(session, row, episode, fired[0], now)
         if row.case_number is not None:
-            told = [_told(row.device, episode, each) for each in decisions if _worth_telling(episode, each)]
-            await _weigh(session, row.case_number, told, now)
+            timeline = [
+                _timeline_entry(row.device, episode, each) for each in decisions if _belongs_in_timeline(episode, each)
+            ]
+            await _update_case(session, row.case_number, timeline, now)
 
-    async def _place(
+    async def _assign_case(
         self, session: AsyncSession, row: tables.Episode, episode: Episode, fired: str, now: datetime
     ) -> None:
         """Find or open the case of an episode that fires."""
         own = await self._own_case(session, row)
-        chosen = cases.home(own, await _current_case(session, row.device))
+        chosen = cases.choose_case(own, await _current_case(session, row.device))
         if chosen is None:
             why = f"The device reports: {row.sentence.rstrip('.')}. {fired[:1].upper()}{fired[1:]}."
             case, entry = cases.opened(row.device, episode, why, own, now)
@@ -156,11 +162,11 @@ class Casebook:
             session.add(case_row)
             await session.flush()  # the database numbers it
         else:
-            case, entry = cases.joined(chosen, episode, fired, now)
+            case, entry = cases.attach_episode(chosen, episode, fired, now)
             case_row = await _case_row(session, chosen.number)
             _write(case_row, case)
         row.case_number = case_row.number
-        _tell(session, case_row.number, (entry,), SYSTEM, now)
+        _append_to_timeline(session, case_row.number, (entry,), SYSTEM, now)
 
     async def _own_case(self, session: AsyncSession, row: tables.Episode) -> Case | None:
         """The case of the last episode of the same fault and component, if that ended within the reopening window."""
@@ -209,32 +215,34 @@ async def _case_row(session: AsyncSession, number: int) -> tables.SupportCase:
     return row
 
 
-async def _weigh(session: AsyncSession, number: int, told: Sequence[Entry], now: datetime) -> None:
+async def _update_case(session: AsyncSession, number: int, timeline: Sequence[TimelineEntry], now: datetime) -> None:
     """Let a case follow its episodes: what happened to them first, then what that means for the case."""
     row = await session.get_one(tables.SupportCase, number, with_for_update=True)
     firing = await session.scalars(
         select(tables.Episode).where(tables.Episode.case_number == number, tables.Episode.state == EpisodeState.FIRING)
     )
-    case, entries = cases.weighed(_case(row), [_episode(each) for each in firing], now)
+    case, entries = cases.recompute_severity(_case(row), [_episode(each) for each in firing], now)
     _write(row, case)
-    _tell(session, number, (*told, *entries), SYSTEM, now)
+    _append_to_timeline(session, number, (*timeline, *entries), SYSTEM, now)
 
 
 async def _by_person(
     session: AsyncSession,
     row: tables.SupportCase,
-    outcome: tuple[Case, Sequence[Entry]],
+    outcome: tuple[Case, Sequence[TimelineEntry]],
     actor: str,
     now: datetime,
 ) -> None:
     """Write what a person did, unless somebody was faster: the row's version is compared and set."""
     case, entries = outcome
     _write(row, case)
-    _tell(session, case.number, entries, actor, now)
+    _append_to_timeline(session, case.number, entries, actor, now)
     try:
         await session.flush()
     except StaleDataError:
-        raise Refused(f"Case {case.number} has changed at this very moment. Look at it again.") from None
+        raise Refused(
+            f"Case {case.number} was changed by somebody else at the same time. Reload it and try again."
+        ) from None
 
 
 async def _announce_evidence(session: AsyncSession, row: tables.EvidenceRow) -> None:
@@ -245,11 +253,11 @@ async def _announce_evidence(session: AsyncSession, row: tables.EvidenceRow) -> 
     if number is None:
         return
     when = "before" if row.part == EvidencePart.BEFORE else "after"
-    text = f"The device has sent what it recorded {when} the detection."
+    text = f"Evidence received: the recording from {when} the detection."
     if not row.intact:
-        text += " Its hash does not fit its content: do not rely on it."
-    entry = Entry(EntryKind.EVIDENCE, text, {"evidence_id": row.evidence_id, "part": row.part})
-    _tell(session, number, (entry,), SYSTEM, row.received_at)
+        text += " Its checksum does not match its content: do not rely on it."
+    entry = TimelineEntry(EntryKind.EVIDENCE, text, {"evidence_id": row.evidence_id, "part": row.part})
+    _append_to_timeline(session, number, (entry,), SYSTEM, row.received_at)
 
 
 def _less_urgent_than(severity: Severity) -> list[Severity]:
@@ -262,19 +270,23 @@ def _same_fault(device: str, fault: str, component: str) -> ColumnElement[bool]:
     return (episode.device == device) & (episode.fault == fault) & (episode.component == component)
 
 
-def _worth_telling(episode: Episode, decision: Decision) -> bool:
+def _belongs_in_timeline(episode: Episode, decision: Decision) -> bool:
     """Whether a decision gets a line of the timeline. From the second return on, a flapping fault is only counted."""
-    return decision.change is Change.RESOLVED or (decision.change in _TOLD and episode.flaps <= 1)
+    return decision.change is Change.RESOLVED or (decision.change in _TIMELINE_KINDS and episode.flaps <= 1)
 
 
-def _told(device: str, episode: Episode, decision: Decision) -> Entry:
+def _timeline_entry(device: str, episode: Episode, decision: Decision) -> TimelineEntry:
     sentence = f"{cases.title_of(device, episode)}: {decision.reason}."
     if decision.change is Change.FLAPPED:
-        sentence += " From now on its returns are only counted."
-    return Entry(_TOLD[decision.change], sentence, {"fault": episode.fault, "component": episode.component})
+        sentence += " Further recurrences are only counted."
+    return TimelineEntry(
+        _TIMELINE_KINDS[decision.change], sentence, {"fault": episode.fault, "component": episode.component}
+    )
 
 
-def _tell(session: AsyncSession, number: int, entries: Sequence[Entry], actor: str, now: datetime) -> None:
+def _append_to_timeline(
+    session: AsyncSession, number: int, entries: Sequence[TimelineEntry], actor: str, now: datetime
+) -> None:
     for entry in entries:
         row = tables.CaseEntry(
             case_number=number, at=now, actor=actor, kind=entry.kind, text=entry.text, detail=dict(entry.detail)
@@ -286,8 +298,8 @@ def _reason(decision: Decision, now: datetime) -> dict[str, str]:
     return {"at": now.isoformat(), "decision": decision.change, "reason": decision.reason}
 
 
-def _quote(row: tables.Episode, finding: Finding, at: datetime) -> None:
-    """Keep the device's own words. What it says when all is over does not replace why it was said."""
+def _copy_finding(row: tables.Episode, finding: Finding, at: datetime) -> None:
+    """Copy the device's own text. The reason of a clear does not replace the reason of the finding."""
     row.last_at = at
     if finding.phase is Phase.CLEAR:
         return

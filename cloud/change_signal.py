@@ -1,29 +1,29 @@
-"""The bell: tells waiting pages that something was committed. What that was stands in the database."""
+"""The change signal: wakes waiting pages after a commit. It carries no data: what changed is read from the database."""
 
 import asyncio
 
 
-class Bell:
-    """Rung after a commit; whoever waits then reads the database for what is new."""
+class ChangeSignal:
+    """Notified after each commit that changed something; those who wait then read the database."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
-        self.closed = False  # the service stops: whoever follows should let go
+        self._notified = asyncio.Event()
+        self.closed = False  # the service is stopping: followers end their streams
 
     def close(self) -> None:
-        """Wake everybody for the last time."""
+        """Set `closed` and wake everybody for the last time."""
         self.closed = True
-        self.ring()
+        self.notify()
 
-    def ring(self) -> None:
-        """Wake everybody who waits now."""
-        self._rung.set()
-        self._rung = asyncio.Event()
+    def notify(self) -> None:
+        """Wake everybody who is waiting now."""
+        self._notified.set()
+        self._notified = asyncio.Event()
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for the next ring, at most `timeout_s`; say whether it rang."""
+        """Wait for the next notification, at most `timeout_s`; return whether there was one."""
         try:
-            await asyncio.wait_for(self._rung.wait(), timeout_s)
+            await asyncio.wait_for(self._notified.wait(), timeout_s)
         except TimeoutError:
             return False
         return True

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud import __version__, service
 from cloud.config import Config, ConfigError, load
 
-_SAID = {  # what the command line can say, and the key that it sets
+_OPTIONS = {  # what the command line can say, and the key that it sets
     "data": "data.dir",
     "broker": "broker.url",
     "mqtt": "broker.listen",
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="support-cloud",
-        description="Takes findings of devices in, opens support cases, shows them to support staff.",
+        description="Receives findings from devices, opens support cases and serves the console for support staff.",
         epilog="Exit codes: 0 done, 1 failed while starting or running, 2 wrong command line or configuration.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -83,7 +83,7 @@ def _options() -> argparse.ArgumentParser:
 
 def _load(arguments: argparse.Namespace) -> Config:
     given = vars(arguments)
-    return load(given.get("config"), {key: given[name] for name, key in _SAID.items() if name in given})
+    return load(given.get("config"), {key: given[name] for name, key in _OPTIONS.items() if name in given})
 
 
 def _run(arguments: argparse.Namespace) -> None:

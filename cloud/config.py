@@ -6,6 +6,7 @@ that names the source, the key, its value and the remedy.
 
 import difflib
 import ipaddress
+import logging
 import os
 import ssl
 import tomllib
@@ -21,6 +22,9 @@ from cloud.cases.episodes import Rules
 COMMAND_LINE = "command line"
 ANY_IPV4, ANY_IPV6 = str(ipaddress.IPv4Address(0)), str(ipaddress.IPv6Address(0))  # "listen everywhere"
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+RENAMED = {"data.parked_max": "data.dead_letters_max"}  # keys of the version before, read with a warning
+
+log = logging.getLogger(__name__)
 
 
 class ConfigError(ValueError):
@@ -82,7 +86,9 @@ class DataTable(_Table):
         description="postgresql+asyncpg://USER@HOST/NAME, its password in ~/.pgpass. Empty: SQLite in data.dir",
     )
     telemetry_retention_days: int = Field(default=30, ge=1, le=3650, description="days; evidence stays")
-    parked_max: int = Field(default=1000, ge=1, le=100_000, description="messages kept that could not be read")
+    dead_letters_max: int = Field(
+        default=1000, ge=1, le=100_000, description="dead letters kept: messages that could not be read or applied"
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -151,7 +157,7 @@ class WebTable(_Table):
     listen: Listen = Field(default=Endpoint("127.0.0.1", 8080), description="HOST:PORT of the console")
     password_file: str = Field(
         default="",
-        description="file with the first account's password, mode 0600. Empty: one is made up and shown once",
+        description="file with the first account's password, mode 0600. Empty: one is generated and shown once",
     )
 
 
@@ -184,7 +190,7 @@ class Config(_Table):
 
 def load(path: Path | None, said: Mapping[str, object]) -> Config:
     """Read the file if one is named; `said` on the command line, by dotted key, wins. Raises ConfigError."""
-    tree = _read_toml(path) if path else {}
+    tree = _with_present_names(_read_toml(path), path) if path else {}
     for key, value in said.items():
         _put(tree, key, value)
     sources = _Sources(str(path) if path else "defaults", frozenset(said))
@@ -230,6 +236,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not TOML: {error}") from None
 
 
+def _with_present_names(tree: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Move the values of renamed keys to their present names; a key given under both names stays, and is refused."""
+    for old, new in RENAMED.items():
+        (table, old_name), (_, new_name) = old.split("."), new.split(".")
+        keys = tree.get(table)
+        if isinstance(keys, dict) and old_name in keys and new_name not in keys:
+            log.warning("%s: %s is now called %s; the old name will be refused by the next version", path, old, new)
+            keys[new_name] = keys.pop(old_name)
+    return tree
+
+
 def _put(tree: dict[str, Any], key: str, value: object) -> None:
     table, _, name = key.rpartition(".")
     place = tree.setdefault(table, {}) if table else tree
@@ -244,13 +261,13 @@ def _check(config: Config, sources: _Sources) -> None:
     )
     for key, endpoint in listening:
         if not endpoint.is_loopback and not config.allow_remote:
-            remedy = "others could reach this without TLS; say --allow-remote (allow_remote = true) if you want that"
+            remedy = "others could reach this without TLS; set --allow-remote (allow_remote = true) to allow it"
             raise sources.error(key, str(endpoint), remedy)
     broker = config.broker
     if broker.ca_file:
         _check_authority(broker.ca_file, sources)
     if broker.password_file and not broker.username:
-        raise sources.error("broker.password_file", broker.password_file, "whose? name the user in broker.url")
+        raise sources.error("broker.password_file", broker.password_file, "for which user? name the user in broker.url")
     if broker.password_file and not broker.tls and not broker.address.is_loopback:
         raise sources.error("broker.url", broker.url, "would send the password in clear text; use mqtts://")
     for secret in (broker.password_file, config.web.password_file):

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud import accounts
-from cloud.case_service import Casebook
-from cloud.change_signal import Bell
+from cloud.case_service import CaseService
+from cloud.change_signal import ChangeSignal
 from cloud.config import Config, ConfigError, Endpoint, read_secret
 from cloud.ingest.embedded_broker import embedded_broker
 from cloud.ingest.fair_queue import Limits
@@ -30,7 +30,7 @@ from cloud.web.app import create_app
 TICK_S = 1.0
 PRUNE_EVERY_S = 3600.0
 DEVICE_SHARE = 16  # of the room for waiting messages one device may take a sixteenth
-LAST_WORDS_S = 1  # what an open page gets to finish when the service stops
+SHUTDOWN_GRACE_S = 1  # for open pages to finish when the service stops
 
 _Chore = Callable[[AsyncSession, datetime], Awaitable[bool]]
 
@@ -48,15 +48,17 @@ async def run(config: Config) -> None:
 
 
 async def _serve(config: Config, database: Database, broker: BrokerAddress) -> None:
-    casebook, bell = Casebook(config.rules), Bell()
-    intake = Intake(database, casebook, parked_max=config.data.parked_max)
+    case_service, change_signal = CaseService(config.rules), ChangeSignal()
+    intake = Intake(database, case_service, dead_letters_max=config.data.dead_letters_max)
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
     welcome = f"Console: http://{_name(listening)}/\n{await _welcome(database, config)}"
     room = config.ingest.waiting_mib << 20
     limits = Limits(waiting=room, device_waiting=room // DEVICE_SHARE, device_bytes_s=config.ingest.device_kib_s << 10)
-    ingest = Ingest(broker, intake, bell, now=_now, limits=limits)
-    console = _Console(create_app(database, casebook, bell, now=_now, tally=ingest.tally), bell, welcome)
+    ingest = Ingest(broker, intake, change_signal, now=_now, limits=limits)
+    console = _Console(
+        create_app(database, case_service, change_signal, now=_now, tally=ingest.tally), change_signal, welcome
+    )
 
     async def prune(session: AsyncSession, now: datetime) -> bool:
         await prune_telemetry(session, now, config.data.telemetry_retention_days)
@@ -65,8 +67,8 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
     async with asyncio.TaskGroup() as group:
         chores = (
             group.create_task(ingest.run()),
-            group.create_task(_repeat(TICK_S, casebook.tick, database, bell)),
-            group.create_task(_repeat(PRUNE_EVERY_S, prune, database, bell)),
+            group.create_task(_repeat(TICK_S, case_service.tick, database, change_signal)),
+            group.create_task(_repeat(PRUNE_EVERY_S, prune, database, change_signal)),
         )
         await console.serve(sockets=[listening])
         for chore in chores:
@@ -79,7 +81,7 @@ class _Console(uvicorn.Server):
     uvicorn's own handlers raise the signal again after the stop, which would end this process with an error.
     """
 
-    def __init__(self, app: FastAPI, bell: Bell, welcome: str) -> None:
+    def __init__(self, app: FastAPI, change_signal: ChangeSignal, welcome: str) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -89,10 +91,10 @@ class _Console(uvicorn.Server):
             ws="none",
             lifespan="off",
             proxy_headers=False,  # anybody could name an address in them and slip past the login's brake
-            timeout_graceful_shutdown=LAST_WORDS_S,
+            timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
         )
         super().__init__(config)
-        self._bell = bell
+        self._change_signal = change_signal
         self._welcome = welcome
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -102,7 +104,7 @@ class _Console(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let open pages go, then stop."""
-        self._bell.close()
+        self._change_signal.close()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -122,8 +124,8 @@ class _Console(uvicorn.Server):
         self.should_exit = True
 
 
-async def _repeat(period_s: float, chore: _Chore, database: Database, bell: Bell) -> None:
-    """Do something in its own transaction, again and again; ring the bell when it changed something."""
+async def _repeat(period_s: float, chore: _Chore, database: Database, change_signal: ChangeSignal) -> None:
+    """Do something in its own transaction, every `period_s`; notify waiting pages when it changed something."""
     outage = Outage("database")
     while True:
         try:
@@ -136,7 +138,7 @@ async def _repeat(period_s: float, chore: _Chore, database: Database, bell: Bell
         else:
             outage.up()
             if changed:
-                bell.ring()
+                change_signal.notify()
         await asyncio.sleep(period_s)
 
 

@@ -14,18 +14,18 @@ from edge_agent.protocol.faults import FAULTS, Severity
 
 
 class CaseState(StrEnum):
-    """Where a case stands, in Zammad's words."""
+    """The state of a case, as Zammad names it."""
 
-    NEW = "new"  # nobody has taken it
-    OPEN = "open"  # somebody works on it
-    PENDING_REMINDER = "pending_reminder"  # waits for a day that its owner set
-    PENDING_CLOSE = "pending_close"  # nothing is wrong any more; waits for its label
+    NEW = "new"  # not assigned
+    OPEN = "open"  # assigned, in progress
+    PENDING_REMINDER = "pending_reminder"  # on hold until a date that its owner set
+    PENDING_CLOSE = "pending_close"  # all faults are resolved; needs a label
     CLOSED = "closed"  # done, with a label
-    MERGED = "merged"  # goes on in another case
+    MERGED = "merged"  # continued in another case
 
 
 class Label(StrEnum):
-    """What a closed case really was, as staff say."""
+    """The outcome of a closed case, as staff labelled it."""
 
     TRUE_FAULT = "true_fault"  # the device was about to fail, or failed
     FALSE_ALARM = "false_alarm"  # nothing was wrong, and nothing had changed
@@ -41,11 +41,11 @@ WORKING = frozenset({CaseState.NEW, CaseState.OPEN, CaseState.PENDING_REMINDER})
 # A fault that comes back shows that the cure did not hold, or where to look: it is the same story. The other labels say
 # that the first report was no fault of this device. Another report then deserves a verdict of its own, and reopening
 # would wipe a label that precision is computed from.
-COMES_BACK = frozenset({Label.TRUE_FAULT, Label.NO_FAULT_FOUND})
+REOPENED_ON_RETURN = frozenset({Label.TRUE_FAULT, Label.NO_FAULT_FOUND})
 
 
 class EntryKind(StrEnum):
-    """What a line of a timeline tells."""
+    """The kind of a timeline entry."""
 
     OPENED = "opened"  # the case began
     FINDING = "finding"  # another fault of the device joined it
@@ -89,7 +89,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineEntry:
     """One line of a timeline."""
 
     kind: EntryKind
@@ -105,7 +105,7 @@ def title_of(device: str, episode: Episode) -> str:
     return known.headline.format(component=episode.component, device=device)[:TITLE_LENGTH]
 
 
-def home(own: Case | None, current: Case | None) -> Case | None:
+def choose_case(own: Case | None, current: Case | None) -> Case | None:
     """Choose the case that a firing episode goes to; None for a new one.
 
     `own` had the same fault on the same component within the reopening window: what comes back goes on there, unless
@@ -113,18 +113,17 @@ def home(own: Case | None, current: Case | None) -> Case | None:
     one device at one time are mostly one cause, and always one call to the customer. A case that only waits for its
     label takes nobody else's faults.
     """
-    if own and (own.state not in DONE or own.label in COMES_BACK):
+    if own and (own.state not in DONE or own.label in REOPENED_ON_RETURN):
         return own
     return current
 
 
-def opened(device: str, episode: Episode, reason: str, own: Case | None, now: datetime) -> tuple[Case, Entry]:
+def opened(device: str, episode: Episode, reason: str, own: Case | None, now: datetime) -> tuple[Case, TimelineEntry]:
     """Open a case for an episode that fires, for this reason."""
     title = title_of(device, episode)
     if own and own.label:
-        reason += (
-            f" Case {own.number} was about the same, closed as {_words(own.label)}; this one gets its own verdict."
-        )
+        closed_as = _words(own.label)
+        reason += f" Case {own.number} had the same fault and was closed as {closed_as}; this case gets its own label."
     case = Case(
         device=device,
         title=title,
@@ -135,103 +134,103 @@ def opened(device: str, episode: Episode, reason: str, own: Case | None, now: da
         opened_reason=reason,
         updated_at=now,
     )
-    return case, Entry(EntryKind.OPENED, f"{title}. {reason}", _names(episode))
+    return case, TimelineEntry(EntryKind.OPENED, f"{title}. {reason}", _names(episode))
 
 
-def joined(case: Case, episode: Episode, fired: str, now: datetime) -> tuple[Case, Entry]:
+def attach_episode(case: Case, episode: Episode, fired: str, now: datetime) -> tuple[Case, TimelineEntry]:
     """Take an episode into a case that exists; one that was waiting to be closed, or closed, goes on."""
     title = title_of(case.device, episode)
     if case.state not in WORKING:
-        text = f"{title}: it is back, so this case goes on ({fired})."
-        return _working(case, now), Entry(EntryKind.REOPENED, text, _names(episode))
+        text = f"{title}: the fault recurred, so this case is reopened ({fired})."
+        return _working(case, now), TimelineEntry(EntryKind.REOPENED, text, _names(episode))
     if episode.severity is Severity.CRITICAL:
-        text = f"Breaks out: {title}. {episode.severity_reason}. Look at it by itself first."
-        return _woken(case, now), Entry(EntryKind.BREAKOUT, text, _names(episode))
-    text = f"{title}: the same device has this open case, so it is looked at together ({fired})."
-    return replace(case, updated_at=now), Entry(EntryKind.FINDING, text, _names(episode))
+        text = f"Critical fault added: {title} ({episode.severity_reason}). Handle this one first."
+        return _end_reminder(case, now), TimelineEntry(EntryKind.BREAKOUT, text, _names(episode))
+    text = f"{title}: added here because this case of the same device is open ({fired})."
+    return replace(case, updated_at=now), TimelineEntry(EntryKind.FINDING, text, _names(episode))
 
 
-def weighed(case: Case, firing: Sequence[Episode], now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+def recompute_severity(case: Case, firing: Sequence[Episode], now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Give a case the severity and the impact of its firing episodes: the most urgent, and the earliest.
 
     A closed case stays as staff left it, unless it becomes critical: that was not what they closed.
     """
     if not firing:
-        return _emptied(case, now)
+        return _without_firing(case, now)
     worst = min(firing, key=lambda episode: episode.severity.rank)
     escalated = worst.severity is Severity.CRITICAL and case.severity is not Severity.CRITICAL
     if case.state in DONE and not escalated:
         return case, ()
-    entries: list[Entry] = []
+    entries: list[TimelineEntry] = []
     after = _with_impact(case, firing)
     if worst.severity is not case.severity:
         detail: dict[str, str] = {"from": case.severity, "to": worst.severity}
-        entries.append(Entry(EntryKind.SEVERITY, f"Now {worst.severity_reason}.", detail))
+        entries.append(TimelineEntry(EntryKind.SEVERITY, f"Severity is now {worst.severity_reason}.", detail))
     after = replace(after, severity=worst.severity, severity_reason=worst.severity_reason)
     if case.state in DONE:
         after = _working(after, now)
-        entries.append(Entry(EntryKind.REOPENED, "It became critical after it was closed, so it goes on."))
+        entries.append(TimelineEntry(EntryKind.REOPENED, "Reopened: it became critical after it was closed."))
     elif escalated:
-        after = _woken(after, now)
+        after = _end_reminder(after, now)
     return (replace(after, updated_at=now) if after != case else case), tuple(entries)
 
 
-def taken(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+def taken(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Give the case to a person; who has it already keeps it."""
     _refuse_if_done(case)
     if case.owner == actor:
         return case, ()
     if case.owner:
-        raise Refused(f"Case {case.number} is {case.owner}'s. It can be taken when it is released.")
+        raise Refused(f"Case {case.number} is assigned to {case.owner}. Unassign it first.")
     state = CaseState.OPEN if case.state is CaseState.NEW else case.state
-    entry = Entry(EntryKind.TAKEN, f"{actor} has taken the case.")
+    entry = TimelineEntry(EntryKind.TAKEN, f"Assigned to {actor}.")
     return replace(case, owner=actor, state=state, updated_at=now), (entry,)
 
 
-def released(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+def released(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Put the case back. Anybody may: its owner can be ill, and the timeline says who did it."""
     _refuse_if_done(case)
     if case.owner is None:
-        raise Refused(f"Nobody has case {case.number}.")
-    whose = "the case" if case.owner == actor else f"{case.owner}'s case"
+        raise Refused(f"Case {case.number} is not assigned.")
+    whose = "" if case.owner == actor else f" (was {case.owner})"
     state = case.state if case.state is CaseState.PENDING_CLOSE else CaseState.NEW
-    entry = Entry(EntryKind.RELEASED, f"{actor} has released {whose}.")
+    entry = TimelineEntry(EntryKind.RELEASED, f"Unassigned by {actor}{whose}.")
     return replace(case, owner=None, state=state, updated_at=now), (entry,)
 
 
-def closed(case: Case, actor: str, label: Label, note: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+def closed(case: Case, actor: str, label: Label, note: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Close the case with what it really was. That is allowed while a fault still holds: it may be there on purpose."""
     _refuse_if_done(case)
-    text = f"{actor} has closed the case as {_words(label)}." + (f" {note.strip()}" if note.strip() else "")
-    entry = Entry(EntryKind.CLOSED, text, {"label": label, "note": note.strip()})
+    text = f"Closed by {actor} as {_words(label)}." + (f" {note.strip()}" if note.strip() else "")
+    entry = TimelineEntry(EntryKind.CLOSED, text, {"label": label, "note": note.strip()})
     return replace(case, state=CaseState.CLOSED, label=label, closed_at=now, updated_at=now), (entry,)
 
 
-def reopened(case: Case, actor: str, reason: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+def reopened(case: Case, actor: str, reason: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Open the case again by a person, who says why. Its label is void; the timeline keeps it."""
     if case.state in WORKING:
-        raise Refused(f"Case {case.number} is open already.")
+        raise Refused(f"Case {case.number} is already open.")
     if case.state is CaseState.MERGED:
-        raise Refused(f"Case {case.number} goes on in another case.")
+        raise Refused(f"Case {case.number} was merged into another case.")
     if not reason.strip():
-        raise Refused("Say why the case goes on.")
-    entry = Entry(EntryKind.REOPENED, f"{actor} has reopened the case: {reason.strip()}")
+        raise Refused("Enter a reason for reopening the case.")
+    entry = TimelineEntry(EntryKind.REOPENED, f"Reopened by {actor}: {reason.strip()}")
     return _working(case, now), (entry,)
 
 
-def noted(case: Case, actor: str, text: str, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+def noted(case: Case, actor: str, text: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Write something down, on a closed case too."""
     if not text.strip():
         raise Refused("The note is empty.")
-    return replace(case, updated_at=now), (Entry(EntryKind.NOTE, text.strip(), {"author": actor}),)
+    return replace(case, updated_at=now), (TimelineEntry(EntryKind.NOTE, text.strip(), {"author": actor}),)
 
 
-def _emptied(case: Case, now: datetime) -> tuple[Case, tuple[Entry, ...]]:
+def _without_firing(case: Case, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     if case.state not in WORKING:
         return case, ()
-    text = "Nothing is wrong any more. The case waits for somebody to say what it was."
+    text = "All faults are resolved. Close the case with a label."
     after = replace(_with_impact(case, ()), state=CaseState.PENDING_CLOSE, updated_at=now)
-    return after, (Entry(EntryKind.PENDING_CLOSE, text),)
+    return after, (TimelineEntry(EntryKind.PENDING_CLOSE, text),)
 
 
 def _with_impact(case: Case, firing: Sequence[Episode]) -> Case:
@@ -250,7 +249,7 @@ def _working(case: Case, now: datetime) -> Case:
     return replace(case, state=state, label=None, closed_at=None, updated_at=now)
 
 
-def _woken(case: Case, now: datetime) -> Case:
+def _end_reminder(case: Case, now: datetime) -> Case:
     """Wake a case that was put off: critical can't wait for the day that its owner set."""
     return _working(case, now) if case.state is CaseState.PENDING_REMINDER else replace(case, updated_at=now)
 

@@ -1,10 +1,10 @@
 """Episodes: one fault on one component of one device, from its first finding to its clearing. Pure rules.
 
-What flows in: an episode, and a moment: a finding, or just time that has passed. What flows out: the episode after it
-and the decisions that were taken, each with a reason that a support agent understands.
+What flows in: an episode and an event (a finding, or only the passing of time). What flows out: the changed episode and
+the decisions that were made, each with a reason in plain English.
 
 Two clocks, never mixed: `at` is when it happened, by the device's clock where that was right, and decides; `now` is the
-cloud's clock, and only dates what the cloud did. So a backlog delivered in one second is judged like the same findings
+cloud's clock, and only dates what the cloud did. So a backlog delivered in one second is handled like the same findings
 delivered over a day.
 """
 
@@ -28,11 +28,11 @@ Seconds = Annotated[float, Field(ge=0, le=30 * _DAY_S)]
 
 
 class EpisodeState(StrEnum):
-    """Where an episode stands."""
+    """The state of an episode."""
 
-    PENDING = "pending"  # said by the device, not yet long enough to bother a person, or only for information
+    PENDING = "pending"  # reported, but not yet for long enough to open a case, or only for information
     FIRING = "firing"  # has a case
-    RESOLVED = "resolved"  # no longer true, for long enough
+    RESOLVED = "resolved"  # cleared for the whole hold-down
 
 
 class Rules(BaseModel):
@@ -41,18 +41,20 @@ class Rules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     critical_within_s: Seconds = Field(
-        default=15 * _MINUTE_S, description="below this time to impact it is critical: whoever reads it must act now"
+        default=15 * _MINUTE_S, description="below this time to impact the severity is critical: act now"
     )
-    high_within_s: Seconds = Field(default=4 * _HOUR_S, description="below this it is high: within this shift")
+    high_within_s: Seconds = Field(
+        default=4 * _HOUR_S, description="below this time to impact it is high: act within this shift"
+    )
     warning_within_s: Seconds = Field(
-        default=_DAY_S, description="below this it is a warning: before this time tomorrow"
+        default=_DAY_S, description="below this time to impact it is a warning: act before this time tomorrow"
     )
-    debounce_s: Seconds = Field(default=5.0, description="what flickers for less than this bothers nobody")
+    debounce_s: Seconds = Field(default=5.0, description="a finding that lasts less than this opens no case")
     hold_down_s: Seconds = Field(
-        default=5 * _MINUTE_S, description="what is over counts as resolved when it has stayed away for this long"
+        default=5 * _MINUTE_S, description="a cleared finding is resolved when it has not recurred for this long"
     )
     reopen_window_s: Seconds = Field(
-        default=_DAY_S, description="what comes back within this time is the same story, and the same case"
+        default=_DAY_S, description="a fault that recurs within this time reopens its case"
     )
 
     def limits(self) -> tuple[tuple[Severity, float], ...]:
@@ -66,7 +68,7 @@ class Rules(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """What the rules need to know of an episode; the store keeps the device's words beside it."""
+    """What the rules need to know of an episode; the store keeps the device's own text beside it."""
 
     fault: str
     component: str
@@ -89,10 +91,10 @@ class Change(StrEnum):
 
     OPENED = "opened"  # the first finding: it is pending until it lasts
     RAISED = "raised"  # more urgent than before
-    FIRED = "fired"  # it bothers a person now
-    CLEARED = "cleared"  # the device says that it is over; the hold-down begins
-    FLAPPED = "flapped"  # back within the hold-down
-    RESOLVED = "resolved"  # over, for long enough
+    FIRED = "fired"  # it opened or joined a case
+    CLEARED = "cleared"  # the device reports clear; the hold-down begins
+    FLAPPED = "flapped"  # recurred within the hold-down
+    RESOLVED = "resolved"  # no recurrence for the whole hold-down
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +106,16 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """When it happened (`at`) and when the cloud learns of it (`now`)."""
+class Event:
+    """A finding, or only the passing of time: when it happened (`at`) and when the cloud processed it (`now`)."""
 
     at: datetime
     now: datetime
-    finding: Finding | None = None  # what was said, while it is being weighed; None if only time passes
+    finding: Finding | None = None  # None if only time has passed
 
 
-Step = tuple[Episode, tuple[Decision, ...]]
-_Stage = Callable[[Episode, Moment, Rules], tuple[Episode, Decision | None]]
+Transition = tuple[Episode, tuple[Decision, ...]]
+_Stage = Callable[[Episode, Event, Rules], tuple[Episode, Decision | None]]
 
 
 def dated(at: Instant, received_at: datetime) -> datetime:
@@ -127,150 +129,153 @@ def dated(at: Instant, received_at: datetime) -> datetime:
     return min(at.wall.astimezone(UTC), received_at) if at.synced else received_at
 
 
-def begun(finding: Finding, moment: Moment, rules: Rules) -> Step:
-    """Begin an episode with its first finding."""
-    opened = Decision(Change.OPENED, f"the device reports it for the first time: {finding.reason}")
+def on_first_finding(finding: Finding, event: Event, rules: Rules) -> Transition:
+    """Start an episode with its first finding."""
+    opened = Decision(Change.OPENED, f"first finding: {finding.reason}")
     episode = Episode(
         fault=finding.fault,
         component=finding.component,
         state=EpisodeState.PENDING,
         severity=finding.severity,
         severity_reason=_device_reason(finding),
-        first_at=moment.at,
+        first_at=event.at,
     )
-    episode, decisions = _through((_listen, _raise, _fire), episode, replace(moment, finding=finding), rules)
+    episode, decisions = _run_stages((_update_impact, _raise, _fire), episode, replace(event, finding=finding), rules)
     return episode, (opened, *decisions)
 
 
-def heard(episode: Episode, finding: Finding, moment: Moment, rules: Rules) -> Step:
-    """Go on with an unresolved episode after another finding of its fault and component."""
-    said = (_fire, _clear) if finding.phase is Phase.CLEAR else (_flap, _listen, _raise, _fire)
-    return _through(said, episode, replace(moment, finding=finding), rules)
+def on_finding(episode: Episode, finding: Finding, event: Event, rules: Rules) -> Transition:
+    """Apply another finding to the unresolved episode of its fault and component."""
+    stages = (_fire, _clear) if finding.phase is Phase.CLEAR else (_flap, _update_impact, _raise, _fire)
+    return _run_stages(stages, episode, replace(event, finding=finding), rules)
 
 
-def passed(episode: Episode, moment: Moment, rules: Rules) -> Step:
-    """Let time pass for an unresolved episode: hold-down and debounce end, and the impact comes nearer."""
-    return _through((_resolve, _raise, _fire), episode, moment, rules)
+def on_time_passed(episode: Episode, event: Event, rules: Rules) -> Transition:
+    """Apply the passing of time to an unresolved episode: debounce, hold-down and time to impact."""
+    return _run_stages((_resolve, _raise, _fire), episode, event, rules)
 
 
-def _through(stages: tuple[_Stage, ...], episode: Episode, moment: Moment, rules: Rules) -> Step:
+def _run_stages(stages: tuple[_Stage, ...], episode: Episode, event: Event, rules: Rules) -> Transition:
     decisions = []
     for stage in stages:
-        episode, decision = stage(episode, moment, rules)
+        episode, decision = stage(episode, event, rules)
         if decision:
             decisions.append(decision)
     return episode, tuple(decisions)
 
 
-def _listen(episode: Episode, moment: Moment, _rules: Rules) -> tuple[Episode, None]:
-    """Take over what the finding says about the impact."""
-    impact = moment.finding.impact if moment.finding else None
+def _update_impact(episode: Episode, event: Event, _rules: Rules) -> tuple[Episode, None]:
+    """Copy the predicted impact from the finding."""
+    impact = event.finding.impact if event.finding else None
     low_at, impact_at, high_at = (
         (None, None, None)
         if impact is None
-        else (_after(moment.at, seconds) for seconds in (impact.low_s, impact.likely_s, impact.high_s))
+        else (_after(event.at, seconds) for seconds in (impact.low_s, impact.likely_s, impact.high_s))
     )
     findings = episode.findings + 1
     return replace(episode, impact_low_at=low_at, impact_at=impact_at, impact_high_at=high_at, findings=findings), None
 
 
-def _raise(episode: Episode, moment: Moment, rules: Rules) -> tuple[Episode, Decision | None]:
+def _raise(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decision | None]:
     """Raise the severity when the device says so or the impact comes near.
 
     It is not lowered before the episode is over: a prediction that recedes is as often a log that was rotated
     as a cure, and an inbox that reorders itself under the reader's hand is worse than one that stays careful.
     The time to impact follows the newest finding all the same.
     """
-    candidates = [judged for judged in (_by_device(moment), _by_impact(episode, moment, rules)) if judged]
-    more_urgent = [judged for judged in candidates if judged[0].rank < episode.severity.rank]
+    candidates = [each for each in (_by_device(event), _by_impact(episode, event, rules)) if each]
+    more_urgent = [each for each in candidates if each[0].rank < episode.severity.rank]
     if not more_urgent or episode.cleared_at or episode.state is EpisodeState.RESOLVED:
         return episode, None
-    severity, reason = min(more_urgent, key=lambda judged: judged[0].rank)
+    severity, reason = min(more_urgent, key=lambda each: each[0].rank)
     return replace(episode, severity=severity, severity_reason=reason), Decision(Change.RAISED, reason)
 
 
-def _fire(episode: Episode, moment: Moment, rules: Rules) -> tuple[Episode, Decision | None]:
+def _fire(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decision | None]:
     """Fire a pending episode that is urgent, or has lasted; what is only for information opens no case."""
     if episode.state is not EpisodeState.PENDING or episode.severity is Severity.INFO or episode.cleared_at:
         return episode, None
-    lasted_s = max(_said_to_last_s(moment.finding), (moment.at - episode.first_at).total_seconds())
+    lasted_s = max(_lasted_by_uptime_s(event.finding), (event.at - episode.first_at).total_seconds())
     if episode.severity is Severity.CRITICAL:
-        reason = "critical findings do not wait"
+        reason = "critical findings skip the debounce"
     elif lasted_s >= rules.debounce_s:
-        reason = f"it has lasted {duration(lasted_s)}, and what lasts {duration(rules.debounce_s)} is no flicker"
+        reason = _lasted(lasted_s, rules.debounce_s)
     else:
         return episode, None
-    return replace(episode, state=EpisodeState.FIRING, fired_at=moment.now), Decision(Change.FIRED, reason)
+    return replace(episode, state=EpisodeState.FIRING, fired_at=event.now), Decision(Change.FIRED, reason)
 
 
-def _clear(episode: Episode, moment: Moment, rules: Rules) -> tuple[Episode, Decision | None]:
+def _lasted(lasted_s: float, debounce_s: float) -> str:
+    lasted, debounce = duration(lasted_s), duration(debounce_s)
+    return f"lasted {lasted} ({'the full' if lasted == debounce else 'longer than the'} {debounce} debounce)"
+
+
+def _clear(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decision | None]:
     """Begin the hold-down."""
     if episode.cleared_at:
         return episode, None
-    reason = (
-        f"the device says that it is over; it counts as resolved after {duration(rules.hold_down_s)} without a return"
-    )
-    return replace(episode, cleared_at=moment.at), Decision(Change.CLEARED, reason)
+    reason = f"reported as cleared by the device; resolved after {duration(rules.hold_down_s)} without recurrence"
+    return replace(episode, cleared_at=event.at), Decision(Change.CLEARED, reason)
 
 
-def _flap(episode: Episode, moment: Moment, rules: Rules) -> tuple[Episode, Decision | None]:
-    """End the hold-down: it is back."""
+def _flap(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decision | None]:
+    """End the hold-down: the fault has recurred."""
     if episode.cleared_at is None:
         return episode, None
-    away_s = (moment.at - episode.cleared_at).total_seconds()
+    away_s = (event.at - episode.cleared_at).total_seconds()
     watched = duration(rules.hold_down_s)
-    reason = f"it came back {duration(away_s)} after it was over, within the {watched} that it is watched"
+    reason = f"recurred {duration(away_s)} after it cleared, within the {watched} hold-down"
     return replace(episode, cleared_at=None, flaps=episode.flaps + 1), Decision(Change.FLAPPED, reason)
 
 
-def _resolve(episode: Episode, moment: Moment, rules: Rules) -> tuple[Episode, Decision | None]:
+def _resolve(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decision | None]:
     """Resolve an episode whose hold-down is over."""
     if episode.cleared_at is None:
         return episode, None
     over_at = episode.cleared_at + timedelta(seconds=rules.hold_down_s)
-    if moment.at < over_at:
+    if event.at < over_at:
         return episode, None
     resolved = replace(episode, state=EpisodeState.RESOLVED, resolved_at=over_at)
-    return resolved, Decision(Change.RESOLVED, f"it has stayed away for {duration(rules.hold_down_s)}")
+    return resolved, Decision(Change.RESOLVED, f"no recurrence for {duration(rules.hold_down_s)}")
 
 
-def _by_device(moment: Moment) -> tuple[Severity, str] | None:
-    finding = moment.finding
+def _by_device(event: Event) -> tuple[Severity, str] | None:
+    finding = event.finding
     return (finding.severity, _device_reason(finding)) if finding else None
 
 
 def _device_reason(finding: Finding) -> str:
-    return f"{finding.severity}: that is how urgent the device calls it"
+    return f"{finding.severity}: severity set by the device"
 
 
-def _by_impact(episode: Episode, moment: Moment, rules: Rules) -> tuple[Severity, str] | None:
+def _by_impact(episode: Episode, event: Event, rules: Rules) -> tuple[Severity, str] | None:
     """How urgent the time to impact is: by the likely instant, or by the earliest one that the device thinks possible.
 
     The earliest counts because a call too late is worse than a call too early.
     """
     if episode.impact_at is None or episode.impact_low_at is None:
         return None
-    likely_s = (episode.impact_at - moment.at).total_seconds()
-    low_s = min(likely_s, (episode.impact_low_at - moment.at).total_seconds())
+    likely_s = (episode.impact_at - event.at).total_seconds()
+    low_s = min(likely_s, (episode.impact_low_at - event.at).total_seconds())
     for severity, limit_s in rules.limits():
         if low_s < limit_s:
-            when = _when(likely_s) if likely_s < limit_s else f"{_when(likely_s)}, and possibly {_when(low_s)}"
-            expected = f"the device expects that {_consequence(episode.fault)} {when}"
-            return severity, f"{severity}: {expected}, and below {duration(limit_s)} is {severity}"
+            when = _when(likely_s) if likely_s < limit_s else f"{_when(likely_s)}, possibly {_when(low_s)}"
+            expected = f"the device predicts that {_consequence(episode.fault)} {when}"
+            return severity, f"{severity}: {expected}; less than {duration(limit_s)} is {severity}"
     return None
 
 
 def _when(seconds: float) -> str:
-    return f"in {duration(seconds)}" if seconds > 0 else "by now"
+    return f"in {duration(seconds)}" if seconds > 0 else "now"
 
 
 def _consequence(fault: str) -> str:
     """The first clause of what the customer would notice: ``writes fail``."""
     known = FAULTS.get(fault)
-    return re.split(r"[:,;]", known.impact)[0] if known else "the customer notices it"
+    return re.split(r"[:,;]", known.impact)[0] if known else "the customer is affected"
 
 
-def _said_to_last_s(finding: Finding | None) -> float:
+def _lasted_by_uptime_s(finding: Finding | None) -> float:
     """For how long it has been true by the device's own uptime, which no clock step changes."""
     if finding is None or finding.since.boot_id != finding.at.boot_id:
         return 0.0

@@ -1,4 +1,4 @@
-"""The tally: how many messages were taken, parked and dropped since the start, and whose were dropped, and why.
+"""The tally: how many messages were taken, dead-lettered and dropped since the start, and whose were dropped, and why.
 
 What flows in: each batch and each drop. What flows out: counts for the API, and lines for the log.
 """
@@ -24,8 +24,8 @@ class Tally:
     """Counts of one process, since its start."""
 
     def __init__(self) -> None:
-        self.taken = 0  # messages that were committed, parked ones and repeats included
-        self.parked = 0  # messages, and single records of messages
+        self.taken = 0  # messages that were committed, dead-lettered ones and repeats included
+        self.dead_lettered = 0  # messages, and single records of messages
         self.dropped: Counter[Dropped] = Counter()
         self._unsaid: Counter[tuple[Dropped, str]] = Counter()
         self._said_at_s = float("-inf")

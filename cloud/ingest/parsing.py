@@ -22,7 +22,7 @@ from edge_agent.protocol.records import (
 )
 from edge_agent.protocol.topics import Channel, Lane
 
-PARKED = "parked"  # the kind of a record that could not be taken: its number counts as stored
+DEAD_LETTERED = "parked"  # as it is stored: the kind of a record that could not be taken: its number counts as stored
 MAX_BYTES = 4 << 20  # of a message; brokers commonly refuse what is larger than 256 KiB
 _address = lru_cache(maxsize=65_536)(topics.parse)  # devices say the same again and again
 _KIND_LENGTH = 32  # of the store's column
@@ -50,7 +50,7 @@ class Item:
 
     seq: int
     content: dict[str, Any] | bytes
-    kind: str = PARKED
+    kind: str = DEAD_LETTERED
     loss: Loss | None = None
     start_at: datetime | None = None
     problem: str = ""

@@ -3,8 +3,8 @@
 What flows in: messages that have been read. What flows out: how far each stream is committed. A message comes
 at least once, in any order; what it says takes effect exactly once, in the order of its numbers: a record waits
 in the database until none before it is missing, and a number that is stored is never stored again.
-What can't be read is parked with its cause, and its number counts as stored, so that it is in nobody's way. A message
-that makes the transaction fail is found by taking each of its neighbours alone, and is parked as well.
+What can't be read is dead-lettered with its cause, and its number counts as stored, so that it blocks nothing. A
+message that makes the transaction fail is found by taking each of its neighbours alone, and is dead-lettered as well.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cloud.case_service import Casebook
+from cloud.case_service import CaseService
 from cloud.cases.episodes import dated
-from cloud.ingest.parsing import PARKED, Arrived, Delivery, Item, Key, read
+from cloud.ingest.parsing import DEAD_LETTERED, Arrived, Delivery, Item, Key, read
 from cloud.store import streams
 from cloud.store.database import Database, is_trouble
-from cloud.store.streams import AHEAD_MAX, SPANS_MAX, Course, Row
+from cloud.store.streams import AHEAD_MAX, SPANS_MAX, Row, StreamProgress
 from cloud.store.tables import Device, RecordRow, TelemetryChunk
 from edge_agent.protocol import topics
 from edge_agent.protocol.records import Evidence, Finding, Loss, Presence, read_record
 from edge_agent.protocol.topics import Lane
 
-PARKED_MAX = 1000
+DEAD_LETTERS_MAX = 1000
 KNOWN_MAX = 100_000  # streams whose progress is remembered
 FOREIGN_MAX = 16  # streams a day of which a device may declare losses although it has not been heard to use them
 SEEN_STEP = timedelta(seconds=5)  # when a device has last spoken is written down no more often
@@ -42,10 +42,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What messages led to: what to acknowledge, how much was parked, whether a person could see a change."""
+    """What messages led to: what to acknowledge, how much was dead-lettered, whether a person could see a change."""
 
     stored: Mapping[Key, int] = field(default_factory=dict)  # up to which number all of a stream is committed
-    parked: int = 0
+    dead_lettered: int = 0
     changed: bool = False
 
 
@@ -66,10 +66,12 @@ class Read(NamedTuple):
 class Intake:
     """Takes the messages of all devices, one batch after the other."""
 
-    def __init__(self, database: Database, casebook: Casebook, *, parked_max: int = PARKED_MAX) -> None:
+    def __init__(
+        self, database: Database, case_service: CaseService, *, dead_letters_max: int = DEAD_LETTERS_MAX
+    ) -> None:
         self._database = database
-        self._casebook = casebook
-        self._parked_max = parked_max
+        self._case_service = case_service
+        self._dead_letters_max = dead_letters_max
         self._known = Known()
 
     async def take(self, batch: Sequence[Read]) -> Outcome:
@@ -82,7 +84,7 @@ class Intake:
         outcomes = [await self._take_alone(message) for message in batch]
         return Outcome(
             stored={key: up_to for outcome in outcomes for key, up_to in outcome.stored.items()},
-            parked=sum(outcome.parked for outcome in outcomes),
+            dead_lettered=sum(outcome.dead_lettered for outcome in outcomes),
             changed=any(outcome.changed for outcome in outcomes),
         )
 
@@ -99,12 +101,12 @@ class Intake:
     async def _commit(self, messages: Sequence[Read]) -> Outcome:
         try:
             async with self._database.begin() as session:
-                transaction = _Transaction(session, self._casebook, self._parked_max, self._known)
+                transaction = _Transaction(session, self._case_service, self._dead_letters_max, self._known)
                 outcome = await transaction.take(messages)
         except Exception:
             self._known.forget()
             raise
-        self._known.learn(transaction.courses, transaction.seen)
+        self._known.learn(transaction.progress, transaction.seen)
         return outcome
 
 
@@ -127,14 +129,14 @@ class Known:
     """
 
     def __init__(self) -> None:
-        self._courses: dict[Key, Course] = {}
+        self._progress: dict[Key, StreamProgress] = {}
         self._seen: dict[str, datetime] = {}
         self._foreign: dict[str, set[Key]] = {}
         self._foreign_on: date | None = None
 
-    def courses(self, keys: Iterable[Key]) -> dict[Key, Course]:
+    def progress(self, keys: Iterable[Key]) -> dict[Key, StreamProgress]:
         """Return copies of those that are known."""
-        return {key: course.copy() for key in keys if (course := self._courses.get(key))}
+        return {key: progress.copy() for key in keys if (progress := self._progress.get(key))}
 
     def admits(self, key: Key, today: date) -> bool:
         """Whether a stream may be opened only because a device has named it in a loss."""
@@ -142,37 +144,42 @@ class Known:
             self._foreign.clear()
             self._foreign_on = today
         foreign = self._foreign.setdefault(key.device, set())
-        if key not in self._courses and len(foreign) < FOREIGN_MAX:
+        if key not in self._progress and len(foreign) < FOREIGN_MAX:
             foreign.add(key)
-        return key in self._courses or key in foreign
+        return key in self._progress or key in foreign
 
     def is_news(self, device: str, at: datetime) -> bool:
         """Whether it is worth writing down that a device has spoken."""
         last = self._seen.get(device)
         return last is None or at - last >= SEEN_STEP or at < last
 
-    def learn(self, courses: dict[Key, Course], seen: dict[str, datetime]) -> None:
+    def learn(self, progress: dict[Key, StreamProgress], seen: dict[str, datetime]) -> None:
         """Remember what is committed."""
-        if len(self._courses) + len(courses) > KNOWN_MAX or len(self._seen) + len(seen) > KNOWN_MAX:
+        if len(self._progress) + len(progress) > KNOWN_MAX or len(self._seen) + len(seen) > KNOWN_MAX:
             self.forget()
-        self._courses |= courses
+        self._progress |= progress
         self._seen |= seen
 
     def forget(self) -> None:
         """Know nothing."""
-        self._courses.clear()
+        self._progress.clear()
         self._seen.clear()
 
 
 class _Transaction:
     """One batch on its way into the database."""
 
-    def __init__(self, session: AsyncSession, casebook: Casebook, parked_max: int, known: Known) -> None:
-        self._session, self._casebook, self._parked_max, self._known = session, casebook, parked_max, known
-        self.courses: dict[Key, Course] = {}
+    def __init__(self, session: AsyncSession, case_service: CaseService, dead_letters_max: int, known: Known) -> None:
+        self._session, self._case_service, self._dead_letters_max, self._known = (
+            session,
+            case_service,
+            dead_letters_max,
+            known,
+        )
+        self.progress: dict[Key, StreamProgress] = {}
         self.seen: dict[str, datetime] = {}
         self._lost: list[Row] = []
-        self._parked: list[Row] = []
+        self._dead_letters: list[Row] = []
 
     async def take(self, messages: Sequence[Read]) -> Outcome:
         """Store what is new, see how far all is complete, apply what became complete, and acknowledge."""
@@ -180,23 +187,25 @@ class _Transaction:
         delivered = [(arrived, said) for arrived, said in messages if isinstance(said, Delivery)]
         for arrived, said in messages:
             if isinstance(said, Refused):
-                self._park(arrived, arrived.payload, said.cause)
+                self._dead_letter(arrived, arrived.payload, said.cause)
         changed = await self._note_presence([(a, said) for a, said in messages if isinstance(said, Presence)])
         if delivered:
             before = await self._open(delivered, now)
             await self._store(delivered)
             await self._close_gaps([said for _, said in delivered], now)
             changed |= await self._move_on(before, now)
-        await streams.park(self._session, self._parked, self._parked_max)
-        stored = {key: course.up_to for key, course in self.courses.items()}
-        return Outcome(stored=stored, parked=len(self._parked), changed=changed or bool(self._parked))
+        await streams.add_dead_letters(self._session, self._dead_letters, self._dead_letters_max)
+        stored = {key: progress.up_to for key, progress in self.progress.items()}
+        return Outcome(
+            stored=stored, dead_lettered=len(self._dead_letters), changed=changed or bool(self._dead_letters)
+        )
 
     async def _note_presence(self, presences: Sequence[tuple[Arrived, Presence]]) -> bool:
         """Keep who is there. A retained message and a last will are older than their arrival: their own date counts."""
         if not presences:
             return False
         named = [(topics.parse(arrived.topic).device, said, arrived.at) for arrived, said in presences]
-        await streams.know_devices(self._session, {device: at for device, _, at in named})
+        await streams.add_new_devices(self._session, {device: at for device, _, at in named})
         rows = await streams.device_rows(self._session, {device for device, _, _ in named})
         changed = [_note(rows[device], said, at) for device, said, at in named]
         await self._session.flush()
@@ -210,10 +219,10 @@ class _Transaction:
         keys |= {key for key in sorted(lost - keys) if self._known.admits(key, now.date())}
         spoke = {said.key.device: arrived.at for arrived, said in delivered}
         self.seen = {device: at for device, at in spoke.items() if self._known.is_news(device, at)}
-        await streams.see_devices(self._session, self.seen)
-        self.courses = self._known.courses(keys)
-        self.courses |= await streams.courses(self._session, sorted(keys - self.courses.keys()), now)
-        return {key: course.up_to for key, course in self.courses.items()}
+        await streams.mark_devices_seen(self._session, self.seen)
+        self.progress = self._known.progress(keys)
+        self.progress |= await streams.progress_of(self._session, sorted(keys - self.progress.keys()), now)
+        return {key: progress.up_to for key, progress in self.progress.items()}
 
     async def _store(self, delivered: Sequence[tuple[Arrived, Delivery]]) -> None:
         """Keep the records that are new, and look at those whose number was there already."""
@@ -221,19 +230,21 @@ class _Transaction:
         records: list[Row] = []
         repeated: dict[Key, list[tuple[Arrived, Item]]] = {}
         for arrived, said in delivered:
-            course = self.courses[said.key]
+            progress = self.progress[said.key]
             for item in said.items:
-                if course.holds(item.seq):
+                if progress.holds(item.seq):
                     repeated.setdefault(said.key, []).append((arrived, item))
                 elif why := self._declare(said.key.device, item.loss, arrived.at) if item.loss else None:
-                    self._park(arrived, item.content, f"record {item.seq}: {why}")
-                elif course.is_crowded_before(item.seq):
+                    self._dead_letter(arrived, item.content, f"record {item.seq}: {why}")
+                elif progress.is_crowded_before(item.seq):
                     if not item.loss:  # which counts already, so that others can go on; it comes again to be stored
-                        self._park(arrived, item.content, f"record {item.seq}: {AHEAD_MAX} wait behind a gap already")
+                        self._dead_letter(
+                            arrived, item.content, f"record {item.seq}: {AHEAD_MAX} wait behind a gap already"
+                        )
                 else:
-                    course.add(item.seq)
+                    progress.add(item.seq)
                     if item.problem:
-                        self._park(arrived, item.content, f"record {item.seq}: {item.problem}")
+                        self._dead_letter(arrived, item.content, f"record {item.seq}: {item.problem}")
                     (chunks if item.start_at else records).append(_row(said.key, item, arrived.at))
         await streams.add(self._session, TelemetryChunk, chunks)
         await streams.add(self._session, RecordRow, records)
@@ -243,21 +254,21 @@ class _Transaction:
     def _declare(self, device: str, loss: Loss, now: datetime) -> str | None:
         """Count what a loss says, or say why not now; it is not stored then, and its device sends it again."""
         key = Key(device, loss.lane, loss.stream)
-        course = self.courses.get(key)
-        if course is None:
+        progress = self.progress.get(key)
+        if progress is None:
             return f"{FOREIGN_MAX} streams that this device was not heard to use have lost something today already"
-        if not course.can_lose(loss.first_seq, loss.last_seq):
+        if not progress.can_lose(loss.first_seq, loss.last_seq):
             return f"{SPANS_MAX} losses wait for what lies between them already"
         self._lose(key, loss.first_seq, loss.last_seq, loss.reason, now)
         return None
 
     async def _compare(self, key: Key, items: Sequence[tuple[Arrived, Item]]) -> None:
-        """Park records whose number was used for another one; of some nothing is left to compare with."""
+        """Dead-letter records whose number was used for another one; of some nothing is left to compare with."""
         stored = await streams.contents(self._session, key, {item.seq for _, item in items})
         for arrived, item in items:
             if not _is_same(item.content, stored.get(item.seq)):
                 cause = f"record {item.seq}: the number was used before, for another record, which is kept"
-                self._park(arrived, item.content, cause)
+                self._dead_letter(arrived, item.content, cause)
 
     async def _close_gaps(self, delivered: Iterable[Delivery], now: datetime) -> None:
         """Count as lost what devices can't send any more although it never came, too."""
@@ -268,16 +279,16 @@ class _Transaction:
 
     def _lose(self, key: Key, first_seq: int, last_seq: int, reason: str, now: datetime) -> None:
         """Count numbers as lost; what is stored already without a gap is none of them."""
-        course = self.courses[key]
-        first_seq = max(first_seq, course.up_to + 1)
-        if first_seq <= last_seq and course.lose(first_seq, last_seq):
+        progress = self.progress[key]
+        first_seq = max(first_seq, progress.up_to + 1)
+        if first_seq <= last_seq and progress.lose(first_seq, last_seq):
             numbers = {"first_seq": first_seq, "last_seq": last_seq}
             self._lost.append({**key._asdict(), **numbers, "reason": reason, "declared_at": now})
 
     async def _move_on(self, before: dict[Key, int], now: datetime) -> bool:
         """Note how far streams have come, and apply the findings and evidence that became complete, in order."""
-        moved = {key: course.up_to for key, course in self.courses.items() if course.up_to > before[key]}
-        await streams.move_streams(self._session, moved)
+        moved = {key: progress.up_to for key, progress in self.progress.items() if progress.up_to > before[key]}
+        await streams.advance_streams(self._session, moved)
         findings = [key for key in moved if key.lane is Lane.FINDINGS]
         for key in findings:
             await self._apply(key, before[key], moved[key], now)
@@ -295,7 +306,7 @@ class _Transaction:
                 if not isinstance(error, ValueError | OverflowError):
                     log.exception("record %d of %s could not be applied: this is our fault", seq, key.device)
                 arrived = Arrived(topics.topic(key.device, key.lane), b"", now)
-                self._park(arrived, body, f"record {seq}: could not be applied: {error}")
+                self._dead_letter(arrived, body, f"record {seq}: could not be applied: {error}")
             else:
                 if body["kind"] == "evidence":
                     row.body = _reference(body)
@@ -303,14 +314,16 @@ class _Transaction:
     async def _apply_one(self, device: str, body: dict[str, Any], now: datetime) -> None:
         record = read_record(body)
         if isinstance(record, Finding):
-            await self._casebook.apply_finding(self._session, device, record, now)
+            await self._case_service.apply_finding(self._session, device, record, now)
         elif isinstance(record, Evidence):
-            await self._casebook.apply_evidence(self._session, device, record, now)
+            await self._case_service.apply_evidence(self._session, device, record, now)
 
-    def _park(self, arrived: Arrived, content: dict[str, Any] | bytes, cause: str) -> None:
+    def _dead_letter(self, arrived: Arrived, content: dict[str, Any] | bytes, cause: str) -> None:
         """Set a message, or one record of it, aside."""
         payload = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self._parked.append({"received_at": arrived.at, "topic": arrived.topic, "cause": cause, "payload": payload})
+        self._dead_letters.append(
+            {"received_at": arrived.at, "topic": arrived.topic, "cause": cause, "payload": payload}
+        )
 
 
 def _note(row: Device, said: Presence, received_at: datetime) -> bool:
@@ -328,13 +341,13 @@ def _row(key: Key, item: Item, received_at: datetime) -> Row:
     row = {"device": key.device, "stream": key.stream, "seq": item.seq, "received_at": received_at}
     if item.start_at:
         return row | {"start_at": item.start_at, "body": item.content}
-    body = {PARKED: item.problem} if item.problem else item.content
+    body = {DEAD_LETTERED: item.problem} if item.problem else item.content
     return row | {"lane": key.lane, "kind": item.kind, "body": body}
 
 
 def _is_same(content: dict[str, Any] | bytes, stored: dict[str, Any] | bytes | None) -> bool:
     """Whether a record came before, as far as that can still be told."""
-    if stored is None or stored == content or (isinstance(stored, dict) and PARKED in stored):
+    if stored is None or stored == content or (isinstance(stored, dict) and DEAD_LETTERED in stored):
         return True
     return isinstance(content, dict) and stored == _reference(content)
 

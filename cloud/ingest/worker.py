@@ -1,6 +1,7 @@
 """Ingest: MQTT messages of all devices go into the intake, in batches, and acknowledgements go back.
 
-What flows in: what devices publish. What flows out: acknowledgements on `forewarn/v1/{device}/ack`, and the bell.
+What flows in: what devices publish. What flows out: acknowledgements on `forewarn/v1/{device}/ack`, and a change
+signal.
 
 A batch is what came in while the one before it was committed, so a lone message never waits for others. The session
 with the broker is not persistent, and MQTT's own acknowledgement is given on receipt: neither carries any weight,
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from cloud.change_signal import Bell
+from cloud.change_signal import ChangeSignal
 from cloud.ingest.counters import Dropped, Tally
 from cloud.ingest.fair_queue import Arrivals, Limits, Message, device_of
 from cloud.ingest.mqtt_session import BrokerAddress, Session, SessionError, connected
@@ -64,7 +65,7 @@ class Ingest:
         self,
         broker: BrokerAddress,
         intake: Intake,
-        bell: Bell,
+        change_signal: ChangeSignal,
         *,
         now: Callable[[], datetime],
         limits: Limits,
@@ -72,7 +73,7 @@ class Ingest:
     ) -> None:
         self._broker = broker
         self._intake = intake
-        self._bell = bell
+        self._change_signal = change_signal
         self._now = now
         self._backoff_min_s = backoff_min_s
         self._link = Outage(f"broker {broker.host}:{broker.port}")
@@ -136,7 +137,7 @@ class Ingest:
                 self._most = max(1, self._most // 2)
                 self._keep([message.arrived for message in batch if isinstance(message.said, Presence)])
             else:
-                log.exception("%d messages could be neither taken nor parked: this is our fault", len(batch))
+                log.exception("%d messages could be neither committed nor dead-lettered: this is our fault", len(batch))
             for message in batch:
                 self.tally.drop(device_of(message.arrived.topic), Dropped.DATABASE)
             return
@@ -146,9 +147,9 @@ class Ingest:
         self._store.up()
         self._most = min(BATCH_MESSAGES, self._most * 2)
         self.tally.taken += len(batch)
-        self.tally.parked += outcome.parked
+        self.tally.dead_lettered += outcome.dead_lettered
         if outcome.changed:
-            self._bell.ring()
+            self._change_signal.notify()
         self._owed.update(outcome.stored)
         if self._arrivals.empty() or time.monotonic() >= self._acked_at_s + ACK_EVERY_S:
             self._acknowledge(session)

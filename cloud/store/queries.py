@@ -17,12 +17,12 @@ from cloud.cases.cases import DONE
 from cloud.store.tables import (
     CaseEntry,
     CaseState,
+    DeadLetter,
     Device,
     Episode,
     EpisodeState,
     EvidenceRow,
     LossRow,
-    Parked,
     SupportCase,
 )
 from edge_agent.protocol.faults import FAULTS, Severity
@@ -89,7 +89,7 @@ class Watch:
 
     devices: int
     online: int
-    last_word: datetime | None
+    last_seen: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class DeviceLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParkedLine:
+class DeadLetterLine:
     """A message that could not be taken, without its content."""
 
     id: int
@@ -145,7 +145,7 @@ async def watch(session: AsyncSession) -> Watch:
         func.count(), func.count().filter(Device.presence == "online"), func.max(Device.last_seen)
     ).select_from(Device)
     row = (await session.execute(query)).one()
-    return Watch(devices=row[0], online=row[1], last_word=row[2])
+    return Watch(devices=row[0], online=row[1], last_seen=row[2])
 
 
 async def case_file(session: AsyncSession, number: int) -> CaseFile | None:
@@ -214,15 +214,17 @@ async def devices(session: AsyncSession) -> tuple[DeviceLine, ...]:
     return tuple(DeviceLine(device=row[0], open_cases=row[1]) for row in await session.execute(query))
 
 
-async def parked(session: AsyncSession, limit: int) -> tuple[ParkedLine, ...]:
+async def dead_letters(session: AsyncSession, limit: int) -> tuple[DeadLetterLine, ...]:
     """The newest messages that could not be taken, and why; their content stays in the database."""
     query = (
-        select(Parked.id, Parked.received_at, Parked.topic, Parked.cause, func.length(Parked.payload))
-        .order_by(Parked.id.desc())
+        select(
+            DeadLetter.id, DeadLetter.received_at, DeadLetter.topic, DeadLetter.cause, func.length(DeadLetter.payload)
+        )
+        .order_by(DeadLetter.id.desc())
         .limit(limit)
     )
     return tuple(
-        ParkedLine(id=row[0], received_at=row[1], topic=row[2], cause=row[3], size=row[4])
+        DeadLetterLine(id=row[0], received_at=row[1], topic=row[2], cause=row[3], size=row[4])
         for row in await session.execute(query)
     )
 

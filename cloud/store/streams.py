@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cloud.ingest.parsing import Key
-from cloud.store.tables import Base, Device, LossRow, Parked, RecordRow, Stream, TelemetryChunk
+from cloud.store.tables import Base, DeadLetter, Device, LossRow, RecordRow, Stream, TelemetryChunk
 from edge_agent.protocol.topics import Lane
 
-PARKED_BYTES = 64 << 10  # of a message that is kept to be looked at
+DEAD_LETTER_BYTES = 64 << 10  # of a message that is kept to be looked at
 CAUSE_LENGTH = 500
 ASKED_AT_ONCE = 5000  # numbers in one statement; PostgreSQL takes 32,767 parameters
 AHEAD_MAX = 1024  # records of a stream that may wait behind a gap; a device has 128 under way
@@ -32,16 +32,16 @@ _Numbered = type[RecordRow] | type[TelemetryChunk] | type[LossRow]
 
 
 @dataclass(slots=True)
-class Course:
+class StreamProgress:
     """How far a stream has come, and what is there behind its first gap."""
 
     up_to: int
     seqs: set[int] = field(default_factory=set)
     spans: list[tuple[int, int]] = field(default_factory=list)  # lost, both ends included; in order and apart
 
-    def copy(self) -> "Course":
+    def copy(self) -> "StreamProgress":
         """The same, to go on from."""
-        return Course(self.up_to, set(self.seqs), list(self.spans))
+        return StreamProgress(self.up_to, set(self.seqs), list(self.spans))
 
     def holds(self, seq: int) -> bool:
         """Whether this number is stored already, or does not count any more."""
@@ -89,7 +89,7 @@ class Course:
                 return
 
 
-async def see_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
+async def mark_devices_seen(session: AsyncSession, seen: dict[str, datetime]) -> None:
     """Note when devices last spoke; one that speaks for the first time gets its row."""
     if not seen:
         return
@@ -101,7 +101,7 @@ async def see_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
     await session.execute(statement.on_conflict_do_update(index_elements=["device"], set_={"last_seen": later}), rows)
 
 
-async def know_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
+async def add_new_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
     """Devices of which something is heard for the first time get their row; the others' stay as they are."""
     rows = [{"device": device, "first_seen": at, "last_seen": at} for device, at in sorted(seen.items())]
     await session.execute(_upsert(session, Device).on_conflict_do_nothing(), rows)
@@ -113,19 +113,19 @@ async def device_rows(session: AsyncSession, devices: Collection[str]) -> dict[s
     return {row.device: row for row in await session.scalars(query)}
 
 
-async def courses(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, Course]:
+async def progress_of(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, StreamProgress]:
     """How far each stream has come; one that begins gets its row."""
-    found: dict[Key, Course] = {}
+    found: dict[Key, StreamProgress] = {}
     for some in _pieces(keys, ASKED_AT_ONCE // len(_KEY)):
-        found |= await _some_courses(session, some, now)
+        found |= await _progress_of_some(session, some, now)
     return found
 
 
-async def _some_courses(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, Course]:
-    found = await _positions(session, keys)
+async def _progress_of_some(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, StreamProgress]:
+    found = await _stored_progress(session, keys)
     if new := [{**key._asdict(), "stored_up_to": 0, "started_at": now} for key in keys if key not in found]:
         await session.execute(_upsert(session, Stream).on_conflict_do_nothing(), new)
-        found = await _positions(session, keys)
+        found = await _stored_progress(session, keys)
     if any(key.lane is Lane.TELEMETRY for key in keys):
         for key, seq in await _above(session, TelemetryChunk, keys, TelemetryChunk.seq):
             found[key].seqs.add(seq)
@@ -136,10 +136,11 @@ async def _some_courses(session: AsyncSession, keys: Sequence[Key], now: datetim
     return found
 
 
-async def _positions(session: AsyncSession, keys: Collection[Key]) -> dict[Key, Course]:
+async def _stored_progress(session: AsyncSession, keys: Collection[Key]) -> dict[Key, StreamProgress]:
     query = select(*_KEY, Stream.stored_up_to).where(tuple_(*_KEY).in_(keys))
     return {
-        Key(device, Lane(lane), stream): Course(up_to) for device, lane, stream, up_to in await session.execute(query)
+        Key(device, Lane(lane), stream): StreamProgress(up_to)
+        for device, lane, stream, up_to in await session.execute(query)
     }
 
 
@@ -174,7 +175,7 @@ async def add(session: AsyncSession, table: type[Base], rows: Sequence[Row]) -> 
         await session.execute(insert(_table(table)), rows)
 
 
-async def move_streams(session: AsyncSession, reached: dict[Key, int]) -> None:
+async def advance_streams(session: AsyncSession, reached: dict[Key, int]) -> None:
     """Note how far streams have come; none ever goes back."""
     rows = [
         {"k_device": key.device, "k_lane": key.lane, "k_stream": key.stream, "to": to} for key, to in reached.items()
@@ -208,22 +209,22 @@ async def declare_lost(session: AsyncSession, rows: Sequence[Row]) -> None:
     await session.execute(statement.on_conflict_do_update(index_elements=keys, set_={"last_seq": longer}), rows)
 
 
-async def park(session: AsyncSession, rows: Sequence[Row], keep: int) -> None:
+async def add_dead_letters(session: AsyncSession, rows: Sequence[Row], keep: int) -> None:
     """Set messages aside for people to look at, and let the oldest go when there are more than `keep`.
 
     Of one topic a tenth of these stay at most, so that one device does not push out what others have said.
     """
     if not rows:
         return
-    short = {"topic": 256, "cause": CAUSE_LENGTH, "payload": PARKED_BYTES}
-    await add(session, Parked, [row | {name: row[name][:most] for name, most in short.items()} for row in rows])
-    of_topic = select(Parked.id).where(Parked.topic == bindparam("of")).order_by(Parked.id.desc())
+    short = {"topic": 256, "cause": CAUSE_LENGTH, "payload": DEAD_LETTER_BYTES}
+    await add(session, DeadLetter, [row | {name: row[name][:most] for name, most in short.items()} for row in rows])
+    of_topic = select(DeadLetter.id).where(DeadLetter.topic == bindparam("of")).order_by(DeadLetter.id.desc())
     surplus = of_topic.offset(max(1, keep // 10)).limit(1).scalar_subquery()
-    table = _table(Parked)
+    table = _table(DeadLetter)
     oldest = delete(table).where(table.c.topic == bindparam("of"), table.c.id <= surplus)
     await session.execute(oldest, [{"of": topic} for topic in sorted({row["topic"][:256] for row in rows})])
-    too_old = select(Parked.id).order_by(Parked.id.desc()).offset(keep).limit(1).scalar_subquery()
-    await session.execute(delete(Parked).where(Parked.id <= too_old))
+    too_old = select(DeadLetter.id).order_by(DeadLetter.id.desc()).offset(keep).limit(1).scalar_subquery()
+    await session.execute(delete(DeadLetter).where(DeadLetter.id <= too_old))
 
 
 async def prune_telemetry(session: AsyncSession, now: datetime, retention_days: int) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from cloud.cases.cases import CaseState as CaseState  # the words that the columns hold, for those who query them
+from cloud.cases.cases import CaseState as CaseState  # the values that the columns hold, for queries
 from cloud.cases.cases import Label as Label
 from cloud.cases.episodes import EpisodeState as EpisodeState
 
@@ -59,7 +59,7 @@ BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by i
 
 
 class Device(Base):
-    """A device that has spoken at least once."""
+    """A device that has sent at least one message."""
 
     __tablename__ = "device"
     device: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -78,7 +78,7 @@ class Device(Base):
 
 
 class Stream(Base):
-    """How far a lane's stream is stored without a gap, and applied."""
+    """The number up to which a lane's stream is stored without a gap, and applied."""
 
     __tablename__ = "stream"
     device: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -126,10 +126,10 @@ class LossRow(Base):
     declared_at: Mapped[datetime]
 
 
-class Parked(Base):
-    """A message that could not be taken, with its cause; the oldest go first when there are too many."""
+class DeadLetter(Base):
+    """A message that could not be read or applied, with its cause; the oldest are deleted when there are too many."""
 
-    __tablename__ = "parked"
+    __tablename__ = "dead_letter"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     received_at: Mapped[datetime]
     topic: Mapped[str] = mapped_column(String(256))
@@ -149,7 +149,7 @@ class Episode(Base):
     severity: Mapped[str] = mapped_column(String(16))
     severity_reason: Mapped[str] = mapped_column(Text)
     confidence: Mapped[float]
-    sentence: Mapped[str] = mapped_column(Text)  # the device's own words for the latest finding
+    sentence: Mapped[str] = mapped_column(Text)  # the reason of the latest finding, as the device sent it
     carriers: Mapped[list[Any]]
     detector: Mapped[dict[str, Any]]
     finding_id: Mapped[str] = mapped_column(String(36), index=True)
@@ -160,7 +160,7 @@ class Episode(Base):
     impact_at: Mapped[datetime | None]
     impact_high_at: Mapped[datetime | None]
     fired_at: Mapped[datetime | None]
-    cleared_at: Mapped[datetime | None]  # the device said clear; resolves after the hold-down
+    cleared_at: Mapped[datetime | None]  # the device reported clear; resolves after the hold-down
     resolved_at: Mapped[datetime | None]
     findings: Mapped[int] = mapped_column(default=1)
     flaps: Mapped[int] = mapped_column(default=0)

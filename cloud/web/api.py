@@ -3,21 +3,37 @@
 Log in with HTTP Basic, or with the console's cookie. The description is at /api/openapi.json.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 
 from cloud.cases.cases import DONE, Refused
-from cloud.ingest.counters import Dropped
 from cloud.store import queries
-from cloud.store.tables import CaseState, Label
+from cloud.store.tables import CaseState
 from cloud.web import changes
+from cloud.web.api_models import (
+    CaseDetail,
+    CaseList,
+    CaseSummary,
+    CloseIn,
+    DeadLetterList,
+    DeadLetterOut,
+    DeviceList,
+    DeviceOut,
+    EntryOut,
+    EpisodeOut,
+    EvidenceHalf,
+    EvidenceOut,
+    Health,
+    IngestOut,
+    LossList,
+    LossOut,
+    NoteIn,
+    ReopenIn,
+)
 from cloud.web.auth import ApiVisitor, api_visitor
 from cloud.web.context import Console, console_of
-from edge_agent.protocol.faults import Severity
 
 MOST_ROWS = 500
 
@@ -27,199 +43,9 @@ description = APIRouter(dependencies=[Depends(api_visitor)], include_in_schema=F
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(api_visitor)])
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
-
-class CaseSummary(_Row):
-    """A case as a list shows it."""
-
-    number: int
-    device: str
-    title: str
-    state: CaseState
-    severity: Severity
-    severity_reason: str
-    opened_at: datetime
-    opened_reason: str
-    updated_at: datetime
-    impact_low_at: datetime | None
-    impact_at: datetime | None
-    impact_high_at: datetime | None
-    owner: str | None
-    label: Label | None
-    closed_at: datetime | None
-    faults: list[str]
-
-
-class EpisodeOut(_Row):
-    """One fault on one component, with the reason of each decision about it."""
-
-    id: int
-    fault: str
-    component: str
-    state: str
-    severity: Severity
-    severity_reason: str
-    confidence: float
-    sentence: str
-    carriers: list[Any]
-    detector: dict[str, Any]
-    finding_id: str
-    evidence_id: str | None
-    first_at: datetime
-    last_at: datetime
-    impact_low_at: datetime | None
-    impact_at: datetime | None
-    impact_high_at: datetime | None
-    fired_at: datetime | None
-    cleared_at: datetime | None
-    resolved_at: datetime | None
-    findings: int
-    flaps: int
-    reasons: list[Any]
-
-
-class EntryOut(_Row):
-    """A line of a case's timeline."""
-
-    id: int
-    at: datetime
-    actor: str
-    kind: str
-    text: str
-    detail: dict[str, Any]
-
-
-class CaseDetail(CaseSummary):
-    """A case with its episodes, its timeline and the evidence that has arrived."""
-
-    episodes: list[EpisodeOut]
-    timeline: list[EntryOut]
-    evidence: list[str]
-
-
-class CaseList(BaseModel):
-    """Cases in the order in which they should be taken; `total` counts those that a limit cut off, too."""
-
-    cases: list[CaseSummary]
-    total: int
-
-
-class EvidenceHalf(_Row):
-    """One half of an evidence pack; `body` is as the device froze it."""
-
-    evidence_id: str
-    part: str
-    device: str
-    finding_id: str
-    detected_at: datetime
-    intact: bool
-    body: dict[str, Any]
-    received_at: datetime
-
-
-class EvidenceOut(BaseModel):
-    """Both halves of a pack, as far as they have arrived."""
-
-    parts: list[EvidenceHalf]
-
-
-class DeviceOut(_Row):
-    """A device that has spoken at least once."""
-
-    device: str
-    presence: str
-    presence_at: datetime | None
-    first_seen: datetime
-    last_seen: datetime
-    agent: str
-    model: str
-    firmware: str
-    hardware: str
-    boot_id: str
-    metrics: int
-    customer: str
-    site: str
-    open_cases: int
-
-
-class DeviceList(BaseModel):
-    """All devices."""
-
-    devices: list[DeviceOut]
-
-
-class ParkedOut(_Row):
-    """A message that could not be taken, and why."""
-
-    id: int
-    received_at: datetime
-    topic: str
-    cause: str
-    size: int
-
-
-class ParkedList(BaseModel):
-    """The newest parked messages."""
-
-    parked: list[ParkedOut]
-
-
-class LossOut(_Row):
-    """Numbers of a lane that a device has declared lost."""
-
-    device: str
-    lane: str
-    stream: str
-    first_seq: int
-    last_seq: int
-    reason: str
-    declared_at: datetime
-
-
-class LossList(BaseModel):
-    """The newest declared losses."""
-
-    losses: list[LossOut]
-
-
-class IngestOut(BaseModel):
-    """Messages of devices since this process started; what was dropped its device sends again."""
-
-    taken: int
-    parked: int
-    dropped: dict[Dropped, int]
-
-
-class CloseIn(BaseModel):
-    """What the case really was."""
-
-    label: Label
-    note: str = Field(default="", max_length=4000)
-
-
-class ReopenIn(BaseModel):
-    """Why the case is not done after all."""
-
-    reason: str = Field(default="", max_length=4000)
-
-
-class NoteIn(BaseModel):
-    """What somebody has to say about the case."""
-
-    text: str = Field(min_length=1, max_length=4000)
-
-
-class Health(BaseModel):
-    """The service answers, and so does its database."""
-
-    status: Literal["ok"]
-
-
 @health.get("/healthz")
 async def healthz(console: Here) -> Health:
-    """Ask the database before saying that all is well."""
+    """Ask the database before style that all is well."""
     async with console.database.read() as session:
         await session.execute(text("SELECT 1"))
     return Health(status="ok")
@@ -260,7 +86,7 @@ def _summary(line: queries.CaseLine) -> CaseSummary:
 
 @router.get("/cases/{number}", responses={404: {}})
 async def case(console: Here, number: int) -> CaseDetail:
-    """Return one case with all that is known about it."""
+    """Return one case with its episodes, timeline and evidence."""
     async with console.database.read() as session:
         file = await queries.case_file(session, number)
     if file is None:
@@ -298,12 +124,12 @@ async def devices(console: Here) -> DeviceList:
     )
 
 
-@router.get("/parked")
-async def parked(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 100) -> ParkedList:
-    """List messages that could not be taken, the newest first."""
+@router.get("/dead-letters")
+async def dead_letters(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 100) -> DeadLetterList:
+    """List dead letters, the newest first."""
     async with console.database.read() as session:
-        lines = await queries.parked(session, limit)
-    return ParkedList(parked=[ParkedOut.model_validate(line) for line in lines])
+        lines = await queries.dead_letters(session, limit)
+    return DeadLetterList(dead_letters=[DeadLetterOut.model_validate(line) for line in lines])
 
 
 @router.get("/losses")
@@ -316,9 +142,9 @@ async def losses(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)]
 
 @router.get("/ingest")
 async def ingest(console: Here) -> IngestOut:
-    """Count what came in."""
+    """Return the message counts since this process started."""
     tally = console.tally
-    return IngestOut(taken=tally.taken, parked=tally.parked, dropped=dict(tally.dropped))
+    return IngestOut(taken=tally.taken, dead_lettered=tally.dead_lettered, dropped=dict(tally.dropped))
 
 
 async def _changed(console: Console, number: int, change: changes.Change) -> CaseDetail:
@@ -336,29 +162,29 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {404: {"description": "no such case"
 
 @router.post("/cases/{number}/take", responses=_ANSWERS)
 async def take(console: Here, visitor: ApiVisitor, number: int) -> CaseDetail:
-    """Make the case yours."""
+    """Assign the case to yourself."""
     return await _changed(console, number, changes.take(console, number, visitor.name))
 
 
 @router.post("/cases/{number}/release", responses=_ANSWERS)
 async def release(console: Here, visitor: ApiVisitor, number: int) -> CaseDetail:
-    """Make the case nobody's."""
+    """Unassign the case."""
     return await _changed(console, number, changes.release(console, number, visitor.name))
 
 
 @router.post("/cases/{number}/close", responses=_ANSWERS)
-async def close(console: Here, visitor: ApiVisitor, number: int, said: CloseIn) -> CaseDetail:
-    """Close the case with what it really was."""
-    return await _changed(console, number, changes.close(console, number, visitor.name, said.label, said.note))
+async def close(console: Here, visitor: ApiVisitor, number: int, body: CloseIn) -> CaseDetail:
+    """Close the case with its outcome."""
+    return await _changed(console, number, changes.close(console, number, visitor.name, body.label, body.note))
 
 
 @router.post("/cases/{number}/reopen", responses=_ANSWERS)
-async def reopen(console: Here, visitor: ApiVisitor, number: int, said: ReopenIn) -> CaseDetail:
+async def reopen(console: Here, visitor: ApiVisitor, number: int, body: ReopenIn) -> CaseDetail:
     """Open a closed case again."""
-    return await _changed(console, number, changes.reopen(console, number, visitor.name, said.reason))
+    return await _changed(console, number, changes.reopen(console, number, visitor.name, body.reason))
 
 
 @router.post("/cases/{number}/note", responses=_ANSWERS)
-async def note(console: Here, visitor: ApiVisitor, number: int, said: NoteIn) -> CaseDetail:
+async def note(console: Here, visitor: ApiVisitor, number: int, body: NoteIn) -> CaseDetail:
     """Write a note into the timeline."""
-    return await _changed(console, number, changes.note(console, number, visitor.name, said.text))
+    return await _changed(console, number, changes.note(console, number, visitor.name, body.text))

@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud import __version__
-from cloud.case_service import Casebook
-from cloud.change_signal import Bell
+from cloud.case_service import CaseService
+from cloud.change_signal import ChangeSignal
 from cloud.ingest.counters import Tally
 from cloud.store.database import Database
 from cloud.web import api, assets, login, pages, server_sent_events
@@ -41,12 +41,19 @@ GUARDS = {
 
 
 def create_app(
-    database: Database, casebook: Casebook, bell: Bell, *, now: Callable[[], datetime], tally: Tally | None = None
+    database: Database,
+    case_service: CaseService,
+    change_signal: ChangeSignal,
+    *,
+    now: Callable[[], datetime],
+    tally: Tally | None = None,
 ) -> FastAPI:
     """Return the console and the API over this database. It reads no clock but `now`, and owns nothing it is given."""
     # No documentation page: FastAPI's loads its scripts from another host. The description is at /api/openapi.json.
     app = FastAPI(title="Forewarn", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.console = Console(database=database, casebook=casebook, bell=bell, now=now, tally=tally or Tally())
+    app.state.console = Console(
+        database=database, case_service=case_service, change_signal=change_signal, now=now, tally=tally or Tally()
+    )
     app.state.assets = assets.Assets()
     app.state.templates = environment(app.state.assets)
     for router in (
@@ -60,9 +67,9 @@ def create_app(
     ):
         app.include_router(router)
     app.add_exception_handler(LoginNeeded, _to_login)
-    app.add_exception_handler(HTTPException, _sorry)
-    app.add_exception_handler(RequestValidationError, _not_understood)
-    app.add_exception_handler(Exception, _our_fault)
+    app.add_exception_handler(HTTPException, _error_page)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(Exception, _server_error)
     app.add_middleware(_Guarded)
     return app
 
@@ -105,32 +112,30 @@ async def _to_login(request: Request, error: Exception) -> Response:  # noqa: AR
     return RedirectResponse("/login" + (f"?next={quote(target)}" if target != "/" else ""), 303)
 
 
-async def _sorry(request: Request, error: Exception) -> Response:
+async def _error_page(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if not _wants_page(request):
         return await http_exception_handler(request, error)
-    return page(request, "sorry.html", error.status_code, title=_title(error.status_code), text=str(error.detail))
+    return page(
+        request, "error.html", error.status_code, title=HTTPStatus(error.status_code).phrase, text=str(error.detail)
+    )
 
 
-async def _not_understood(request: Request, error: Exception) -> Response:
+async def _invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if not _wants_page(request):
         return await request_validation_exception_handler(request, error)
     first = error.errors()[0]
-    said = f"{first['loc'][-1]}: {first['msg']}."
-    return page(request, "sorry.html", 422, title="This was not understood", text=said)
+    text = f"{first['loc'][-1]}: {first['msg']}."
+    return page(request, "error.html", 422, title="Invalid request", text=text)
 
 
-async def _our_fault(request: Request, error: Exception) -> Response:  # noqa: ARG001  it is logged by the server
-    text = "This is a mistake of ours, and it has been logged. Nothing was changed. Load the page again."
+async def _server_error(request: Request, error: Exception) -> Response:  # noqa: ARG001  it is logged by the server
+    text = "An internal error occurred and has been logged. Nothing was changed. Reload the page."
     answer = (
-        page(request, "sorry.html", 500, title="Something broke here", text=text)
+        page(request, "error.html", 500, title="Internal error", text=text)
         if _wants_page(request)
         else Response(text, 500)
     )
     answer.headers.update(GUARDS)  # this answer is sent from outside of our own middleware
     return answer
-
-
-def _title(status: int) -> str:
-    return {404: "Not here", 403: "Not from there", 405: "Not like that"}.get(status, HTTPStatus(status).phrase)

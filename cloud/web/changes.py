@@ -1,4 +1,4 @@
-"""Changes that people make to cases: one transaction, then the bell. The pages and the API share them."""
+"""Changes that people make to cases: one transaction, then the change_signal. The pages and the API share them."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -15,29 +15,29 @@ async def commit(console: Console, change: Change) -> None:
     """Make a change. Raises LookupError (no such case) or Refused (a ValueError with a sentence for the person)."""
     async with console.database.begin() as session:
         await change(session, console.now())
-    console.bell.ring()
+    console.change_signal.notify()
 
 
 def take(console: Console, number: int, actor: str) -> Change:
     """The case is now `actor`'s."""
-    return lambda session, now: console.casebook.take(session, number, actor, now)
+    return lambda session, now: console.case_service.take(session, number, actor, now)
 
 
 def release(console: Console, number: int, actor: str) -> Change:
     """The case is nobody's again."""
-    return lambda session, now: console.casebook.release(session, number, actor, now)
+    return lambda session, now: console.case_service.release(session, number, actor, now)
 
 
 def close(console: Console, number: int, actor: str, label: Label, note: str) -> Change:
     """The case is done, and this is what it really was."""
-    return lambda session, now: console.casebook.close(session, number, actor, label, note, now)
+    return lambda session, now: console.case_service.close(session, number, actor, label, note, now)
 
 
 def reopen(console: Console, number: int, actor: str, reason: str) -> Change:
     """The case is not done after all."""
-    return lambda session, now: console.casebook.reopen(session, number, actor, reason, now)
+    return lambda session, now: console.case_service.reopen(session, number, actor, reason, now)
 
 
 def note(console: Console, number: int, actor: str, text: str) -> Change:
     """Somebody has something to say about the case."""
-    return lambda session, now: console.casebook.note(session, number, actor, text, now)
+    return lambda session, now: console.case_service.note(session, number, actor, text, now)

@@ -1,4 +1,4 @@
-"""What every request of the web part is given: the database, the rules of cases, the bell, the clock, the brakes."""
+"""What each request is given: the database, the case service, the change signal, the clock and the login throttle."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from typing import cast
 from fastapi import Request
 
 from cloud.accounts import RecentPasswords, Throttle
-from cloud.case_service import Casebook
-from cloud.change_signal import Bell
+from cloud.case_service import CaseService
+from cloud.change_signal import ChangeSignal
 from cloud.ingest.counters import Tally
 from cloud.store.database import Database
 from cloud.web.sparklines import Sparklines
@@ -20,8 +20,8 @@ class Console:
     """The web part's surroundings, made once by `create_app`."""
 
     database: Database
-    casebook: Casebook
-    bell: Bell
+    case_service: CaseService
+    change_signal: ChangeSignal
     now: Callable[[], datetime]
     tally: Tally
     throttle: Throttle = field(default_factory=Throttle)

@@ -52,7 +52,7 @@ def read_evidence(rows: Sequence[EvidenceRow]) -> Seen | None:
     joined: dict[str, tuple[str, list[Point]]] = {}
     offset = rows[0].detected_at.timestamp() - float(rows[0].body["detected_uptime_s"]) if rows else 0.0
     for row in rows:
-        for metric, unit, points in judged_points(row.body):
+        for metric, unit, points in evaluated_points(row.body):
             joined.setdefault(metric, (unit, []))[1].extend((at + offset, value) for at, value in points)
     if not joined:
         return None
@@ -69,7 +69,7 @@ def read_evidence(rows: Sequence[EvidenceRow]) -> Seen | None:
     )
 
 
-def judged_points(body: dict[str, Any]) -> list[tuple[str, str, list[Point]]]:
+def evaluated_points(body: dict[str, Any]) -> list[tuple[str, str, list[Point]]]:
     """Return name, unit and points (in uptime) of each judged series of one half."""
     found = []
     for raw in body.get("series", ()):

@@ -1,6 +1,6 @@
-"""Words for people: times relative to now, quantities with human units, names of metrics, states and labels.
+"""Formatting for people: relative times, quantities with units, names of metrics, states and labels.
 
-What flows in: values. What flows out: short plain English. `static/console.js` says times in the same words, so that
+What flows in: values. What flows out: short plain English. `static/console.js` formats times in the same way, so that
 a page reads the same before and after its script has started.
 """
 
@@ -12,23 +12,23 @@ from edge_agent.protocol import wording
 LABELS = {
     Label.TRUE_FAULT: ("True fault", "the device was about to fail, or failed"),
     Label.FALSE_ALARM: ("False alarm", "nothing was wrong, and nothing had changed"),
-    Label.EXPECTED: ("Expected", "somebody did that on purpose"),
-    Label.NO_FAULT_FOUND: ("No fault found", "something was reported, and nothing could be found"),
-    Label.DUPLICATE: ("Duplicate", "another case is about the same"),
+    Label.EXPECTED: ("Expected", "the cause was intended, such as maintenance or a test"),
+    Label.NO_FAULT_FOUND: ("No fault found", "it was checked, and nothing was found"),
+    Label.DUPLICATE: ("Duplicate", "another case covers the same fault"),
 }
 
 STATES = {
     CaseState.NEW: "New",
     CaseState.OPEN: "Open",
-    CaseState.PENDING_REMINDER: "Waiting",
-    CaseState.PENDING_CLOSE: "Closing",
+    CaseState.PENDING_REMINDER: "Pending reminder",
+    CaseState.PENDING_CLOSE: "Pending close",
     CaseState.CLOSED: "Closed",
     CaseState.MERGED: "Merged",
 }
 
 PRESENCE = {"online": "Online", "offline": "Offline", "going_down": "Going down"}
 
-JUDGES = {"rule": "a rule", "trend": "a trend", "model": "the model"}
+DETECTORS = {"rule": "rule", "trend": "trend detector", "model": "anomaly model"}
 
 
 def duration(seconds: float, *, coarse: bool = False) -> str:

@@ -24,7 +24,7 @@ MOST_ROWS = 200  # in one list; beyond that nobody reads on, they filter
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class PageContext:
     """Who asks for a page, and the surroundings it is made from."""
 
     request: Request
@@ -36,14 +36,14 @@ class Desk:
         return page(self.request, template, status, visitor=self.visitor, **values)
 
 
-At = Annotated[Desk, Depends(Desk)]
+InPage = Annotated[PageContext, Depends(PageContext)]
 BackTo = Annotated[str, Form(max_length=500)]  # "inbox:" and its filter, when the change was made there
 router = APIRouter(dependencies=[Depends(page_visitor)], include_in_schema=False)
 
 
 @router.get("/")
 async def inbox(
-    desk: At,
+    context: InPage,
     q: str = DEFAULT,
     done: str = "",
     case: int = 0,
@@ -52,9 +52,9 @@ async def inbox(
     """What do I take next?"""
     sentence, total = "", 0
     lines: tuple[queries.CaseLine, ...] = ()
-    async with desk.console.database.read() as session:
+    async with context.console.database.read() as session:
         try:
-            wanted = read_filter(q, desk.visitor.name)
+            wanted = read_filter(q, context.visitor.name)
         except ValueError as error:
             sentence = str(error)
         else:
@@ -62,11 +62,11 @@ async def inbox(
             total = await queries.count(session, wanted) if len(lines) == MOST_ROWS else len(lines)
         ids = [line.episodes[0].evidence_id or "" for line in lines if line.episodes]
         values: dict[str, Any] = {
-            "tabs": await queries.tabs(session, desk.visitor.name),
+            "tabs": await queries.tabs(session, context.visitor.name),
             "watch": await queries.watch(session),
             "feed": await queries.last_entry_id(session),
         }
-        sparks = await desk.console.sparklines.draw(session, ids)
+        sparks = await context.console.sparklines.draw(session, ids)
     values |= {
         "q": q,
         "filter_error": sentence,
@@ -74,98 +74,98 @@ async def inbox(
         "total": total,
     }
     values["toast"] = view_models.toast(done, case, label)
-    return desk.page("inbox.html", 400 if sentence else 200, active="inbox", **values)
+    return context.page("inbox.html", 400 if sentence else 200, active="inbox", **values)
 
 
 @router.get("/cases/{number}")
-async def case(desk: At, number: int, done: str = "", label: str = "") -> Response:
+async def case(context: InPage, number: int, done: str = "", label: str = "") -> Response:
     """Is it real, how long have I got, what do I do?"""
-    return await _case_page(desk, number, toast=view_models.toast(done, number, label))
+    return await _case_page(context, number, toast=view_models.toast(done, number, label))
 
 
 async def _case_page(
-    desk: Desk,
+    context: PageContext,
     number: int,
     *,
     toast: view_models.Toast | None = None,
     refused: str = "",
 ) -> Response:
-    async with desk.console.database.read() as session:
+    async with context.console.database.read() as session:
         feed = await queries.last_entry_id(session)
         file = await queries.case_file(session, number)
     if file is None:
         raise HTTPException(404, f"There is no case {number}.")
     # a chart takes 0.1 s to make, and other readers shall not wait for it
-    judgements = await asyncio.to_thread(view_models.judgements, file, desk.console.now())
-    return desk.page(
+    episode_views = await asyncio.to_thread(view_models.episode_views, file, context.console.now())
+    return context.page(
         "case.html",
         409 if refused else 200,
         active="inbox",
         feed=feed,
         file=file,
-        judgements=judgements,
+        episode_views=episode_views,
         open=view_models.is_open(file.case),
-        standing=view_models.standing(file.case, file.episodes[0] if file.episodes else None),
+        impact_status=view_models.impact_status(file.case, file.episodes[0] if file.episodes else None),
         toast=toast,
         refused=refused,
     )
 
 
 @router.post("/cases/{number}/take")
-async def take(desk: At, number: int, back: BackTo = "") -> Response:
+async def take(context: InPage, number: int, back: BackTo = "") -> Response:
     """Make the case mine."""
-    change = changes.take(desk.console, number, desk.visitor.name)
-    return await _changed(desk, number, change, {"done": "take"}, back)
+    change = changes.take(context.console, number, context.visitor.name)
+    return await _changed(context, number, change, {"done": "take"}, back)
 
 
 @router.post("/cases/{number}/release")
-async def release(desk: At, number: int, back: BackTo = "") -> Response:
+async def release(context: InPage, number: int, back: BackTo = "") -> Response:
     """Make the case nobody's."""
-    change = changes.release(desk.console, number, desk.visitor.name)
-    return await _changed(desk, number, change, {"done": "release"}, back)
+    change = changes.release(context.console, number, context.visitor.name)
+    return await _changed(context, number, change, {"done": "release"}, back)
 
 
 @router.post("/cases/{number}/close")
 async def close(
-    desk: At,
+    context: InPage,
     number: int,
     label: Annotated[Label, Form()],
     note: Annotated[str, Form(max_length=4000)] = "",
     back: BackTo = "",
 ) -> Response:
     """Say what the case really was."""
-    change = changes.close(desk.console, number, desk.visitor.name, label, note.strip())
-    return await _changed(desk, number, change, {"done": "close", "label": label}, back)
+    change = changes.close(context.console, number, context.visitor.name, label, note.strip())
+    return await _changed(context, number, change, {"done": "close", "label": label}, back)
 
 
 @router.post("/cases/{number}/reopen")
 async def reopen(
-    desk: At,
+    context: InPage,
     number: int,
     reason: Annotated[str, Form(max_length=4000)] = "",
     label: Annotated[Label | None, Form()] = None,
     back: BackTo = "",
 ) -> Response:
     """Take the closing back. `label` is what the case was closed as: undoing this needs it again."""
-    change = changes.reopen(desk.console, number, desk.visitor.name, reason.strip())
+    change = changes.reopen(context.console, number, context.visitor.name, reason.strip())
     done = {"done": "reopen"} | ({"label": label} if label else {})
-    return await _changed(desk, number, change, done, back)
+    return await _changed(context, number, change, done, back)
 
 
 @router.post("/cases/{number}/note")
 async def note(
-    desk: At,
+    context: InPage,
     number: int,
     text: Annotated[str, Form(max_length=4000)],
     back: BackTo = "",
 ) -> Response:
     """Write into the timeline."""
-    change = changes.note(desk.console, number, desk.visitor.name, text.strip())
-    return await _changed(desk, number, change, {"done": "note"}, back)
+    change = changes.note(context.console, number, context.visitor.name, text.strip())
+    return await _changed(context, number, change, {"done": "note"}, back)
 
 
 async def _changed(
-    desk: Desk,
+    context: PageContext,
     number: int,
     change: changes.Change,
     done: dict[str, str],
@@ -173,11 +173,11 @@ async def _changed(
 ) -> Response:
     """Commit, then show where it was done from: the inbox with its filter, or the case."""
     try:
-        await changes.commit(desk.console, change)
+        await changes.commit(context.console, change)
     except LookupError:
         raise HTTPException(404, f"There is no case {number}.") from None
     except Refused as refusal:
-        return await _case_page(desk, number, refused=str(refusal))
+        return await _case_page(context, number, refused=str(refusal))
     if back.startswith("inbox:"):
         where = "/?" + urlencode({"q": back.removeprefix("inbox:"), "case": number, **done})
     else:
@@ -186,10 +186,10 @@ async def _changed(
 
 
 @router.get("/devices")
-async def devices(desk: At) -> Response:
+async def devices(context: InPage) -> Response:
     """What is being watched, and is it there?"""
-    async with desk.console.database.read() as session:
+    async with context.console.database.read() as session:
         feed = await queries.last_entry_id(session)
         lines = await queries.devices(session)
         watch = await queries.watch(session)
-    return desk.page("devices.html", active="devices", feed=feed, lines=lines, watch=watch)
+    return context.page("devices.html", active="devices", feed=feed, lines=lines, watch=watch)

@@ -14,7 +14,7 @@ from cloud.web.context import Console
 from cloud.web.sparklines import HEIGHT, WIDTH
 from cloud.web.view_models import PLAIN_HEIGHT, PLAIN_WIDTH
 
-Saying = Literal["ago", "in", "clock"]
+TimeStyle = Literal["ago", "in", "clock"]
 
 
 def environment(assets: Assets) -> Environment:
@@ -28,7 +28,7 @@ def environment(assets: Assets) -> Environment:
     )
     made.globals |= {
         "asset": assets.url,
-        "words": formatting,
+        "formatting": formatting,
         "when": when,
         "spark_size": (WIDTH, HEIGHT),
         "plain_size": (PLAIN_WIDTH, PLAIN_HEIGHT),
@@ -37,15 +37,15 @@ def environment(assets: Assets) -> Environment:
     return made
 
 
-def when(at: datetime, now: datetime, saying: Saying = "ago") -> Markup:
+def when(at: datetime, now: datetime, style: TimeStyle = "ago") -> Markup:
     """Return a time as people say it, with the exact instant on hover; the script keeps it up to date."""
     said = (
-        {"ago": formatting.ago, "in": formatting.countdown}[saying](at, now)
-        if saying != "clock"
+        {"ago": formatting.ago, "in": formatting.countdown}[style](at, now)
+        if style != "clock"
         else formatting.clock(at)
     )
     return Markup('<time datetime="{}" data-as="{}" title="{}">{}</time>').format(
-        at.isoformat(timespec="milliseconds"), saying, formatting.clock(at), escape(said)
+        at.isoformat(timespec="milliseconds"), style, formatting.clock(at), escape(said)
     )
 
 

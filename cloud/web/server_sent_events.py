@@ -1,7 +1,8 @@
-"""Live pages: a stream of server-sent events that says which cases have changed and when a device last spoke.
+"""Live pages: a stream of server-sent events with the cases that have changed and the time of the last message.
 
-What flows in: the bell and rows of the database. What flows out: events `changed` (case numbers; its id is where
-the feed stands, so a browser that reconnects misses nothing) and `heard`. Pages fetch themselves what they show.
+What flows in: the change_signal and rows of the database. What flows out: events `changed` (case numbers; its id is the
+position in the feed, so a browser that reconnects misses nothing) and `devices` (counts and the time of the last
+message). Pages fetch their own content.
 """
 
 import asyncio
@@ -13,12 +14,12 @@ from anyio import CancelScope
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from cloud.change_signal import Bell
+from cloud.change_signal import ChangeSignal
 from cloud.store import queries
 from cloud.web.auth import by_cookie, page_visitor
 from cloud.web.context import Console, console_of
 
-LOOK_EVERY_S = 5.0  # devices that only say they are well ring no bell
+POLL_EVERY_S = 5.0  # messages that change no case do not notify the change signal
 
 router = APIRouter(dependencies=[Depends(page_visitor)], include_in_schema=False)
 
@@ -30,51 +31,51 @@ async def live(
     after: int = 0,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Follow the feed from where the page was rendered, until the login ends or the service stops."""
+    """Stream changes since the page was rendered, until the login ends or the service stops."""
     seen = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
-    heard: queries.Watch | None = None
+    sent: queries.Watch | None = None
     yield ServerSentEvent(comment="following", retry=2000)
-    while not console.bell.closed:
-        waiting = await _listen(console.bell)
+    while not console.change_signal.closed:
+        waiting = await _start_waiting(console.change_signal)
         try:
-            news = await _look(request, console, seen)
-            if news is None:
+            changes = await _read_changes(request, console, seen)
+            if changes is None:
                 return
-            if news.numbers:
-                seen = news.seen
-                yield ServerSentEvent(event="changed", id=str(seen), data={"cases": news.numbers})
-            if news.watch != heard:
-                heard = news.watch
-                yield ServerSentEvent(event="heard", data=heard)
+            if changes.numbers:
+                seen = changes.seen
+                yield ServerSentEvent(event="changed", id=str(seen), data={"cases": changes.numbers})
+            if changes.watch != sent:
+                sent = changes.watch
+                yield ServerSentEvent(event="devices", data=sent)
             await waiting
         finally:
             waiting.cancel()
 
 
 @dataclass(frozen=True, slots=True)
-class _News:
+class _Changes:
     seen: int
     numbers: list[int]
     watch: queries.Watch
 
 
-async def _look(request: Request, console: Console, seen: int) -> _News | None:
+async def _read_changes(request: Request, console: Console, seen: int) -> _Changes | None:
     """Read what is new; None when the login is over.
 
-    Browsers leave at any moment, and then this task is cancelled. The short reading is finished all the same: a
-    connection that is torn out of its driver half-way can't go back to its pool.
+    Browsers disconnect at any moment, and then this task is cancelled. The short read is finished all the same: a
+    connection that is interrupted in its driver can't go back to its pool.
     """
-    news = None
+    changes = None
     with CancelScope(shield=True):
         if await by_cookie(request, console):
             async with console.database.read() as session:
                 seen, numbers = await queries.cases_changed_since(session, seen)
-                news = _News(seen, numbers, await queries.watch(session))
-    return news
+                changes = _Changes(seen, numbers, await queries.watch(session))
+    return changes
 
 
-async def _listen(bell: Bell) -> asyncio.Task[bool]:
-    """Start to wait before the database is read, so that a ring during the reading is not missed."""
-    waiting = asyncio.create_task(bell.wait(LOOK_EVERY_S))
+async def _start_waiting(change_signal: ChangeSignal) -> asyncio.Task[bool]:
+    """Start to wait before the database is read, so that a notification during the read is not missed."""
+    waiting = asyncio.create_task(change_signal.wait(POLL_EVERY_S))
     await asyncio.sleep(0)
     return waiting

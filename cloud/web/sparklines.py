@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.store import queries
-from cloud.web.evidence_series import curve_of, judged_points, path, thin
+from cloud.web.evidence_series import curve_of, evaluated_points, path, thin
 
 WIDTH, HEIGHT = 88, 24
 
@@ -24,7 +24,7 @@ class Sparklines:
         missing = [evidence_id for evidence_id in ids if evidence_id not in self._paths]
         if missing:
             for evidence_id, body in (await queries.evidence_before(session, missing)).items():
-                judged = judged_points(body)
+                judged = evaluated_points(body)
                 self._paths[evidence_id] = path(thin(curve_of(*judged[0]).points, 80), WIDTH, HEIGHT) if judged else ""
         found = {evidence_id: self._paths[evidence_id] for evidence_id in ids if evidence_id in self._paths}
         while len(self._paths) > self.REMEMBERED:

@@ -25,7 +25,7 @@ MOST_CHARTS = 3  # of one finding
 PLAIN_WIDTH, PLAIN_HEIGHT = 720, 200  # of the curve that stands there until the chart is drawn
 
 
-class Standing(StrEnum):
+class ImpactStatus(StrEnum):
     """What stands where the countdown is."""
 
     CLOSED = "closed"  # its label
@@ -45,7 +45,7 @@ class Row:
     more: int  # further faults of the same case
     place: str  # customer and site, as far as known
     spark: str
-    standing: Standing
+    impact_status: ImpactStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
+class ContributingMetric:
     """One metric that carries a finding, in words."""
 
     metric: str
@@ -77,14 +77,14 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class EpisodeView:
     """One episode of the case: what was seen, why it is believed, what to do."""
 
     episode: Episode
     headline: Pieces
     plots: tuple[Plot, ...]
     pending: str  # why there is no chart, if there is none
-    carriers: tuple[Carried, ...]
+    carriers: tuple[ContributingMetric, ...]
     detector: str
     proof: str
     intact: bool
@@ -117,22 +117,22 @@ def row(line: CaseLine, sparks: Mapping[str, str]) -> Row:
         more=max(0, len(line.episodes) - 1),
         place=" · ".join(part for part in (line.device.customer, line.device.site) if part),
         spark=spark,
-        standing=standing(line.case, leading),
+        impact_status=impact_status(line.case, leading),
     )
 
 
-def standing(case: SupportCase, leading: Episode | None) -> Standing:
+def impact_status(case: SupportCase, leading: Episode | None) -> ImpactStatus:
     """Say what stands where the countdown is."""
     if case.state in DONE:
-        return Standing.CLOSED
+        return ImpactStatus.CLOSED
     if case.state == CaseState.PENDING_CLOSE or (leading and leading.state == EpisodeState.RESOLVED):
-        return Standing.OVER
+        return ImpactStatus.OVER
     if case.impact_at:
-        return Standing.COUNTING
+        return ImpactStatus.COUNTING
     if leading and leading.cleared_at:
-        return Standing.ENDING
+        return ImpactStatus.ENDING
     certain = leading is not None and leading.detector.get("judge") == DetectorKind.RULE
-    return Standing.NOW if certain else Standing.UNKNOWN
+    return ImpactStatus.NOW if certain else ImpactStatus.UNKNOWN
 
 
 def headline(episode: Episode | None, case: SupportCase) -> Pieces:
@@ -152,29 +152,29 @@ def headline(episode: Episode | None, case: SupportCase) -> Pieces:
     return tuple(piece for piece in pieces if piece[0])
 
 
-def judgements(file: CaseFile, now: datetime) -> tuple[Judgement, ...]:
+def episode_views(file: CaseFile, now: datetime) -> tuple[EpisodeView, ...]:
     """Make the parts of the case's page, one for each episode, the leading one first."""
     return tuple(
-        _judgement(
+        _episode_view(
             episode, file.case, file.evidence.get(episode.evidence_id or "", ()), now, height=260 if first else 180
         )
         for first, episode in ((index == 0, episode) for index, episode in enumerate(file.episodes))
     )
 
 
-def _judgement(
+def _episode_view(
     episode: Episode, case: SupportCase, rows: Sequence[EvidenceRow], now: datetime, *, height: int
-) -> Judgement:
+) -> EpisodeView:
     fault = FAULTS.get(episode.fault)
     seen = read_evidence(rows) if rows else None
     carriers = [Carrier.model_validate(raw) for raw in episode.carriers]
     reasons = [_reason(raw) for raw in episode.reasons]
-    return Judgement(
+    return EpisodeView(
         episode=episode,
         headline=headline(episode, case),
         plots=_plots(episode, seen, carriers, now, height) if seen else (),
         pending=_why_no_chart(episode, rows),
-        carriers=tuple(_carried(carrier) for carrier in carriers),
+        carriers=tuple(_contributing_metric(carrier) for carrier in carriers),
         detector=_detector(episode),
         proof=_proof(rows),
         intact=all(row.intact for row in rows),
@@ -184,11 +184,11 @@ def _judgement(
         source=fault.source if fault else "",
         severity_reason=sentence(episode.severity_reason.removeprefix(f"{episode.severity}: ")),
         decisions=tuple(reasons),
-        newest=reasons[-1] if reasons and reasons[-1].decision not in _SAID_ELSEWHERE else None,
+        newest=reasons[-1] if reasons and reasons[-1].decision not in _SHOWN_ELSEWHERE else None,
     )
 
 
-_SAID_ELSEWHERE = ("Opened", "Raised", "Fired")
+_SHOWN_ELSEWHERE = ("Opened", "Raised", "Fired")
 
 
 def _reason(raw: Mapping[str, str]) -> Reason:
@@ -236,14 +236,14 @@ def _plot(
 
 def _why_no_chart(episode: Episode, rows: Sequence[EvidenceRow]) -> str:
     if episode.evidence_id is None:
-        return "This finding came without evidence: what the device said is below."
+        return "The device recorded no evidence for this finding."
     if not rows:
-        return "The evidence is on its way from the device. This page shows it when it has arrived."
-    return "The evidence holds no series that could be drawn; the device's words are below."
+        return "The evidence has not arrived yet. This page updates when it does."
+    return "The evidence contains no series that can be drawn."
 
 
-def _carried(carrier: Carrier) -> Carried:
-    return Carried(
+def _contributing_metric(carrier: Carrier) -> ContributingMetric:
+    return ContributingMetric(
         metric=metric_words(carrier.metric),
         value=quantity(carrier.value, carrier.unit),
         expected=span(carrier.expected_low, carrier.expected_high, carrier.unit),
@@ -253,25 +253,29 @@ def _carried(carrier: Carrier) -> Carried:
 
 
 def _detector(episode: Episode) -> str:
-    judge = formatting.JUDGES.get(str(episode.detector.get("judge")), "a judge that is not known here")
-    return f"{judge}, version {episode.detector.get('version', 'unknown')}"
+    detector = formatting.DETECTORS.get(str(episode.detector.get("judge")), "unknown detector")
+    return f"{detector} {episode.detector.get('version', 'of unknown version')}"
 
 
 def _proof(rows: Sequence[EvidenceRow]) -> str:
     if not rows:
-        return "not here yet"
+        return "not received yet"
     if not all(row.intact for row in rows):
-        return "changed on the way: its hash does not fit its content, so read the chart with care"
-    halves = "before and after the detection" if len(rows) > 1 else "until the detection; what followed comes later"
-    return f"intact, its hash fits; {halves}"
+        return "the checksum does not match the content: read the chart with care"
+    halves = (
+        "recorded before and after the detection"
+        if len(rows) > 1
+        else "recorded before the detection, the rest follows"
+    )
+    return f"complete, checksum verified; {halves}" if len(rows) > 1 else f"checksum verified; {halves}"
 
 
 _DONE = {
-    "take": "You have taken case {number}.",
-    "release": "Case {number} is free for somebody else.",
+    "take": "Case {number} is assigned to you.",
+    "release": "Case {number} is unassigned.",
     "close": "Case {number} is closed as “{label}”.",
-    "reopen": "Case {number} is open again.",
-    "note": "Your note is in the timeline of case {number}.",
+    "reopen": "Case {number} is reopened.",
+    "note": "Your note was added to case {number}.",
 }
 UNDONE = "undone within ten seconds"
 

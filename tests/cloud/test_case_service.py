@@ -1,4 +1,4 @@
-"""The casebook: what the rules decide stands in the database with its reason, and people can't overwrite each other."""
+"""The case service writes down what the rules decide, in one transaction with its timeline."""
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cloud.case_service import Casebook
+from cloud.case_service import CaseService
 from cloud.cases import episodes as rules
 from cloud.cases.cases import CaseState, EntryKind, Label, Refused
 from cloud.cases.episodes import EpisodeState, Rules
@@ -18,7 +18,7 @@ from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import EvidencePart, Finding, Phase
 from tests.builders import DEVICE, NOON, a_finding, an_evidence, an_id, an_impact
 
-CASEBOOK = Casebook(Rules())
+SERVICE = CaseService(Rules())
 HOUR = 3600.0
 
 
@@ -32,8 +32,8 @@ async def session(database: Database) -> AsyncIterator[AsyncSession]:
 async def say(session: AsyncSession, *findings: Finding) -> None:
     """Apply findings as they are said, and let the clock tick six seconds after each."""
     for finding in findings:
-        await CASEBOOK.apply_finding(session, DEVICE, finding, finding.at.wall)
-        await CASEBOOK.tick(session, finding.at.wall + timedelta(seconds=6))
+        await SERVICE.apply_finding(session, DEVICE, finding, finding.at.wall)
+        await SERVICE.tick(session, finding.at.wall + timedelta(seconds=6))
 
 
 async def all_cases(session: AsyncSession) -> Sequence[SupportCase]:
@@ -60,9 +60,9 @@ async def test_a_finding_that_lasts_opens_a_case_with_title_severity_impact_and_
     assert case.title == "File system /data of pump-07 is filling up"
     assert (case.state, case.severity, case.impact_at) == (CaseState.NEW, Severity.HIGH, NOON + timedelta(hours=3))
     assert case.opened_reason == (
-        "The device reports: /data grows by 2 GB an hour. It has lasted 6 s, and what lasts 5 s is no flicker."
+        "The device reports: /data grows by 2 GB an hour. Lasted 6 s (longer than the 5 s debounce)."
     )
-    assert "below 4 h is high" in case.severity_reason
+    assert "less than 4 h is high" in case.severity_reason
     assert episode is not None
     assert (episode.state, episode.case_number, episode.evidence_id) == (EpisodeState.FIRING, 1, an_id(2))
     assert [reason["decision"] for reason in episode.reasons] == ["opened", "raised", "fired"]
@@ -88,8 +88,8 @@ async def test_a_case_follows_its_fault_to_the_end_and_then_waits_for_its_label(
     assert (await only_case(session)).severity == Severity.CRITICAL
     await say(session, a_finding(Phase.CLEAR, 120, since_s=0))
     assert (await only_case(session)).impact_at is None
-    assert not await CASEBOOK.tick(session, NOON + timedelta(seconds=419))
-    assert await CASEBOOK.tick(session, NOON + timedelta(seconds=420))
+    assert not await SERVICE.tick(session, NOON + timedelta(seconds=419))
+    assert await SERVICE.tick(session, NOON + timedelta(seconds=420))
     case = await only_case(session)
     assert (case.state, case.label) == (CaseState.PENDING_CLOSE, None)
     assert await kinds(session) == ["opened", "severity", "cleared", "resolved", "pending_close"]
@@ -97,7 +97,7 @@ async def test_a_case_follows_its_fault_to_the_end_and_then_waits_for_its_label(
 
 async def test_time_that_changes_nothing_says_so(session: AsyncSession) -> None:
     await say(session, a_finding())
-    assert not await CASEBOOK.tick(session, NOON + timedelta(hours=1))
+    assert not await SERVICE.tick(session, NOON + timedelta(hours=1))
 
 
 async def test_the_clock_looks_at_exactly_the_episodes_that_it_changes(session: AsyncSession) -> None:
@@ -113,11 +113,11 @@ async def test_the_clock_looks_at_exactly_the_episodes_that_it_changes(session: 
         session.add(row)
     await session.flush()
     expected = {row.component for row in (await session.scalars(select(Episode))).all() if changes_by_itself(row)}
-    await CASEBOOK.tick(session, NOON)
+    await SERVICE.tick(session, NOON)
     found = {row.component for row in (await session.scalars(select(Episode))).all() if row.reasons}
     assert found == expected
     assert 0 < len(found) < number
-    assert not await CASEBOOK.tick(session, NOON)
+    assert not await SERVICE.tick(session, NOON)
 
 
 def seconds(*after_noon: float) -> tuple[datetime, ...]:
@@ -161,7 +161,7 @@ def changes_by_itself(row: Episode) -> bool:
         impact_at=row.impact_at,
         cleared_at=row.cleared_at,
     )
-    return bool(rules.passed(episode, rules.Moment(at=NOON, now=NOON), Rules())[1])
+    return bool(rules.on_time_passed(episode, rules.Event(at=NOON, now=NOON), Rules())[1])
 
 
 async def test_a_backlog_is_judged_like_the_same_findings_live(session: AsyncSession) -> None:
@@ -171,8 +171,8 @@ async def test_a_backlog_is_judged_like_the_same_findings_live(session: AsyncSes
         a_finding(Phase.CLEAR, 600, since_s=0),
         a_finding(after_s=HOUR, severity=Severity.HIGH),
     ):
-        await CASEBOOK.apply_finding(session, DEVICE, finding, late)
-    await CASEBOOK.tick(session, late)
+        await SERVICE.apply_finding(session, DEVICE, finding, late)
+    await SERVICE.tick(session, late)
     first, second = (await session.scalars(select(Episode).order_by(Episode.id))).all()
     assert (first.state, first.resolved_at) == (EpisodeState.RESOLVED, NOON + timedelta(seconds=900))
     assert (second.state, second.case_number) == (EpisodeState.FIRING, first.case_number)
@@ -186,8 +186,8 @@ async def test_a_clearing_of_what_was_never_heard_of_is_nothing(session: AsyncSe
 
 async def a_closed_case(session: AsyncSession, label: Label) -> None:
     await say(session, a_finding(), a_finding(Phase.CLEAR, 60, since_s=0))
-    await CASEBOOK.tick(session, NOON + timedelta(seconds=360))
-    await CASEBOOK.close(session, 1, "alice", label, "card replaced", NOON + timedelta(minutes=10))
+    await SERVICE.tick(session, NOON + timedelta(seconds=360))
+    await SERVICE.close(session, 1, "alice", label, "card replaced", NOON + timedelta(minutes=10))
 
 
 async def test_a_fault_that_returns_within_a_day_reopens_its_closed_case(session: AsyncSession) -> None:
@@ -218,7 +218,7 @@ async def test_two_faults_of_one_device_are_one_case_as_urgent_as_the_worse(sess
     assert (await only_case(session)).severity == Severity.CRITICAL
     assert await kinds(session) == ["opened", "finding", "breakout", "severity"]
     await say(session, a_finding(Phase.CLEAR, 200, fault="storage.read_only", since_s=120))
-    await CASEBOOK.tick(session, NOON + timedelta(seconds=501))
+    await SERVICE.tick(session, NOON + timedelta(seconds=501))
     assert (await only_case(session)).severity == Severity.WARNING
 
 
@@ -238,32 +238,32 @@ async def test_evidence_is_kept_dated_checked_and_told(session: AsyncSession) ->
     await say(session, a_finding(evidence_id=an_id(2)))
     forged = an_evidence(EvidencePart.AFTER, after_s=60).model_copy(update={"events": ("forged",)})
     for pack in (an_evidence(), forged):
-        await CASEBOOK.apply_evidence(session, DEVICE, pack, pack.at.wall)
+        await SERVICE.apply_evidence(session, DEVICE, pack, pack.at.wall)
     before, after = (await session.scalars(select(EvidenceRow).order_by(EvidenceRow.part.desc()))).all()
     assert (before.intact, before.detected_at) == (True, NOON)
     assert (after.part, after.intact) == ("after", False)
-    told = await entries(session)
-    assert [entry.kind for entry in told] == ["opened", "evidence", "evidence"]
-    assert "do not rely on it" in told[-1].text
+    timeline = await entries(session)
+    assert [entry.kind for entry in timeline] == ["opened", "evidence", "evidence"]
+    assert "do not rely on it" in timeline[-1].text
 
 
 async def test_evidence_is_never_replaced(session: AsyncSession) -> None:
-    await CASEBOOK.apply_evidence(session, DEVICE, an_evidence(), NOON)
-    await CASEBOOK.apply_evidence(session, DEVICE, an_evidence(), NOON)
+    await SERVICE.apply_evidence(session, DEVICE, an_evidence(), NOON)
+    await SERVICE.apply_evidence(session, DEVICE, an_evidence(), NOON)
     with pytest.raises(ValueError, match="stored already, with another content"):
-        await CASEBOOK.apply_evidence(session, DEVICE, an_evidence(values=(9.0,)), NOON)
+        await SERVICE.apply_evidence(session, DEVICE, an_evidence(values=(9.0,)), NOON)
 
 
 async def test_what_people_do_stands_in_the_timeline_with_their_name(session: AsyncSession) -> None:
     await say(session, a_finding())
     later = NOON + timedelta(minutes=1)
-    await CASEBOOK.take(session, 1, "alice", later)
-    await CASEBOOK.note(session, 1, "alice", "called the customer", later)
-    await CASEBOOK.release(session, 1, "bob", later)
-    await CASEBOOK.close(session, 1, "bob", Label.EXPECTED, "backup test", later)
-    await CASEBOOK.reopen(session, 1, "alice", "not ours", later)
-    told = [(entry.actor, entry.kind) for entry in await entries(session)]
-    assert told == [
+    await SERVICE.take(session, 1, "alice", later)
+    await SERVICE.note(session, 1, "alice", "called the customer", later)
+    await SERVICE.release(session, 1, "bob", later)
+    await SERVICE.close(session, 1, "bob", Label.EXPECTED, "backup test", later)
+    await SERVICE.reopen(session, 1, "alice", "not ours", later)
+    timeline = [(entry.actor, entry.kind) for entry in await entries(session)]
+    assert timeline == [
         ("forewarn", "opened"),
         ("alice", "taken"),
         ("alice", "note"),
@@ -276,7 +276,7 @@ async def test_what_people_do_stands_in_the_timeline_with_their_name(session: As
 
 async def test_a_case_that_does_not_exist_is_said_so(session: AsyncSession) -> None:
     with pytest.raises(LookupError, match="There is no case 12"):
-        await CASEBOOK.take(session, 12, "alice", NOON)
+        await SERVICE.take(session, 12, "alice", NOON)
 
 
 async def test_of_two_people_at_the_same_moment_the_second_is_told(session: AsyncSession) -> None:
@@ -284,8 +284,8 @@ async def test_of_two_people_at_the_same_moment_the_second_is_told(session: Asyn
     case = await only_case(session)
     statement = update(SupportCase).values(owner="bob", version=case.version + 1)
     await session.execute(statement, execution_options={"synchronize_session": False})  # by another connection
-    with pytest.raises(Refused, match="has changed at this very moment"):
-        await CASEBOOK.take(session, 1, "alice", NOON)
+    with pytest.raises(Refused, match="was changed by somebody else at the same time"):
+        await SERVICE.take(session, 1, "alice", NOON)
 
 
 async def test_nothing_is_written_when_nothing_has_changed(session: AsyncSession) -> None:
@@ -293,6 +293,6 @@ async def test_nothing_is_written_when_nothing_has_changed(session: AsyncSession
     await session.flush()
     version = (await only_case(session)).version
     await say(session, a_finding(Phase.UPDATE, 60))
-    await CASEBOOK.tick(session, NOON + timedelta(hours=2))
+    await SERVICE.tick(session, NOON + timedelta(hours=2))
     await session.flush()
     assert (await only_case(session)).version == version

@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from cloud.cases.episodes import Rules
-from cloud.config import Config, ConfigError, Endpoint, load, read_secret
+from cloud.config import (
+    BrokerTable,
+    Config,
+    ConfigError,
+    DataTable,
+    Endpoint,
+    IngestTable,
+    WebTable,
+    load,
+    read_secret,
+)
+
+OLD = Path(__file__).parent / "configs" / "60e2039.toml"  # every key of that commit, before parked_max was renamed
 
 
 def a_file(folder: Path, content: str) -> Path:
@@ -66,7 +78,10 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ('[broker]\nurl = "mqtts://u:secret@x"', "a password in a URL shows in process lists"),
         ('[broker]\nca_file = "/nowhere"', "broker.ca_file = '/nowhere': can't be used (No such file"),
         ('[broker]\nca_file = "/etc/hostname"', "broker.ca_file = '/etc/hostname': can't be used ("),
-        ('[broker]\nurl = "mqtt://x"\npassword_file = "/nowhere"', "broker.password_file = '/nowhere': whose?"),
+        (
+            '[broker]\nurl = "mqtt://x"\npassword_file = "/nowhere"',
+            "broker.password_file = '/nowhere': for which user?",
+        ),
         (
             '[broker]\nurl = "mqtt://u@x"\npassword_file = "/nowhere"',
             "would send the password in clear text; use mqtts://",
@@ -103,3 +118,35 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
         read_secret(a_secret(tmp_path, mode=0o640))
     with pytest.raises(ConfigError, match="is empty"):
         read_secret(a_secret(tmp_path, content=""))
+
+
+def test_a_file_of_the_version_before_is_read_and_a_renamed_key_is_warned_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert load(OLD, {}) == Config(
+        allow_remote=True,
+        data=DataTable(
+            dir="/var/lib/forewarn-cloud",
+            database_url="postgresql+asyncpg://forewarn@db.example/forewarn",
+            telemetry_retention_days=90,
+            dead_letters_max=500,
+        ),
+        broker=BrokerTable(url="mqtts://cloud@broker.example:8884", listen=Endpoint("0.0.0.0", 1884)),
+        ingest=IngestTable(waiting_mib=128, device_kib_s=512),
+        web=WebTable(listen=Endpoint("0.0.0.0", 8443)),
+        rules=Rules(
+            critical_within_s=600,
+            high_within_s=7200,
+            warning_within_s=43200,
+            debounce_s=10,
+            hold_down_s=120,
+            reopen_window_s=3600,
+        ),
+    )
+    (warning,) = caplog.messages
+    assert "data.parked_max is now called data.dead_letters_max" in warning
+
+
+def test_a_key_under_its_old_and_its_new_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.parked_max = 5: unknown key"):
+        load(a_file(tmp_path, "[data]\nparked_max = 5\ndead_letters_max = 6\n"), {})

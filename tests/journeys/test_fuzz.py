@@ -12,4 +12,4 @@ pytestmark = pytest.mark.journey
 def test_two_thousand_bad_messages_stop_nothing_and_are_all_accounted_for(tmp_path: Path) -> None:
     verdict = fuzz(tmp_path, 2000, seed=7)
     assert verdict.good, verdict
-    assert verdict.parked > 1000
+    assert verdict.dead_lettered > 1000

@@ -1,11 +1,11 @@
-// What pages gain from a script: times that tick, news, shortcuts, charts. Reading and every form work without it.
+// Progressive enhancement: ticking times, live updates, shortcuts, charts. Pages and forms work without it.
 const root = document.documentElement;
 const ahead = Date.parse(root.dataset.now) - Date.now(); // the server's clock counts, not the reader's
 const serverNow = () => Date.now() + ahead;
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-// --- Times, in the words of cloud/web/formatting.py ---
+// --- Times, formatted as in cloud/web/formatting.py ---
 
 export function duration(seconds, coarse = false) {
   const span = Math.max(0, seconds);
@@ -38,7 +38,7 @@ export function interval(low, high, now) {
 }
 
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
-const say = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+const setText = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
 function tick(within = document) {
   const now = serverNow();
@@ -46,12 +46,12 @@ function tick(within = document) {
     const at = Date.parse(time.dateTime), as = time.dataset.as;
     const clock = exact.format(at);
     if (time.title !== clock) time.title = clock;
-    say(time, as === "ago" ? ago(at, now) : as === "in" ? countdown(at, now) : clock);
+    setText(time, as === "ago" ? ago(at, now) : as === "in" ? countdown(at, now) : clock);
   }
   for (const range of $$("[data-low]", within)) {
     const low = Date.parse(range.dataset.low), high = Date.parse(range.dataset.high);
     range.title = `${exact.format(low)} to ${exact.format(high)}`;
-    say(range, interval(low, high, now));
+    setText(range, interval(low, high, now));
   }
 }
 
@@ -61,7 +61,7 @@ let embed;
 const theme = () => {
   const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const font = getComputedStyle(document.body).fontFamily;
-  const words = (name) => ({ color: colour(name), font, fontSize: 12, fontWeight: 600 });
+  const textStyle = (name) => ({ color: colour(name), font, fontSize: 12, fontWeight: 600 });
   return {
     font, background: null, view: { stroke: null }, padding: { left: 0, right: 4, top: 4, bottom: 6 },
     axis: { labelColor: colour("muted"), titleColor: colour("muted"), labelFont: font, titleFont: font, labelFontSize: 12,
@@ -70,10 +70,10 @@ const theme = () => {
     style: { // "color" and not fill or stroke: that is what overrides Vega-Lite's own black
       measured: { color: colour("accent"), strokeWidth: 2 }, hover: { opacity: 0, size: 120, filled: true },
       fitted: { color: colour("text"), strokeWidth: 1.5, strokeDash: [5, 4] },
-      limit: { color: colour("critical"), strokeWidth: 1.5 }, "limit-text": words("critical"),
+      limit: { color: colour("critical"), strokeWidth: 1.5 }, "limit-text": textStyle("critical"),
       expected: { color: colour("fine"), fillOpacity: 0.16 }, impact: { color: colour("critical"), fillOpacity: 0.12 },
-      detected: { color: colour("muted"), strokeWidth: 1, strokeDash: [2, 2] }, "detected-text": words("muted"),
-      now: { color: colour("text"), strokeWidth: 1 }, "now-text": words("text"),
+      detected: { color: colour("muted"), strokeWidth: 1, strokeDash: [2, 2] }, "detected-text": textStyle("muted"),
+      now: { color: colour("text"), strokeWidth: 1 }, "now-text": textStyle("text"),
     },
   };
 };
@@ -98,14 +98,14 @@ async function drawCharts(within = document) {
     } catch (error) {
       embed = undefined;
       $(".drawn", canvas)?.remove();
-      if (!$(".chart-error", chart)) canvas.insertAdjacentHTML("afterend", '<p class="muted chart-error">The chart could not be drawn; this is the plain curve, and the table holds the same data.</p>');
+      if (!$(".chart-error", chart)) canvas.insertAdjacentHTML("afterend", '<p class="muted chart-error">The chart could not be drawn. The plain curve is shown instead; the table has the same data.</p>');
       console.error(error);
     }
   }
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawCharts());
 
-// --- News: the page is fetched again, and its parts are put in place without moving what is being read ---
+// --- Live updates: the page is fetched again, and its parts are replaced without moving what is being read ---
 
 let waitingPage = null;
 
@@ -155,7 +155,7 @@ function adoptRows(page, showNew) {
 function announce(count) {
   const button = $("#announce");
   button.hidden = count === 0;
-  if (count) say(button, `${count} new ${count === 1 ? "case" : "cases"}: show`);
+  if (count) setText(button, `${count} new ${count === 1 ? "case" : "cases"}: show`);
 }
 
 const parse = (html) => new DOMParser().parseFromString(html, "text/html");
@@ -189,24 +189,24 @@ function follow() {
   if (document.hidden) { stream = null; return; }
   stream = new EventSource(`/live?after=${root.dataset.feed}`);
   stream.onopen = () => live("Live", true);
-  stream.onerror = () => live(stream?.readyState === EventSource.CLOSED ? "Not live: load the page again" : "Reconnecting…", false);
+  stream.onerror = () => live(stream?.readyState === EventSource.CLOSED ? "Not live: reload the page" : "Reconnecting…", false);
   stream.addEventListener("changed", (event) => {
     root.dataset.feed = event.lastEventId;
     const mine = $("#actions")?.dataset.number;
     if ($("#rows") || $("#devices") || JSON.parse(event.data).cases.includes(Number(mine))) refresh();
   });
-  stream.addEventListener("heard", (event) => {
+  stream.addEventListener("devices", (event) => {
     const watch = JSON.parse(event.data), time = $("#watch time");
-    if ($("#watched")) say($("#watched"), `${watch.devices} ${watch.devices === 1 ? "device" : "devices"} watched, ${watch.online} online`);
+    if ($("#watched")) setText($("#watched"), `${watch.devices} ${watch.devices === 1 ? "device" : "devices"} watched, ${watch.online} online`);
     else if ($("#watch") && watch.devices) refresh();
-    if (time && watch.last_word) { time.dateTime = watch.last_word; tick($("#watch")); }
+    if (time && watch.last_seen) { time.dateTime = watch.last_seen; tick($("#watch")); }
     if ($("#devices")) refresh();
   });
 }
 function live(text, on) {
   const sign = $("#live");
   sign.hidden = false;
-  say(sign, text);
+  setText(sign, text);
   sign.classList.toggle("on", on);
 }
 
@@ -228,20 +228,20 @@ async function send(form, submitter) {
     const menu = form.closest("details.menu");  // not another one, which was opened while this was on its way
     if (menu) menu.open = false;
     form.closest("dialog")?.close();
-    const sorry = $("[role=alert]:not([hidden])", page);
+    const alert = $("[role=alert]:not([hidden])", page);
     if (page.getElementById("toast") && $("#summary", page) !== null === ($("#summary") !== null)) {
       adopt(page, false);
       toast(document.adoptNode(page.getElementById("toast")));
-    } else if (sorry) {
-      tell(sorry.textContent);
+    } else if (alert) {
+      showAlert(alert.textContent);
       refresh();
     } else location.assign(answer.url);
   } catch {
-    tell("This could not be sent. Check the connection and try again.");
+    showAlert("The change could not be sent. Check the connection and try again.");
   }
 }
 
-function tell(text) {
+function showAlert(text) {
   const place = document.createElement("div");
   Object.assign(place, { id: "toast", className: "toast", textContent: text });
   place.setAttribute("role", "alert");
@@ -270,7 +270,7 @@ function move(step) {
 function take() {
   const chosen = row();
   if (!chosen) return $("#act-take, #act-release")?.requestSubmit();
-  if (["closed", "merged"].includes(chosen.dataset.state)) return tell("This case is closed. Open it to reopen it.");
+  if (["closed", "merged"].includes(chosen.dataset.state)) return showAlert("This case is closed. Open its page to reopen it.");
   const mine = chosen.dataset.owner === $(".who span").textContent;
   const form = $("#quick");
   form.action = `/cases/${chosen.dataset.number}/${mine ? "release" : "take"}`;
@@ -285,7 +285,7 @@ function close() {
   } else if (chosen && !["closed", "merged"].includes(chosen.dataset.state)) {
     $("#closing-form").reset();
     $("#closing-form").action = `/cases/${chosen.dataset.number}/close`;
-    say($("#closing-title"), `Close case ${chosen.dataset.number}: ${$(".c-what", chosen).textContent.trim()}`);
+    setText($("#closing-title"), `Close case ${chosen.dataset.number}: ${$(".c-what", chosen).textContent.trim()}`);
     $("#closing").showModal();
     $("#closing input[type=radio]").focus();
   }

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.cases.episodes import Change, Decision, Episode, EpisodeState, Moment, Rules, begun, dated, heard, passed
+from cloud.cases.episodes import (
+    Change,
+    Decision,
+    Episode,
+    EpisodeState,
+    Event,
+    Rules,
+    dated,
+    on_finding,
+    on_first_finding,
+    on_time_passed,
+)
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Finding, Phase
 from tests.builders import NOON, a_finding, an_impact, an_instant
@@ -28,16 +39,18 @@ class Story:
     decisions: list[Decision] = field(default_factory=list)
 
     def say(self, finding: Finding) -> "Story":
-        moment = Moment(at=finding.at.wall, now=finding.at.wall)
-        step = heard(self.episode, finding, moment, RULES) if self.episode else begun(finding, moment, RULES)
-        return self._keep(step)
+        event = Event(at=finding.at.wall, now=finding.at.wall)
+        transition = (
+            on_finding(self.episode, finding, event, RULES) if self.episode else on_first_finding(finding, event, RULES)
+        )
+        return self._keep(transition)
 
     def wait_until(self, after_s: float) -> "Story":
         assert self.episode is not None
-        return self._keep(passed(self.episode, Moment(at=noon(after_s), now=noon(after_s)), RULES))
+        return self._keep(on_time_passed(self.episode, Event(at=noon(after_s), now=noon(after_s)), RULES))
 
-    def _keep(self, step: tuple[Episode, tuple[Decision, ...]]) -> "Story":
-        self.episode, decisions = step
+    def _keep(self, transition: tuple[Episode, tuple[Decision, ...]]) -> "Story":
+        self.episode, decisions = transition
         self.decisions += decisions
         return self
 
@@ -56,7 +69,7 @@ def test_a_finding_waits_out_the_debounce_before_it_fires() -> None:
     assert story.now.state is EpisodeState.PENDING
     assert story.wait_until(4).now.state is EpisodeState.PENDING
     assert story.wait_until(5).now.state is EpisodeState.FIRING
-    assert story.decisions[-1].reason == "it has lasted 5 s, and what lasts 5 s is no flicker"
+    assert story.decisions[-1].reason == "lasted 5 s (the full 5 s debounce)"
     assert story.now.fired_at == noon(5)
 
 
@@ -69,13 +82,13 @@ def test_a_flicker_ends_without_bothering_anybody() -> None:
 def test_critical_fires_at_once() -> None:
     story = Story().say(a_finding(severity=Severity.CRITICAL))
     assert story.now.state is EpisodeState.FIRING
-    assert story.decisions[-1].reason == "critical findings do not wait"
+    assert story.decisions[-1].reason == "critical findings skip the debounce"
 
 
 def test_what_the_device_says_to_have_lasted_counts_although_its_clock_is_not_set() -> None:
     unset = an_instant(60, synced=False)
-    moment = Moment(at=dated(unset, noon(0)), now=noon(0))
-    episode, _ = begun(a_finding(at=unset, since_s=0), moment, RULES)
+    event = Event(at=dated(unset, noon(0)), now=noon(0))
+    episode, _ = on_first_finding(a_finding(at=unset, since_s=0), event, RULES)
     assert episode.state is EpisodeState.FIRING
 
 
@@ -90,7 +103,7 @@ def test_what_stays_away_for_the_hold_down_is_resolved() -> None:
     assert story.wait_until(399).now.state is EpisodeState.FIRING
     assert story.wait_until(400).now.state is EpisodeState.RESOLVED
     assert story.now.resolved_at == noon(400)
-    assert story.decisions[-1].reason == "it has stayed away for 5 min"
+    assert story.decisions[-1].reason == "no recurrence for 5 min"
 
 
 def test_what_comes_back_within_the_hold_down_is_the_same_episode_and_a_flap() -> None:
@@ -98,7 +111,7 @@ def test_what_comes_back_within_the_hold_down_is_the_same_episode_and_a_flap() -
         Story().say(a_finding()).wait_until(5).say(a_finding(Phase.CLEAR, 100, since_s=0)).say(a_finding(after_s=160))
     )
     assert (story.now.flaps, story.now.cleared_at, story.now.findings) == (1, None, 2)
-    assert story.decisions[-1].reason == "it came back 60 s after it was over, within the 5 min that it is watched"
+    assert story.decisions[-1].reason == "recurred 60 s after it cleared, within the 5 min hold-down"
     assert story.wait_until(HOUR).now.state is EpisodeState.FIRING
 
 
@@ -123,20 +136,20 @@ def test_the_time_to_impact_raises_what_the_device_says(likely_s: float, severit
 
 def test_the_time_to_impact_never_lowers_what_the_device_says() -> None:
     story = Story().say(a_finding(severity=Severity.CRITICAL, impact=an_impact(90 * HOUR)))
-    assert story.now.severity_reason == "critical: that is how urgent the device calls it"
+    assert story.now.severity_reason == "critical: severity set by the device"
 
 
 def test_the_reason_says_what_is_expected_when_and_where_the_limit_is() -> None:
     story = Story().say(a_finding(impact=an_impact(9 * MIN)))
     assert story.now.severity_reason == (
-        "critical: the device expects that writes fail in 9 min, and below 15 min is critical"
+        "critical: the device predicts that writes fail in 9 min; less than 15 min is critical"
     )
 
 
 def test_the_earliest_possible_impact_decides_and_the_reason_says_so() -> None:
     story = Story().say(a_finding(impact=an_impact(30 * MIN, low_s=12 * MIN)))
     assert story.now.severity_reason == (
-        "critical: the device expects that writes fail in 30 min, and possibly in 12 min, and below 15 min is critical"
+        "critical: the device predicts that writes fail in 30 min, possibly in 12 min; less than 15 min is critical"
     )
 
 
@@ -151,7 +164,7 @@ def test_an_impact_that_comes_nearer_raises_the_severity_although_the_device_is_
 def test_a_device_that_was_silent_past_the_impact_is_critical_by_now() -> None:
     story = Story().say(a_finding(impact=an_impact(5 * HOUR))).wait_until(9 * HOUR)
     assert story.now.severity_reason == (
-        "critical: the device expects that writes fail by now, and below 15 min is critical"
+        "critical: the device predicts that writes fail now; less than 15 min is critical"
     )
 
 
@@ -170,7 +183,7 @@ def test_an_impact_beyond_every_calendar_is_no_error() -> None:
 
 def test_a_fault_that_nobody_knows_yet_is_judged_like_any_other() -> None:
     story = Story().say(a_finding(fault="flux.capacitor", impact=an_impact(9 * MIN)))
-    assert story.now.severity_reason.startswith("critical: the device expects that the customer notices it in 9 min")
+    assert story.now.severity_reason.startswith("critical: the device predicts that the customer is affected in 9 min")
 
 
 def test_a_device_is_dated_by_its_own_clock_only_if_that_was_set_and_never_into_the_future() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
-from cloud.case_service import Casebook
+from cloud.case_service import CaseService
 from cloud.cases.episodes import EpisodeState, Rules
 from cloud.ingest.parsing import Arrived, Delivery, Key, read
 from cloud.ingest.transaction import FOREIGN_MAX, Intake, Outcome, understood
@@ -22,11 +22,11 @@ from cloud.store.database import Database
 from cloud.store.streams import AHEAD_MAX, prune_telemetry
 from cloud.store.tables import (
     CaseEntry,
+    DeadLetter,
     Device,
     Episode,
     EvidenceRow,
     LossRow,
-    Parked,
     RecordRow,
     Stream,
     SupportCase,
@@ -54,7 +54,7 @@ FINDINGS, TELEMETRY, PRESENCE = (f"forewarn/v1/{DEVICE}/{channel}" for channel i
 
 @pytest.fixture
 def intake(database: Database) -> Intake:
-    return Intake(database, Casebook(Rules()))
+    return Intake(database, CaseService(Rules()))
 
 
 def acked(outcome: Outcome, lane: Lane = Lane.FINDINGS) -> int:
@@ -77,7 +77,7 @@ async def count(database: Database, table: type[Any]) -> int:
 
 
 async def causes(database: Database) -> list[str]:
-    return [row.cause for row in await rows(database, Parked)]
+    return [row.cause for row in await rows(database, DeadLetter)]
 
 
 async def test_what_is_acknowledged_is_stored_and_has_opened_its_case(intake: Intake, database: Database) -> None:
@@ -96,7 +96,7 @@ async def test_a_message_that_comes_again_changes_nothing_and_is_acknowledged_ag
     again = await take(intake, FINDINGS, message, NOON + timedelta(minutes=1))
     assert (acked(again), again.changed) == (1, False)
     assert await count(database, CaseEntry) == 1
-    assert await count(database, Parked) == 0
+    assert await count(database, DeadLetter) == 0
 
 
 async def test_a_record_waits_until_none_before_it_is_missing(intake: Intake, database: Database) -> None:
@@ -141,7 +141,7 @@ async def test_a_new_database_goes_on_where_the_device_is_and_counts_what_it_doe
     assert "is new or was restored" in row.reason
 
 
-async def test_a_bad_record_is_parked_with_its_cause_and_the_good_ones_go_on(
+async def test_a_bad_record_is_dead_lettered_with_its_cause_and_the_good_ones_go_on(
     intake: Intake, database: Database
 ) -> None:
     bad = a_finding().model_dump(mode="json") | {"confidence": 7}
@@ -164,16 +164,16 @@ async def test_a_bad_record_is_parked_with_its_cause_and_the_good_ones_go_on(
         ({"at": {"boot_id": "b", "uptime_s": 1, "wall": "0001-01-01T00:00:00+14:00", "synced": True}}, "out of range"),
     ],
 )
-async def test_what_no_database_could_keep_is_parked(
+async def test_what_no_database_could_keep_is_dead_lettered(
     intake: Intake, database: Database, spoilt: dict[str, Any], cause: str
 ) -> None:
     bad = a_finding().model_dump(mode="json") | spoilt
     assert acked(await take(intake, FINDINGS, an_envelope(1, bad), NOON)) == 1
-    (parked,) = await causes(database)
-    assert cause in parked
+    (letter,) = await causes(database)
+    assert cause in letter
 
 
-async def test_a_loss_that_ends_before_it_begins_is_parked(intake: Intake, database: Database) -> None:
+async def test_a_loss_that_ends_before_it_begins_is_dead_lettered(intake: Intake, database: Database) -> None:
     assert acked(await take(intake, FINDINGS, an_envelope(1, a_loss(5, 4)), NOON)) == 1
     assert await causes(database) == ["record 1: last_seq: 4 is below first_seq 5"]
 
@@ -185,7 +185,7 @@ async def test_a_kind_of_a_newer_version_is_stored_and_not_applied(intake: Intak
     assert await causes(database) == []
 
 
-async def test_of_two_records_with_one_number_the_first_is_kept_and_the_second_parked(
+async def test_of_two_records_with_one_number_the_first_is_kept_and_the_second_dead_lettered(
     intake: Intake, database: Database
 ) -> None:
     await take(intake, FINDINGS, an_envelope(1, a_finding()), NOON)
@@ -211,32 +211,34 @@ async def test_of_two_records_with_one_number_the_first_is_kept_and_the_second_p
         ("weather/today", b"rain", "is not forewarn/v1"),
     ],
 )
-async def test_a_message_that_can_not_be_taken_is_parked_and_not_acknowledged(
+async def test_a_message_that_can_not_be_taken_is_dead_lettered_and_not_acknowledged(
     intake: Intake, database: Database, topic: str, payload: bytes, cause: str
 ) -> None:
     assert (await take(intake, topic, payload, NOON)).stored == {}
-    (parked,) = await rows(database, Parked)
-    assert cause in parked.cause
-    assert (parked.topic, parked.payload) == (topic, payload)
+    (letter,) = await rows(database, DeadLetter)
+    assert cause in letter.cause
+    assert (letter.topic, letter.payload) == (topic, payload)
 
 
-async def test_parked_messages_are_bounded_in_size_and_number_and_the_oldest_go_first(database: Database) -> None:
-    intake = Intake(database, Casebook(Rules()), parked_max=30)
+async def test_dead_lettered_messages_are_bounded_in_size_and_number_and_the_oldest_go_first(
+    database: Database,
+) -> None:
+    intake = Intake(database, CaseService(Rules()), dead_letters_max=30)
     for number in range(40):
         topic = f"forewarn/v1/{number}/findings"
         await take(intake, topic, bytes([number]) * (70 << 10), NOON + timedelta(seconds=number))
-    kept = await rows(database, Parked)
+    kept = await rows(database, DeadLetter)
     assert [row.payload[0] for row in kept] == list(range(10, 40))
     assert {len(row.payload) for row in kept} == {64 << 10}
 
 
-async def test_one_device_does_not_push_out_what_others_have_parked(database: Database) -> None:
-    intake = Intake(database, Casebook(Rules()), parked_max=30)
+async def test_one_device_does_not_push_out_what_others_have_dead_lettered(database: Database) -> None:
+    intake = Intake(database, CaseService(Rules()), dead_letters_max=30)
     await take(intake, "forewarn/v1/other/findings", b"other", NOON)
     loud = [understood(Arrived(FINDINGS, bytes([number]), NOON)) for number in range(50)]
     await intake.take(loud[:25])
     await intake.take(loud[25:])
-    assert [row.payload for row in await rows(database, Parked)] == [b"other", b"/", b"0", b"1"]
+    assert [row.payload for row in await rows(database, DeadLetter)] == [b"other", b"/", b"0", b"1"]
 
 
 async def test_a_batch_of_more_repeats_than_one_statement_can_ask_for_is_taken(
@@ -250,12 +252,12 @@ async def test_a_batch_of_more_repeats_than_one_statement_can_ask_for_is_taken(
     assert acked(await intake.take(many), Lane.TELEMETRY) == acked(await intake.take([message, *many]), Lane.TELEMETRY)
 
 
-async def test_a_record_that_trips_our_own_code_is_parked_loudly_and_the_next_ones_go_on(
+async def test_a_record_that_trips_our_own_code_is_dead_lettered_loudly_and_the_next_ones_go_on(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     nonsense: dict[str, Any] = {"hold_down_s": None}  # which the configuration would never let in
     impossible = Rules.model_construct(**nonsense)
-    intake = Intake(database, Casebook(impossible))
+    intake = Intake(database, CaseService(impossible))
     envelope = an_envelope(1, a_finding(), a_finding(Phase.CLEAR, 9), a_finding(component="/other"))
     assert acked(await take(intake, FINDINGS, envelope, NOON + timedelta(minutes=1))) == 3
     (cause,) = await causes(database)
@@ -276,13 +278,13 @@ async def test_what_is_taken_together_is_stored_together_each_device_for_itself(
         Key("a", Lane.TELEMETRY, STREAM): 2,
         Key("b", Lane.FINDINGS, STREAM): 1,
     }
-    assert outcome.parked == 2
+    assert outcome.dead_lettered == 2
     assert {case.device for case in await rows(database, SupportCase)} == {"a", "b"}
     assert await count(database, RecordRow) == 4
     assert await count(database, TelemetryChunk) == 2
 
 
-async def test_a_message_that_no_transaction_survives_is_parked_and_takes_no_neighbour_with_it(
+async def test_a_message_that_no_transaction_survives_is_dead_lettered_and_takes_no_neighbour_with_it(
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def spoilt(message: Arrived) -> Delivery | Presence:
@@ -292,21 +294,21 @@ async def test_a_message_that_no_transaction_survives_is_parked_and_takes_no_nei
         assert isinstance(said, Delivery)
         return replace(said, items=tuple(replace(item, kind=None) for item in said.items))  # type: ignore[arg-type]
 
-    monkeypatch.setattr("cloud.intake.read", spoilt)
-    intake = Intake(database, Casebook(Rules()))
+    monkeypatch.setattr("cloud.ingest.transaction.read", spoilt)
+    intake = Intake(database, CaseService(Rules()))
     names = ("pump-07", "culprit", "pump-08")
     batch = [Arrived(f"forewarn/v1/{name}/findings", an_envelope(1, a_finding()), NOON) for name in names]
     outcome = await intake.take([understood(message) for message in batch])
     assert {key.device: up_to for key, up_to in outcome.stored.items()} == {"pump-07": 1, "pump-08": 1}
-    (parked,) = await rows(database, Parked)
-    assert "culprit" in parked.topic
-    assert parked.cause.startswith("could not be taken: ")
+    (letter,) = await rows(database, DeadLetter)
+    assert "culprit" in letter.topic
+    assert letter.cause.startswith("could not be taken: ")
     assert "this is our fault" in caplog.text
     assert acked(await intake.take([understood(batch[0])])) == 1  # and what it remembered is still right
 
 
 async def test_what_another_process_has_stored_meanwhile_is_found_out(database: Database) -> None:
-    one, other = (Intake(database, Casebook(Rules())) for _ in range(2))
+    one, other = (Intake(database, CaseService(Rules())) for _ in range(2))
     first, second = a_telemetry_message(1, a_chunk()), a_telemetry_message(2, a_chunk(60))
     await take(one, TELEMETRY, first, NOON)
     await take(other, TELEMETRY, second, NOON)
@@ -338,7 +340,7 @@ async def test_numbers_that_come_from_the_top_down_fill_no_more(intake: Intake, 
 
 async def test_more_gaps_than_may_wait_are_closed_by_the_losses_behind_them(sqlite: Database) -> None:
     """Of 1,100 incidents each second record was evicted; their losses come first, from behind all of them."""
-    intake, gaps = Intake(sqlite, Casebook(Rules())), 1100
+    intake, gaps = Intake(sqlite, CaseService(Rules())), 1100
     lost = [a_loss(number, number, lane=Lane.FINDINGS) for number in range(2, 2 * gaps + 1, 2)]
     behind = [an_envelope(2 * gaps + 1 + place, *lost[place : place + 256]) for place in range(0, gaps, 256)]
     findings = [an_envelope(seq, {"kind": "x"}) for seq in range(1, 2 * gaps, 2)]
@@ -354,7 +356,7 @@ async def test_more_gaps_than_may_wait_are_closed_by_the_losses_behind_them(sqli
 async def test_losses_with_gaps_between_them_are_bounded_and_the_one_that_closes_the_next_is_always_taken(
     intake: Intake, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud.store.deliveries.SPANS_MAX", 3)
+    monkeypatch.setattr("cloud.store.streams.SPANS_MAX", 3)
     losses = [a_loss(seq, seq, stream=an_id(9)) for seq in (3, 5, 7, 9)]
     assert acked(await take(intake, FINDINGS, an_envelope(1, *losses), NOON)) == 3
     assert "losses wait" in (await causes(database))[0]
@@ -385,7 +387,7 @@ async def test_evidence_is_stored_once_and_known_again(intake: Intake, database:
     assert await causes(database) == ["record 2: the number was used before, for another record, which is kept"]
 
 
-async def test_evidence_from_before_all_calendars_is_parked(intake: Intake, database: Database) -> None:
+async def test_evidence_from_before_all_calendars_is_dead_lettered(intake: Intake, database: Database) -> None:
     ancient = an_evidence().model_copy(update={"detected_uptime_s": -1e300})
     assert acked(await take(intake, FINDINGS, an_envelope(1, ancient), NOON)) == 1
     assert "could not be applied" in (await causes(database))[0]
@@ -439,10 +441,10 @@ async def test_a_database_that_fails_acknowledges_nothing_and_the_next_try_succe
 async def test_trouble_of_the_database_while_records_are_applied_is_not_blamed_on_a_record(sqlite: Database) -> None:
     async with sqlite.begin() as session:
         await session.execute(text("ALTER TABLE episode RENAME TO away"))
-    intake = Intake(sqlite, Casebook(Rules()))
+    intake = Intake(sqlite, CaseService(Rules()))
     with pytest.raises(OperationalError):
         await take(intake, FINDINGS, an_envelope(1, a_finding()), NOON)
-    assert await count(sqlite, Parked) == 0
+    assert await count(sqlite, DeadLetter) == 0
     assert await count(sqlite, RecordRow) == 0
 
 
@@ -474,7 +476,7 @@ async def _after(messages: list[bytes]) -> tuple[list[tuple[Any, ...]], ...]:
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite+aiosqlite:///{Path(folder) / 'cloud.db'}")
         await database.migrate()
-        intake = Intake(database, Casebook(Rules()))
+        intake = Intake(database, CaseService(Rules()))
         for message in messages:
             await take(intake, FINDINGS, message, received_at)
         episodes, entries = await rows(database, Episode), await rows(database, CaseEntry)

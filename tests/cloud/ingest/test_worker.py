@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloud.case_service import Casebook
+from cloud.case_service import CaseService
 from cloud.cases.episodes import Rules
-from cloud.change_signal import Bell
+from cloud.change_signal import ChangeSignal
 from cloud.ingest.counters import Dropped
 from cloud.ingest.embedded_broker import embedded_broker
 from cloud.ingest.fair_queue import BURST_S, READING_SHARE, Limits, Message
@@ -24,7 +24,7 @@ from cloud.ingest.parsing import Arrived, Key
 from cloud.ingest.transaction import Intake, Outcome, Read, understood
 from cloud.ingest.worker import BATCH_RECORDS, Ingest, acknowledgements
 from cloud.store.database import Database
-from cloud.store.tables import Device, Parked, SupportCase
+from cloud.store.tables import DeadLetter, Device, SupportCase
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import LaneAck, decode_ack
 from edge_agent.protocol.topics import Channel, Lane, topic
@@ -37,12 +37,12 @@ CRITICAL = an_envelope(1, a_finding(severity=Severity.CRITICAL))
 
 @contextlib.asynccontextmanager
 async def ingesting(
-    broker: int | BrokerAddress, database: Database, bell: Bell, limits: Limits = PLENTY
+    broker: int | BrokerAddress, database: Database, change_signal: ChangeSignal, limits: Limits = PLENTY
 ) -> AsyncIterator[Ingest]:
     address = BrokerAddress(host=HOST, port=broker) if isinstance(broker, int) else broker
-    intake = Intake(database, Casebook(Rules()))
+    intake = Intake(database, CaseService(Rules()))
     later = NOON + timedelta(seconds=1)
-    ingest = Ingest(address, intake, bell, now=lambda: later, limits=limits, backoff_min_s=0.02)
+    ingest = Ingest(address, intake, change_signal, now=lambda: later, limits=limits, backoff_min_s=0.02)
     task = asyncio.create_task(ingest.run())
     try:
         yield ingest
@@ -53,9 +53,9 @@ async def ingesting(
 
 
 async def test_a_finding_is_acknowledged_when_its_case_is_open_and_the_bell_rings(port: int, sqlite: Database) -> None:
-    bell = Bell()
-    rung = asyncio.create_task(bell.wait(10))
-    async with embedded_broker(HOST, port), ingesting(port, sqlite, bell), a_pump(port) as pump:
+    change_signal = ChangeSignal()
+    rung = asyncio.create_task(change_signal.wait(10))
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, change_signal), a_pump(port) as pump:
         assert await pump.acked(CRITICAL) == LaneAck(stream=STREAM, up_to=1)
         async with sqlite.read() as session:
             assert await session.scalar(select(SupportCase.severity)) == Severity.CRITICAL
@@ -81,12 +81,12 @@ def test_a_device_gets_one_acknowledgement_for_both_lanes_and_one_more_for_anoth
 
 
 async def test_who_was_there_before_the_cloud_is_known_from_its_retained_word(port: int, sqlite: Database) -> None:
-    bell = Bell()
+    change_signal = ChangeSignal()
     async with embedded_broker(HOST, port):
         async with a_pump(port) as pump:
             await pump.say(Channel.PRESENCE, a_presence(), retain=True)
-        rung = asyncio.create_task(bell.wait(10))
-        async with ingesting(port, sqlite, bell):
+        rung = asyncio.create_task(change_signal.wait(10))
+        async with ingesting(port, sqlite, change_signal):
             assert await rung
     async with sqlite.read() as session:
         assert await session.scalar(select(Device.presence)) == "online"
@@ -97,7 +97,7 @@ async def test_a_broker_that_goes_is_said_once_and_its_return_once_and_all_goes_
 ) -> None:
     first = contextlib.AsyncExitStack()
     await first.enter_async_context(embedded_broker(HOST, port))
-    async with ingesting(port, sqlite, Bell()):
+    async with ingesting(port, sqlite, ChangeSignal()):
         async with a_pump(port) as pump:
             await pump.acked(CRITICAL)
         await first.aclose()
@@ -112,7 +112,7 @@ async def test_a_broker_that_goes_is_said_once_and_its_return_once_and_all_goes_
 async def test_a_database_that_fails_gives_no_acknowledgement_until_it_is_back(
     port: int, sqlite: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, ChangeSignal()) as ingest, a_pump(port) as pump:
         await pump.acked(CRITICAL)
         async with sqlite.begin() as session:
             await session.execute(text("ALTER TABLE record RENAME TO away"))
@@ -128,7 +128,7 @@ async def test_a_database_that_fails_gives_no_acknowledgement_until_it_is_back(
 
 
 async def test_presence_that_met_trouble_of_the_database_is_not_lost(port: int, sqlite: Database) -> None:
-    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, ChangeSignal()) as ingest, a_pump(port) as pump:
         await pump.acked(CRITICAL)
         async with sqlite.begin() as session:
             await session.execute(text("ALTER TABLE device RENAME TO away"))
@@ -151,9 +151,9 @@ async def test_trouble_makes_batches_smaller_so_that_what_causes_it_ends_alone(s
             return await super().take(batch)
 
     sizes: list[int] = []
-    intake = Picky(sqlite, Casebook(Rules()))
+    intake = Picky(sqlite, CaseService(Rules()))
     address = BrokerAddress(host=HOST, port=1)
-    ingest = Ingest(address, intake, Bell(), now=lambda: NOON, limits=PLENTY)
+    ingest = Ingest(address, intake, ChangeSignal(), now=lambda: NOON, limits=PLENTY)
     session = Mock()
     for _ in range(3):
         for number in range(8):
@@ -169,20 +169,20 @@ async def test_trouble_makes_batches_smaller_so_that_what_causes_it_ends_alone(s
 
 def test_a_batch_is_bounded_by_its_records(sqlite: Database) -> None:
     address = BrokerAddress(host=HOST, port=1)
-    ingest = Ingest(address, Intake(sqlite, Casebook(Rules())), Bell(), now=lambda: NOON, limits=PLENTY)
+    ingest = Ingest(address, Intake(sqlite, CaseService(Rules())), ChangeSignal(), now=lambda: NOON, limits=PLENTY)
     for first in range(1, 10_000, 256):
         payload = a_telemetry_message(first, *[b"x"] * 256)
         ingest._arrivals.put_nowait(Message(topic(DEVICE, Channel.TELEMETRY), payload))
     assert len(ingest._batch(ingest._arrivals.get_nowait())) <= BATCH_RECORDS // 256
 
 
-async def test_what_nobody_can_read_is_parked_and_the_next_message_is_taken(port: int, sqlite: Database) -> None:
-    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()), a_pump(port) as pump:
+async def test_what_nobody_can_read_is_dead_lettered_and_the_next_message_is_taken(port: int, sqlite: Database) -> None:
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, ChangeSignal()), a_pump(port) as pump:
         await pump.acked(CRITICAL)
         await pump.say(Channel.FINDINGS, b"rubbish")
         assert (await pump.acked(an_envelope(2, a_finding()))).up_to == 2
     async with sqlite.read() as session:
-        assert (await session.scalars(select(Parked.payload))).all() == [b"rubbish"]
+        assert (await session.scalars(select(DeadLetter.payload))).all() == [b"rubbish"]
 
 
 async def test_a_device_pays_for_the_time_that_its_messages_take_to_be_read(
@@ -194,9 +194,9 @@ async def test_a_device_pays_for_the_time_that_its_messages_take_to_be_read(
         uptime_s[0] += BURST_S * READING_SHARE * 2
         return understood(message)
 
-    monkeypatch.setattr("cloud.ingest.understood", slow)
-    monkeypatch.setattr("cloud.ingest.time", SimpleNamespace(monotonic=lambda: uptime_s[0]))
-    async with embedded_broker(HOST, port), ingesting(port, sqlite, Bell()) as ingest, a_pump(port) as pump:
+    monkeypatch.setattr("cloud.ingest.worker.understood", slow)
+    monkeypatch.setattr("cloud.ingest.worker.time", SimpleNamespace(monotonic=lambda: uptime_s[0]))
+    async with embedded_broker(HOST, port), ingesting(port, sqlite, ChangeSignal()) as ingest, a_pump(port) as pump:
         await pump.acked(CRITICAL)
         await pump.say(Channel.FINDINGS, an_envelope(2, a_finding()))
         await asyncio.sleep(0.5)
@@ -223,7 +223,7 @@ async def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(
         writer.close()
 
     address = BrokerAddress(host=HOST, port=port, tls=True)
-    async with await asyncio.start_server(hear, HOST, port, ssl=tls), ingesting(address, sqlite, Bell()):
+    async with await asyncio.start_server(hear, HOST, port, ssl=tls), ingesting(address, sqlite, ChangeSignal()):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(heard.wait(), 0.5)
     assert not heard.is_set()

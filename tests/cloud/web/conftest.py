@@ -11,9 +11,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from cloud import accounts
-from cloud.case_service import Casebook
+from cloud.case_service import CaseService
 from cloud.cases.episodes import Rules
-from cloud.change_signal import Bell
+from cloud.change_signal import ChangeSignal
 from cloud.store.database import Database
 from cloud.store.tables import Account
 from cloud.web.app import create_app
@@ -39,37 +39,37 @@ async def staffed(database: Database, hashed_accounts: dict[str, str]) -> Databa
 
 
 @pytest.fixture
-def casebook() -> Casebook:
-    return Casebook(Rules())
+def case_service() -> CaseService:
+    return CaseService(Rules())
 
 
 @pytest.fixture
-async def numbers(staffed: Database, casebook: Casebook) -> dict[str, int]:
+async def numbers(staffed: Database, case_service: CaseService) -> dict[str, int]:
     """A day of cases; the number of each device's case."""
-    return await seed.a_day(staffed, casebook, NOW)
+    return await seed.a_day(staffed, case_service, NOW)
 
 
 @pytest.fixture
-def bell() -> Bell:
-    return Bell()
+def change_signal() -> ChangeSignal:
+    return ChangeSignal()
 
 
 @pytest.fixture
-def app(staffed: Database, casebook: Casebook, bell: Bell) -> FastAPI:
-    return create_app(staffed, casebook, bell, now=lambda: NOW)
+def app(staffed: Database, case_service: CaseService, change_signal: ChangeSignal) -> FastAPI:
+    return create_app(staffed, case_service, change_signal, now=lambda: NOW)
 
 
 @pytest.fixture
-async def served(staffed: Database, casebook: Casebook, bell: Bell) -> AsyncIterator[str]:
+async def served(staffed: Database, case_service: CaseService, change_signal: ChangeSignal) -> AsyncIterator[str]:
     """The address of the console on a real socket, with the real time."""
-    app = create_app(staffed, casebook, bell, now=lambda: datetime.now(UTC))
+    app = create_app(staffed, case_service, change_signal, now=lambda: datetime.now(UTC))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  uvicorn tells it in no other way
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
-    bell.close()  # open pages let go
+    change_signal.close()  # open pages let go
     server.should_exit = True
     await serving
 

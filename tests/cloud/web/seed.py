@@ -1,4 +1,4 @@
-"""A day in the life of a small fleet: devices, findings and evidence, put in through the casebook as ingest would."""
+"""A day of a small fleet: devices, findings and evidence, applied through the case service as ingest does it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from cloud.case_service import Casebook
+from cloud.case_service import CaseService
 from cloud.store import queries
 from cloud.store.database import Database
 from cloud.store.tables import Device, Label, LossRow
@@ -192,15 +192,15 @@ async def add_fleet(database: Database, now: datetime) -> None:
         session.add_all([device(name, now, **columns) for name, columns in FLEET])
 
 
-async def tell(database: Database, casebook: Casebook, story: Story, now: datetime) -> int:
+async def tell(database: Database, case_service: CaseService, story: Story, now: datetime) -> int:
     """Let a device say its finding and send its evidence; return the number of the case."""
     at = now - timedelta(seconds=story.ago_s)
     instant = Instant(boot_id=str(uuid4()), uptime_s=UPTIME_S, wall=at, synced=True)
     finding = finding_of(story, instant)
     async with database.begin() as session:
-        await casebook.apply_finding(session, story.device, finding, at)
+        await case_service.apply_finding(session, story.device, finding, at)
         for pack in packs_of(story, finding):
-            await casebook.apply_evidence(session, story.device, pack, pack.at.wall + timedelta(seconds=1))
+            await case_service.apply_evidence(session, story.device, pack, pack.at.wall + timedelta(seconds=1))
     async with database.read() as session:
         lines = await queries.inbox(session, queries.CaseFilter(devices=frozenset({story.device})), 1)
         return lines[0].case.number
@@ -270,21 +270,21 @@ def _pack(story: Story, finding: Finding, part: EvidencePart, start: float, end:
     ).sealed()
 
 
-async def a_day(database: Database, casebook: Casebook, now: datetime) -> dict[str, int]:
+async def a_day(database: Database, case_service: CaseService, now: datetime) -> dict[str, int]:
     """Tell all stories; Alice and Bob have been at work. Returns the case number of each device."""
     await add_fleet(database, now)
-    numbers = {story.device: await tell(database, casebook, story, now) for story in stories()}
+    numbers = {story.device: await tell(database, case_service, story, now) for story in stories()}
     async with database.begin() as session:
-        await casebook.take(session, numbers["pump-11"], "bob", now - timedelta(hours=4))
-        await casebook.note(
+        await case_service.take(session, numbers["pump-11"], "bob", now - timedelta(hours=4))
+        await case_service.note(
             session,
             numbers["pump-11"],
             "bob",
             "Customer says a new scanner writes one file per scan. Calls back after lunch.",
             now - timedelta(hours=3, minutes=50),
         )
-        await casebook.take(session, numbers["kiln-02"], "alice", now - timedelta(minutes=30))
-        await casebook.close(
+        await case_service.take(session, numbers["kiln-02"], "alice", now - timedelta(minutes=30))
+        await case_service.close(
             session, numbers["pump-02"], "alice", Label.TRUE_FAULT, "Fan was stuck.", now - timedelta(hours=28)
         )
         session.add(

@@ -8,9 +8,9 @@ from pathlib import Path
 import uvicorn
 
 from cloud import accounts
-from cloud.case_service import Casebook
+from cloud.case_service import CaseService
 from cloud.cases.episodes import Rules
-from cloud.change_signal import Bell
+from cloud.change_signal import ChangeSignal
 from cloud.store.database import Database
 from cloud.web.app import create_app
 from tests.cloud.web import seed
@@ -22,13 +22,13 @@ async def serve(folder: Path, port: int) -> None:
     fresh = not file.exists()
     database = Database(f"sqlite+aiosqlite:///{file}")
     await database.migrate()
-    casebook = Casebook(Rules())
+    case_service = CaseService(Rules())
     if fresh:
         async with database.begin() as session:
             await accounts.add_account(session, "alice", "correct horse", datetime.now(UTC))
         (folder / "password").write_text("correct horse\n")
-        await seed.a_day(database, casebook, datetime.now(UTC))
-    app = create_app(database, casebook, Bell(), now=lambda: datetime.now(UTC))
+        await seed.a_day(database, case_service, datetime.now(UTC))
+    app = create_app(database, case_service, ChangeSignal(), now=lambda: datetime.now(UTC))
     config = uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1)
     await uvicorn.Server(config).serve()
     await database.close()

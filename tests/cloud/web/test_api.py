@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from cloud.ingest.counters import Dropped
 from cloud.store.database import Database
-from cloud.store.tables import LossRow, Parked
+from cloud.store.tables import DeadLetter, LossRow
 from tests.cloud.web.conftest import NOW, ORIGIN, PASSWORD
 
 PATHS = (
@@ -15,7 +15,7 @@ PATHS = (
     "/api/v1/cases/1",
     "/api/v1/evidence/x",
     "/api/v1/devices",
-    "/api/v1/parked",
+    "/api/v1/dead-letters",
     "/api/v1/losses",
     "/api/v1/ingest",
     "/api/openapi.json",
@@ -109,16 +109,16 @@ async def test_devices_with_open_cases_come_first(alice: httpx.AsyncClient, numb
     assert devices[-2] | {"customer": "Northfield Water", "site": "Harbour", "metrics": 42} == devices[-2]
 
 
-async def test_parked_messages_and_losses_are_shown(alice: httpx.AsyncClient, staffed: Database) -> None:
+async def test_dead_lettered_messages_and_losses_are_shown(alice: httpx.AsyncClient, staffed: Database) -> None:
     async with staffed.begin() as session:
-        session.add(Parked(received_at=NOW, topic="forewarn/v1/x/findings", cause="v: 2 is not 1", payload=b"{}"))
+        session.add(DeadLetter(received_at=NOW, topic="forewarn/v1/x/findings", cause="v: 2 is not 1", payload=b"{}"))
         session.add(
             LossRow(
                 device="pump-07", lane="telemetry", stream="s", first_seq=3, last_seq=9, reason="cut", declared_at=NOW
             )
         )
-    parked = (await ask(alice, "/api/v1/parked"))["parked"]
-    assert [(item["topic"], item["cause"], item["size"]) for item in parked] == [
+    letters = (await ask(alice, "/api/v1/dead-letters"))["dead_letters"]
+    assert [(item["topic"], item["cause"], item["size"]) for item in letters] == [
         ("forewarn/v1/x/findings", "v: 2 is not 1", 2)
     ]
     losses = (await ask(alice, "/api/v1/losses"))["losses"]
@@ -180,6 +180,6 @@ async def test_basic_login_needs_no_origin(carol: httpx.AsyncClient, numbers: di
 
 async def test_what_came_in_is_counted(alice: httpx.AsyncClient, app: FastAPI) -> None:
     tally = app.state.console.tally
-    tally.taken, tally.parked = 7, 2
+    tally.taken, tally.dead_lettered = 7, 2
     tally.drop("loud", Dropped.TOO_FAST)
-    assert await ask(alice, "/api/v1/ingest") == {"taken": 7, "parked": 2, "dropped": {"device_too_fast": 1}}
+    assert await ask(alice, "/api/v1/ingest") == {"taken": 7, "dead_lettered": 2, "dropped": {"device_too_fast": 1}}

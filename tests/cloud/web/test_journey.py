@@ -11,8 +11,8 @@ import httpx
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from cloud.case_service import Casebook
-from cloud.change_signal import Bell
+from cloud.case_service import CaseService
+from cloud.change_signal import ChangeSignal
 from cloud.store.database import Database
 from cloud.web import formatting
 from tests.cloud.web import seed
@@ -43,16 +43,16 @@ async def page(served: str) -> AsyncIterator[Page]:
 
 
 async def test_alice_works_on_a_case_from_its_arrival_to_its_label(
-    page: Page, staffed: Database, casebook: Casebook, bell: Bell
+    page: Page, staffed: Database, case_service: CaseService, change_signal: ChangeSignal
 ) -> None:
     await seed.add_fleet(staffed, datetime.now(UTC))
     await page.reload()
-    await expect(page.get_by_text("Nothing needs you now")).to_be_visible()
+    await expect(page.get_by_text("No open cases")).to_be_visible()
     await expect(page.locator("#live")).to_have_text("Live")
     await page.evaluate("window.sameDocument = true")
 
-    number = await seed.tell(staffed, casebook, DISK, datetime.now(UTC))
-    bell.ring()
+    number = await seed.tell(staffed, case_service, DISK, datetime.now(UTC))
+    change_signal.notify()
     await page.get_by_role("button", name="1 new case: show").click()
     await expect(page.locator(".row")).to_contain_text("File system / of pump-07 is filling up")
     await expect(page.locator(".c-left")).to_have_text(re.compile(r"impact in 2 h 5[12] min"))
@@ -65,7 +65,7 @@ async def test_alice_works_on_a_case_from_its_arrival_to_its_label(
     await expect(page.locator("figure.chart svg.marks")).to_contain_text("full: 31.2 GiB")
 
     await page.keyboard.press("a")
-    await expect(page.locator("#owner")).to_have_text("You are on it")
+    await expect(page.locator("#owner")).to_have_text("Assigned to you")
     await page.keyboard.press("e")
     await page.get_by_label("True fault").check()
     await page.get_by_role("button", name="Close case").click()
@@ -76,19 +76,21 @@ async def test_alice_works_on_a_case_from_its_arrival_to_its_label(
     await expect(page.locator("#timeline")).to_contain_text("undone within ten seconds")
 
 
-async def test_what_is_being_read_does_not_move(page: Page, staffed: Database, casebook: Casebook, bell: Bell) -> None:
+async def test_what_is_being_read_does_not_move(
+    page: Page, staffed: Database, case_service: CaseService, change_signal: ChangeSignal
+) -> None:
     await seed.add_fleet(staffed, datetime.now(UTC))
-    number = await seed.tell(staffed, casebook, DISK, datetime.now(UTC))
+    number = await seed.tell(staffed, case_service, DISK, datetime.now(UTC))
     await page.reload()
     await expect(page.locator("#live")).to_have_text("Live")
     await page.keyboard.press("j")
     before = await page.locator(f"#case-{number}").bounding_box()
 
     critical = next(story for story in seed.stories() if story.device == "press-12")
-    await seed.tell(staffed, casebook, critical, datetime.now(UTC))
+    await seed.tell(staffed, case_service, critical, datetime.now(UTC))
     async with staffed.begin() as session:
-        await casebook.take(session, number, "bob", datetime.now(UTC))
-    bell.ring()
+        await case_service.take(session, number, "bob", datetime.now(UTC))
+    change_signal.notify()
     await expect(page.locator(f"#case-{number}")).to_contain_text("bob")
     await expect(page.get_by_role("button", name="1 new case: show")).to_be_visible()
     assert await page.locator(f"#case-{number}").bounding_box() == before
@@ -98,9 +100,9 @@ async def test_what_is_being_read_does_not_move(page: Page, staffed: Database, c
 
 
 async def test_nothing_scrolls_sideways_on_a_phone(
-    page: Page, served: str, staffed: Database, casebook: Casebook
+    page: Page, served: str, staffed: Database, case_service: CaseService
 ) -> None:
-    numbers = await seed.a_day(staffed, casebook, datetime.now(UTC))
+    numbers = await seed.a_day(staffed, case_service, datetime.now(UTC))
     await page.set_viewport_size({"width": 390, "height": 844})
     for address in ("/", "/devices", *(f"/cases/{number}" for number in numbers.values())):
         await page.goto(served + address)
@@ -133,7 +135,7 @@ async def test_the_script_says_times_in_the_words_of_the_server(page: Page) -> N
 
 
 async def test_the_stream_tells_of_changes_after_the_place_it_is_given(
-    served: str, staffed: Database, casebook: Casebook, bell: Bell
+    served: str, staffed: Database, case_service: CaseService, change_signal: ChangeSignal
 ) -> None:
     await seed.add_fleet(staffed, NOW)
     async with httpx.AsyncClient(base_url=served, timeout=10) as client:
@@ -142,37 +144,37 @@ async def test_the_stream_tells_of_changes_after_the_place_it_is_given(
             assert stream.headers["content-type"].startswith("text/event-stream")
             events = _events(stream)
             name, data, _ = await anext(events)
-            assert (name, data["devices"], data["online"]) == ("heard", 7, 6)
-            number = await seed.tell(staffed, casebook, DISK, datetime.now(UTC))
-            bell.ring()
+            assert (name, data["devices"], data["online"]) == ("devices", 7, 6)
+            number = await seed.tell(staffed, case_service, DISK, datetime.now(UTC))
+            change_signal.notify()
             name, data, place = await anext(events)
             assert (name, data) == ("changed", {"cases": [number]})
         async with client.stream("GET", "/live?after=0", headers={"Last-Event-ID": place}) as stream:
             name, _, _ = await anext(_events(stream))
-            assert name == "heard", "what was told already is not told again"
+            assert name == "devices", "what was told already is not told again"
 
 
-async def test_the_stream_ends_with_the_login(served: str, bell: Bell) -> None:
+async def test_the_stream_ends_with_the_login(served: str, change_signal: ChangeSignal) -> None:
     async with httpx.AsyncClient(base_url=served, timeout=10, headers={"Origin": served}) as client:
         await client.post("/login", data={"name": "alice", "password": PASSWORD})
         async with client.stream("GET", "/live") as stream:
             events = _events(stream)
-            assert (await anext(events))[0] == "heard"
+            assert (await anext(events))[0] == "devices"
             page = (await client.get("/")).text
             token = re.findall(r'name="form_token" value="(\w+)"', page)[0]
             await client.post("/logout", data={"form_token": token})
-            bell.ring()
+            change_signal.notify()
             async with asyncio.timeout(5):
                 assert [event async for event in events] == []
 
 
-async def test_the_stream_ends_when_the_service_stops(served: str, bell: Bell) -> None:
+async def test_the_stream_ends_when_the_service_stops(served: str, change_signal: ChangeSignal) -> None:
     async with httpx.AsyncClient(base_url=served, timeout=10) as client:
         await client.post("/login", data={"name": "alice", "password": PASSWORD})
         async with client.stream("GET", "/live") as stream:
             events = _events(stream)
-            assert (await anext(events))[0] == "heard"
-            bell.close()
+            assert (await anext(events))[0] == "devices"
+            change_signal.close()
             async with asyncio.timeout(5):
                 assert [event async for event in events] == []
 

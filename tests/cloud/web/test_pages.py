@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 
-from cloud.case_service import Casebook
+from cloud.case_service import CaseService
 from cloud.store.database import Database
 from cloud.store.streams import add
 from cloud.store.tables import LossRow
@@ -120,23 +120,24 @@ async def test_a_form_needs_its_token_and_our_origin(
     headers = {"Origin": origin} if origin else {}
     answer = await alice.post(f"{path}/take", data={"form_token": token}, headers=headers)
     assert answer.status_code == 403
-    assert "Nobody is on it yet" in await read(alice, path)
+    assert "Unassigned" in await read(alice, path)
 
 
 async def test_the_inbox_says_what_to_take_next(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     page = await read(alice, "/")
     rows = [words_of(row) for row in re.findall(r'<li class="row.*?</li>', page, re.DOTALL)]
     assert rows == [
-        "Critical Memory of gateway-03 is running out Okafor Cold Storage · Dock B impact in 5 min nobody 4 min ago",
+        "Critical Memory of gateway-03 is running out"
+        " Okafor Cold Storage · Dock B impact in 5 min Unassigned 4 min ago",
         "Critical File system /var/lib/press of press-12 went read-only"
-        " Brandt Print · Hall 2 impact now nobody 1 min ago",
+        " Brandt Print · Hall 2 impact now Unassigned 1 min ago",
         "High File system / of pump-07 is filling up"
-        " Northfield Water · Mill Lane impact in 2 h 52 min nobody 25 min ago",
+        " Northfield Water · Mill Lane impact in 2 h 52 min Unassigned 25 min ago",
         "Warning File system /srv of pump-11 runs out of inodes Northfield Water · Harbour impact in 15 h bob 5 h ago",
-        "Warning kiln-02 stays too hot at cpu_thermal Terra Ceramics impact now you 51 min ago",
-        "Warning meter-21 behaves unusually (Network traffic, transmit) no time known nobody 2 h ago",
+        "Warning kiln-02 stays too hot at cpu_thermal Terra Ceramics impact now You 51 min ago",
+        "Warning meter-21 behaves unusually (Network traffic, transmit) no estimate Unassigned 2 h ago",
     ]
-    assert "7 devices watched, 6 online, last word 4 s ago" in words_of(page)
+    assert "7 devices watched, 6 online, last message 4 s ago" in words_of(page)
     assert "Open 6 Mine 1 Closed 1" in words_of(page)
     assert page.count('<svg class="spark"') == 5
     assert len(page.encode()) < 100_000
@@ -167,27 +168,27 @@ async def test_a_filter_that_is_not_understood_is_answered_beside_it(alice: http
 
 
 async def test_the_empty_inbox_says_what_is_watched(alice: httpx.AsyncClient, staffed: Database) -> None:
-    assert "No device has spoken yet" in await read(alice, "/")
-    assert "No device has spoken yet" in await read(alice, "/devices")
+    assert "No device has reported yet" in await read(alice, "/")
+    assert "No device has reported yet" in await read(alice, "/devices")
     await seed.add_fleet(staffed, NOW)
     text = words_of(await read(alice, "/"))
-    assert "Nothing needs you now" in text
-    assert "7 devices are being watched; the last word came 4 s ago." in text
-    assert "You have no open case" in await read(alice, "/?q=is:open+owner:me")
-    assert "No case fits this filter" in await read(alice, "/?q=severity:info")
+    assert "No open cases" in text
+    assert "7 devices watched, last message 4 s ago." in text
+    assert "No open cases are assigned to you" in await read(alice, "/?q=is:open+owner:me")
+    assert "No case matches this filter" in await read(alice, "/?q=severity:info")
 
 
 async def test_the_case_page_answers_its_three_questions(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     page = await read(alice, f"/cases/{numbers['pump-07']}")
     text = words_of(page)
     assert "File system / of pump-07 is filling up Impact in 2 h 52 min between 2 h 20 min and 3 h 38 min" in text
-    assert "The customer notices: writes fail: recordings, logs and databases stop, updates break." in text
+    assert "Customer impact: writes fail: recordings, logs and databases stop, updates break." in text
     assert "File system (/ used) went from 29.4 to 29.7 GiB in 40 min; full at 31.2 GiB" in text
-    assert "How sure 93 %, says a trend, version 0.1.0" in text
+    assert "Confidence 93 % (trend detector 0.1.0)" in text
     reason = (await alice.get(f"/api/v1/cases/{numbers['pump-07']}")).json()["severity_reason"]
     assert reason.startswith("high: ")
     assert "Why high " + reason[6].upper() + reason[7:] + "." in text
-    assert "Evidence Intact, its hash fits; before and after the detection." in text
+    assert "Evidence Complete, checksum verified; recorded before and after the detection." in text
     assert "Ask what was installed or switched on when the rise began" in text
     assert "systemd: camera-recorder.service restarted" in text
     spec = json.loads(re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[0])
@@ -199,30 +200,30 @@ async def test_the_case_page_answers_its_three_questions(alice: httpx.AsyncClien
 async def test_a_chart_is_a_table_too(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     page = await read(alice, f"/cases/{numbers['meter-21']}")
     assert page.count("<figure") == 3
-    assert page.count("The same as a table") == 3
+    assert page.count("Show as table") == 3
     first = page[page.index("<table>") : page.index("</table>")]
     assert "Network traffic (transmit)" in first
     assert re.search(r"<td>30\d KiB/s</td>", first)
 
 
 async def test_evidence_that_was_changed_on_the_way_is_marked(
-    alice: httpx.AsyncClient, staffed: Database, casebook: Casebook
+    alice: httpx.AsyncClient, staffed: Database, case_service: CaseService
 ) -> None:
     await seed.add_fleet(staffed, NOW)
     pack = an_evidence()
     finding = a_finding(since_s=-60, evidence_id=pack.evidence_id, impact=an_impact(3600))
     async with staffed.begin() as session:
-        await casebook.apply_finding(session, "pump-07", finding, NOW)
-    assert "The evidence is on its way from the device." in await read(alice, "/cases/1")
+        await case_service.apply_finding(session, "pump-07", finding, NOW)
+    assert "The evidence has not arrived yet." in await read(alice, "/cases/1")
     forged = pack.model_copy(update={"detected_uptime_s": pack.detected_uptime_s - 1})
     async with staffed.begin() as session:
-        await casebook.apply_evidence(session, "pump-07", forged, NOW)
+        await case_service.apply_evidence(session, "pump-07", forged, NOW)
     page = await read(alice, "/cases/1")
-    assert '<dd class="alert">Changed on the way: its hash does not fit its content' in page
+    assert '<dd class="alert">The checksum does not match the content' in page
 
 
 async def test_hostile_words_of_a_device_stay_words(
-    alice: httpx.AsyncClient, staffed: Database, casebook: Casebook
+    alice: httpx.AsyncClient, staffed: Database, case_service: CaseService
 ) -> None:
     await seed.add_fleet(staffed, NOW)
     metric = f"hw.temperature{{hw.name={HOSTILE}}}"[:200]
@@ -238,9 +239,9 @@ async def test_hostile_words_of_a_device_stay_words(
         update={"carriers": (Carrier(metric=metric, value=1, unit=HOSTILE[:32], share=1),)}
     )
     async with staffed.begin() as session:
-        await casebook.apply_finding(session, "pump-07", finding, NOW)
-        await casebook.apply_evidence(session, "pump-07", pack.sealed(), NOW)
-        await casebook.note(session, 1, "alice", HOSTILE, NOW)
+        await case_service.apply_finding(session, "pump-07", finding, NOW)
+        await case_service.apply_evidence(session, "pump-07", pack.sealed(), NOW)
+        await case_service.note(session, 1, "alice", HOSTILE, NOW)
     for path in ("/", "/cases/1", f"/?{httpx.QueryParams(q=HOSTILE)}", f"/login?next=/{HOSTILE}", "/devices"):
         page = (await alice.get(path)).text
         assert "<img" not in page, path
@@ -254,16 +255,16 @@ async def test_hostile_words_of_a_device_stay_words(
 
 
 async def test_a_fault_that_this_cloud_does_not_know_yet_is_shown_in_the_devices_words(
-    alice: httpx.AsyncClient, staffed: Database, casebook: Casebook
+    alice: httpx.AsyncClient, staffed: Database, case_service: CaseService
 ) -> None:
     await seed.add_fleet(staffed, NOW)
     finding = a_finding(fault="pump.cavitation", component="impeller", reason="It rattles.", since_s=-60)
     async with staffed.begin() as session:
-        await casebook.apply_finding(session, "pump-07", finding, NOW)
+        await case_service.apply_finding(session, "pump-07", finding, NOW)
     text = words_of(await read(alice, "/cases/1"))
     assert "pump.cavitation on impeller of pump-07" in text
     assert "It rattles." in text
-    assert "This fault is not in the catalogue here" in text
+    assert "This fault is not in the catalogue" in text
 
 
 async def test_forms_work_without_a_script_and_offer_to_undo(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
@@ -275,15 +276,15 @@ async def test_forms_work_without_a_script_and_offer_to_undo(alice: httpx.AsyncC
         assert answer.status_code == 303
         return words_of(await read(alice, answer.headers["location"]))
 
-    assert "You are on it" in await post("take")
-    assert "You have taken case 5. Undo" in await post("take")
-    assert "Case 5 is free for somebody else. Undo" in await post("release")
+    assert "Assigned to you" in await post("take")
+    assert "Case 5 is assigned to you. Undo" in await post("take")
+    assert "Case 5 is unassigned. Undo" in await post("release")
     assert "Called them." in await post("note", text="Called them.")
     text = await post("close", label="expected", note="A backup runs.")
     assert "Closed as expected" in text
     assert "Case 5 is closed as “Expected”. Undo" in text
     text = await post("reopen", reason="undone within ten seconds", label="expected")
-    assert "Case 5 is open again. Undo" in text
+    assert "Case 5 is reopened. Undo" in text
     assert "Impact in 2 h 52 min" in text
     again = await post("close", label="expected", note="undone within ten seconds")
     assert "Closed as expected" in again
@@ -296,42 +297,42 @@ async def test_a_change_made_in_the_inbox_leads_back_to_its_filter(
     form = {"form_token": form_token(page), "back": "inbox:severity:high"}
     answer = await alice.post(f"/cases/{numbers['pump-07']}/take", data=form)
     assert answer.headers["location"] == "/?q=severity%3Ahigh&case=5&done=take"
-    assert "You have taken case 5." in await read(alice, answer.headers["location"])
+    assert "Case 5 is assigned to you." in await read(alice, answer.headers["location"])
 
 
 async def test_a_refused_change_is_explained_on_the_page(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     path = f"/cases/{numbers['pump-11']}"
     page = await read(alice, path)
-    assert "<b>bob</b> is on it" in page
+    assert "Assigned to <b>bob</b>" in page
     answer = await alice.post(f"{path}/take", data={"form_token": form_token(page)})
     assert answer.status_code == 409
-    assert "is bob's" in words_of(answer.text).replace("&#39;", "'")
+    assert "is assigned to bob" in words_of(answer.text).replace("&#39;", "'")
     assert (await alice.post(f"{path}/close", data={"form_token": form_token(page)})).status_code == 422
 
 
 async def test_a_case_that_is_over_asks_for_its_label(
-    alice: httpx.AsyncClient, staffed: Database, casebook: Casebook
+    alice: httpx.AsyncClient, staffed: Database, case_service: CaseService
 ) -> None:
     await seed.add_fleet(staffed, NOW)
     start = NOW - timedelta(hours=1)
     async with staffed.begin() as session:
         opened = a_finding(after_s=-3600, since_s=-3700, impact=an_impact(7200))
         cleared = a_finding(Phase.CLEAR, after_s=-1800, finding_id=an_id(9))
-        await casebook.apply_finding(session, "pump-07", opened, start)
-        await casebook.apply_finding(session, "pump-07", cleared, start + timedelta(minutes=30))
-    assert "Seems over the device said so 30 min ago" in words_of(await read(alice, "/cases/1"))
-    assert "seems over" in await read(alice, "/")
+        await case_service.apply_finding(session, "pump-07", opened, start)
+        await case_service.apply_finding(session, "pump-07", cleared, start + timedelta(minutes=30))
+    assert "Cleared reported by the device 30 min ago" in words_of(await read(alice, "/cases/1"))
+    assert ">cleared<" in await read(alice, "/")
     async with staffed.begin() as session:
-        await casebook.tick(session, NOW)
-    assert "Over nothing is wrong any more" in words_of(await read(alice, "/cases/1"))
-    assert "over, needs a label" in await read(alice, "/")
+        await case_service.tick(session, NOW)
+    assert "Resolved all faults are resolved" in words_of(await read(alice, "/cases/1"))
+    assert "resolved, needs a label" in await read(alice, "/")
 
 
 @pytest.mark.parametrize("done", ["take", "explode", "close", "reopen"])
 async def test_the_address_can_not_put_words_into_the_toast(alice: httpx.AsyncClient, done: str) -> None:
     page = await read(alice, f"/?done={done}&case=7&label=<b>x</b>")
     assert "<b>x" not in page
-    assert ("You have taken case 7" in page) is (done == "take")
+    assert ("Case 7 is assigned to you" in page) is (done == "take")
 
 
 async def test_what_is_not_there_says_so_in_words(alice: httpx.AsyncClient) -> None:
@@ -347,7 +348,7 @@ async def test_a_mistake_of_ours_is_said_to_be_ours(app: FastAPI, alice: httpx.A
     alice._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     answer = await alice.get("/")
     assert answer.status_code == 500
-    assert "This is a mistake of ours" in answer.text
+    assert "An internal error occurred" in answer.text
     assert "case_entry" not in answer.text
     assert "default-src" in answer.headers["content-security-policy"]
 
@@ -403,4 +404,4 @@ async def test_a_case_says_what_its_device_has_lost_and_why(
     assert f"Up to 7 records of telemetry: {cut}" in words_of(page)
     assert "Up to 1 record of findings: &lt;b&gt;bad&lt;/b&gt;" in page
     other = await read(alice, f"/cases/{numbers['pump-11']}")
-    assert "Lost on the way" not in other
+    assert "Lost records" not in other
