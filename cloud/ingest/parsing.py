@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cloud.cases.episodes import dated
+from cloud.store.streams import StreamKey
 from edge_agent.protocol import telemetry, topics
 from edge_agent.protocol.records import (
     MAX_RECORDS,
@@ -26,14 +27,6 @@ DEAD_LETTERED = "parked"  # as it is stored: the kind of a record that could not
 MAX_BYTES = 4 << 20  # of a message; brokers commonly refuse what is larger than 256 KiB
 _address = lru_cache(maxsize=65_536)(topics.parse)  # devices say the same again and again
 _KIND_LENGTH = 32  # of the store's column
-
-
-class Key(NamedTuple):
-    """One numbered stream of records."""
-
-    device: str
-    lane: Lane
-    stream: str
 
 
 class Arrived(NamedTuple):
@@ -60,7 +53,7 @@ class Item:
 class Delivery:
     """One message of a lane."""
 
-    key: Key
+    key: StreamKey
     base_seq: int
     items: tuple[Item, ...]
 
@@ -83,7 +76,7 @@ def read(message: Arrived) -> Delivery | Presence:
         case Channel.FINDINGS:
             said = decode_envelope(payload)
             found = (_read_json(seq, raw, received_at) for seq, raw in enumerate(said.records, said.first_seq))
-            return _delivery(Key(address.device, Lane.FINDINGS, said.stream), said.base_seq, found)
+            return _delivery(StreamKey(address.device, Lane.FINDINGS, said.stream), said.base_seq, found)
         case Channel.TELEMETRY:
             packed = telemetry.decode(payload)
             if len(packed.records) > MAX_RECORDS:
@@ -91,12 +84,12 @@ def read(message: Arrived) -> Delivery | Presence:
             left = telemetry.Allowance()
             numbered = enumerate(packed.records, packed.first_seq)
             chunks = (_read_chunk(seq, raw, received_at, left) for seq, raw in numbered)
-            return _delivery(Key(address.device, Lane.TELEMETRY, packed.stream), packed.base_seq, chunks)
+            return _delivery(StreamKey(address.device, Lane.TELEMETRY, packed.stream), packed.base_seq, chunks)
         case _:
             raise ValueError(f"topic {topic!r}: devices do not speak there")
 
 
-def _delivery(key: Key, base_seq: int, found: Iterator[Item]) -> Delivery:
+def _delivery(key: StreamKey, base_seq: int, found: Iterator[Item]) -> Delivery:
     items = tuple(found)
     if items[-1].seq >= 2**63:
         raise ValueError(f"first_seq: the last record's number {items[-1].seq} is not below 2**63")

@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service import CaseService
 from cloud.cases.episodes import dated
-from cloud.ingest.parsing import DEAD_LETTERED, Arrived, Delivery, Item, Key, read
+from cloud.ingest.parsing import DEAD_LETTERED, Arrived, Delivery, Item, read
 from cloud.store import streams
 from cloud.store.database import Database, is_trouble
-from cloud.store.streams import AHEAD_MAX, SPANS_MAX, Row, StreamProgress
+from cloud.store.streams import AHEAD_MAX, SPANS_MAX, Row, StreamKey, StreamProgress
 from cloud.store.tables import Device, RecordRow, TelemetryChunk
 from edge_agent.protocol import topics
 from edge_agent.protocol.records import Evidence, Finding, Loss, Presence, read_record
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 class Outcome:
     """What messages led to: what to acknowledge, how much was dead-lettered, whether a person could see a change."""
 
-    stored: Mapping[Key, int] = field(default_factory=dict)  # up to which number all of a stream is committed
+    stored: Mapping[StreamKey, int] = field(default_factory=dict)  # up to which number all of a stream is committed
     dead_lettered: int = 0
     changed: bool = False
 
@@ -129,16 +129,16 @@ class Known:
     """
 
     def __init__(self) -> None:
-        self._progress: dict[Key, StreamProgress] = {}
+        self._progress: dict[StreamKey, StreamProgress] = {}
         self._seen: dict[str, datetime] = {}
-        self._foreign: dict[str, set[Key]] = {}
+        self._foreign: dict[str, set[StreamKey]] = {}
         self._foreign_on: date | None = None
 
-    def progress(self, keys: Iterable[Key]) -> dict[Key, StreamProgress]:
+    def progress(self, keys: Iterable[StreamKey]) -> dict[StreamKey, StreamProgress]:
         """Return copies of those that are known."""
         return {key: progress.copy() for key in keys if (progress := self._progress.get(key))}
 
-    def admits(self, key: Key, today: date) -> bool:
+    def admits(self, key: StreamKey, today: date) -> bool:
         """Whether a stream may be opened only because a device has named it in a loss."""
         if today != self._foreign_on:
             self._foreign.clear()
@@ -153,7 +153,7 @@ class Known:
         last = self._seen.get(device)
         return last is None or at - last >= SEEN_STEP or at < last
 
-    def learn(self, progress: dict[Key, StreamProgress], seen: dict[str, datetime]) -> None:
+    def learn(self, progress: dict[StreamKey, StreamProgress], seen: dict[str, datetime]) -> None:
         """Remember what is committed."""
         if len(self._progress) + len(progress) > KNOWN_MAX or len(self._seen) + len(seen) > KNOWN_MAX:
             self.forget()
@@ -176,7 +176,7 @@ class _Transaction:
             dead_letters_max,
             known,
         )
-        self.progress: dict[Key, StreamProgress] = {}
+        self.progress: dict[StreamKey, StreamProgress] = {}
         self.seen: dict[str, datetime] = {}
         self._lost: list[Row] = []
         self._dead_letters: list[Row] = []
@@ -211,11 +211,11 @@ class _Transaction:
         await self._session.flush()
         return any(changed)
 
-    async def _open(self, delivered: Sequence[tuple[Arrived, Delivery]], now: datetime) -> dict[Key, int]:
+    async def _open(self, delivered: Sequence[tuple[Arrived, Delivery]], now: datetime) -> dict[StreamKey, int]:
         """Find out how far the streams have come that this is about."""
         keys = {said.key for _, said in delivered}
         losses = [(said.key.device, item.loss) for _, said in delivered for item in said.items if item.loss]
-        lost = {Key(device, loss.lane, loss.stream) for device, loss in losses}
+        lost = {StreamKey(device, loss.lane, loss.stream) for device, loss in losses}
         keys |= {key for key in sorted(lost - keys) if self._known.admits(key, now.date())}
         spoke = {said.key.device: arrived.at for arrived, said in delivered}
         self.seen = {device: at for device, at in spoke.items() if self._known.is_news(device, at)}
@@ -228,7 +228,7 @@ class _Transaction:
         """Keep the records that are new, and look at those whose number was there already."""
         chunks: list[Row] = []
         records: list[Row] = []
-        repeated: dict[Key, list[tuple[Arrived, Item]]] = {}
+        repeated: dict[StreamKey, list[tuple[Arrived, Item]]] = {}
         for arrived, said in delivered:
             progress = self.progress[said.key]
             for item in said.items:
@@ -253,7 +253,7 @@ class _Transaction:
 
     def _declare(self, device: str, loss: Loss, now: datetime) -> str | None:
         """Count what a loss says, or say why not now; it is not stored then, and its device sends it again."""
-        key = Key(device, loss.lane, loss.stream)
+        key = StreamKey(device, loss.lane, loss.stream)
         progress = self.progress.get(key)
         if progress is None:
             return f"{FOREIGN_MAX} streams that this device was not heard to use have lost something today already"
@@ -262,7 +262,7 @@ class _Transaction:
         self._lose(key, loss.first_seq, loss.last_seq, loss.reason, now)
         return None
 
-    async def _compare(self, key: Key, items: Sequence[tuple[Arrived, Item]]) -> None:
+    async def _compare(self, key: StreamKey, items: Sequence[tuple[Arrived, Item]]) -> None:
         """Dead-letter records whose number was used for another one; of some nothing is left to compare with."""
         stored = await streams.contents(self._session, key, {item.seq for _, item in items})
         for arrived, item in items:
@@ -277,7 +277,7 @@ class _Transaction:
         if self._lost:
             await streams.declare_lost(self._session, self._lost)
 
-    def _lose(self, key: Key, first_seq: int, last_seq: int, reason: str, now: datetime) -> None:
+    def _lose(self, key: StreamKey, first_seq: int, last_seq: int, reason: str, now: datetime) -> None:
         """Count numbers as lost; what is stored already without a gap is none of them."""
         progress = self.progress[key]
         first_seq = max(first_seq, progress.up_to + 1)
@@ -285,7 +285,7 @@ class _Transaction:
             numbers = {"first_seq": first_seq, "last_seq": last_seq}
             self._lost.append({**key._asdict(), **numbers, "reason": reason, "declared_at": now})
 
-    async def _move_on(self, before: dict[Key, int], now: datetime) -> bool:
+    async def _move_on(self, before: dict[StreamKey, int], now: datetime) -> bool:
         """Note how far streams have come, and apply the findings and evidence that became complete, in order."""
         moved = {key: progress.up_to for key, progress in self.progress.items() if progress.up_to > before[key]}
         await streams.advance_streams(self._session, moved)
@@ -294,7 +294,7 @@ class _Transaction:
             await self._apply(key, before[key], moved[key], now)
         return bool(findings)
 
-    async def _apply(self, key: Key, before: int, up_to: int, now: datetime) -> None:
+    async def _apply(self, key: StreamKey, before: int, up_to: int, now: datetime) -> None:
         for row in await streams.records_between(self._session, key, before, up_to, ("finding", "evidence")):
             seq, body = row.seq, row.body
             try:
@@ -337,7 +337,7 @@ def _note(row: Device, said: Presence, received_at: datetime) -> bool:
     return changed
 
 
-def _row(key: Key, item: Item, received_at: datetime) -> Row:
+def _row(key: StreamKey, item: Item, received_at: datetime) -> Row:
     row = {"device": key.device, "stream": key.stream, "seq": item.seq, "received_at": received_at}
     if item.start_at:
         return row | {"start_at": item.start_at, "body": item.content}

@@ -20,9 +20,10 @@ from cloud.change_signal import ChangeSignal
 from cloud.ingest.counters import Dropped, Tally
 from cloud.ingest.fair_queue import Arrivals, Limits, Message, device_of
 from cloud.ingest.mqtt_session import BrokerAddress, Session, SessionError, connected
-from cloud.ingest.parsing import Arrived, Delivery, Key
+from cloud.ingest.parsing import Arrived, Delivery
 from cloud.ingest.transaction import Intake, Read, understood
 from cloud.store.database import is_trouble
+from cloud.store.streams import StreamKey
 from edge_agent.protocol import topics
 from edge_agent.protocol.records import Presence, join_ack
 from edge_agent.protocol.topics import Channel, Lane
@@ -80,7 +81,7 @@ class Ingest:
         self._store = Outage("database")
         self.tally = Tally()
         self._arrivals = Arrivals(limits, self.tally)
-        self._owed: dict[Key, int] = {}  # committed, and not acknowledged yet
+        self._owed: dict[StreamKey, int] = {}  # committed, and not acknowledged yet
         self._acked_at_s = 0.0
         self._most = BATCH_MESSAGES  # halved by trouble, in case that it lies in a message
         self._untold: dict[str, Message] = {}  # presence that met trouble: no device sends it again
@@ -176,7 +177,7 @@ def _records(message: Read) -> int:
     return len(message.said.items) if isinstance(message.said, Delivery) else 1
 
 
-def acknowledgements(stored: Mapping[Key, int]) -> list[tuple[str, bytes]]:
+def acknowledgements(stored: Mapping[StreamKey, int]) -> list[tuple[str, bytes]]:
     """Return one acknowledgement for each device; a second one only for a second stream of the same lane."""
     lanes: dict[tuple[str, int], dict[Lane, tuple[str, int]]] = {}
     streams: dict[tuple[str, Lane], int] = {}

@@ -9,14 +9,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, insert, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from cloud.ingest.parsing import Key
 from cloud.store.tables import Base, DeadLetter, Device, LossRow, RecordRow, Stream, TelemetryChunk
 from edge_agent.protocol.topics import Lane
 
@@ -29,6 +28,14 @@ SPANS_MAX = 4096  # gaps of a stream that may be known to be lost before what li
 Row = dict[str, Any]
 _T = TypeVar("_T")
 _Numbered = type[RecordRow] | type[TelemetryChunk] | type[LossRow]
+
+
+class StreamKey(NamedTuple):
+    """One numbered stream of records."""
+
+    device: str
+    lane: Lane
+    stream: str
 
 
 @dataclass(slots=True)
@@ -113,15 +120,19 @@ async def device_rows(session: AsyncSession, devices: Collection[str]) -> dict[s
     return {row.device: row for row in await session.scalars(query)}
 
 
-async def progress_of(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, StreamProgress]:
+async def progress_of(
+    session: AsyncSession, keys: Sequence[StreamKey], now: datetime
+) -> dict[StreamKey, StreamProgress]:
     """How far each stream has come; one that begins gets its row."""
-    found: dict[Key, StreamProgress] = {}
+    found: dict[StreamKey, StreamProgress] = {}
     for some in _pieces(keys, ASKED_AT_ONCE // len(_KEY)):
         found |= await _progress_of_some(session, some, now)
     return found
 
 
-async def _progress_of_some(session: AsyncSession, keys: Sequence[Key], now: datetime) -> dict[Key, StreamProgress]:
+async def _progress_of_some(
+    session: AsyncSession, keys: Sequence[StreamKey], now: datetime
+) -> dict[StreamKey, StreamProgress]:
     found = await _stored_progress(session, keys)
     if new := [{**key._asdict(), "stored_up_to": 0, "started_at": now} for key in keys if key not in found]:
         await session.execute(_upsert(session, Stream).on_conflict_do_nothing(), new)
@@ -136,27 +147,27 @@ async def _progress_of_some(session: AsyncSession, keys: Sequence[Key], now: dat
     return found
 
 
-async def _stored_progress(session: AsyncSession, keys: Collection[Key]) -> dict[Key, StreamProgress]:
+async def _stored_progress(session: AsyncSession, keys: Collection[StreamKey]) -> dict[StreamKey, StreamProgress]:
     query = select(*_KEY, Stream.stored_up_to).where(tuple_(*_KEY).in_(keys))
     return {
-        Key(device, Lane(lane), stream): StreamProgress(up_to)
+        StreamKey(device, Lane(lane), stream): StreamProgress(up_to)
         for device, lane, stream, up_to in await session.execute(query)
     }
 
 
 async def _above(
-    session: AsyncSession, table: _Numbered, keys: Collection[Key], *numbers: InstrumentedAttribute[int]
+    session: AsyncSession, table: _Numbered, keys: Collection[StreamKey], *numbers: InstrumentedAttribute[int]
 ) -> list[tuple[Any, ...]]:
-    """Key and numbers of all rows whose last number lies above what their stream has reached."""
+    """StreamKey and numbers of all rows whose last number lies above what their stream has reached."""
     query = (
         select(*_KEY, *numbers)
         .join(table, _of(table, Stream.device, Stream.lane, Stream.stream))
         .where(tuple_(*_KEY).in_(keys), numbers[-1] > Stream.stored_up_to)
     )
-    return [(Key(row[0], Lane(row[1]), row[2]), *row[3:]) for row in await session.execute(query)]
+    return [(StreamKey(row[0], Lane(row[1]), row[2]), *row[3:]) for row in await session.execute(query)]
 
 
-async def contents(session: AsyncSession, key: Key, seqs: Collection[int]) -> dict[int, Any]:
+async def contents(session: AsyncSession, key: StreamKey, seqs: Collection[int]) -> dict[int, Any]:
     """What is stored under these numbers of a stream."""
     tables: list[type[RecordRow] | type[TelemetryChunk]] = [RecordRow]
     if key.lane is Lane.TELEMETRY:
@@ -175,7 +186,7 @@ async def add(session: AsyncSession, table: type[Base], rows: Sequence[Row]) -> 
         await session.execute(insert(_table(table)), rows)
 
 
-async def advance_streams(session: AsyncSession, reached: dict[Key, int]) -> None:
+async def advance_streams(session: AsyncSession, reached: dict[StreamKey, int]) -> None:
     """Note how far streams have come; none ever goes back."""
     rows = [
         {"k_device": key.device, "k_lane": key.lane, "k_stream": key.stream, "to": to} for key, to in reached.items()
@@ -190,7 +201,7 @@ async def advance_streams(session: AsyncSession, reached: dict[Key, int]) -> Non
 
 
 async def records_between(
-    session: AsyncSession, key: Key, after: int, up_to: int, kinds: Iterable[str]
+    session: AsyncSession, key: StreamKey, after: int, up_to: int, kinds: Iterable[str]
 ) -> list[RecordRow]:
     """The stored records of these kinds with numbers above `after`, up to `up_to`, in order."""
     query = (

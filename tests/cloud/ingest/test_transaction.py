@@ -16,10 +16,10 @@ from sqlalchemy.exc import OperationalError
 
 from cloud.case_service import CaseService
 from cloud.cases.episodes import EpisodeState, Rules
-from cloud.ingest.parsing import Arrived, Delivery, Key, read
+from cloud.ingest.parsing import Arrived, Delivery, read
 from cloud.ingest.transaction import FOREIGN_MAX, Intake, Outcome, understood
 from cloud.store.database import Database
-from cloud.store.streams import AHEAD_MAX, prune_telemetry
+from cloud.store.streams import AHEAD_MAX, StreamKey, prune_telemetry
 from cloud.store.tables import (
     CaseEntry,
     DeadLetter,
@@ -124,7 +124,10 @@ async def test_a_declared_loss_of_telemetry_is_acknowledged_there_and_counts_onl
     telemetry = an_id(9)
     await take(intake, TELEMETRY, a_telemetry_message(1, a_chunk(), a_chunk(60), stream=telemetry), NOON)
     outcome = await take(intake, FINDINGS, an_envelope(1, a_loss(1, 256, stream=telemetry)), NOON)
-    assert outcome.stored == {Key(DEVICE, Lane.FINDINGS, STREAM): 1, Key(DEVICE, Lane.TELEMETRY, telemetry): 256}
+    assert outcome.stored == {
+        StreamKey(DEVICE, Lane.FINDINGS, STREAM): 1,
+        StreamKey(DEVICE, Lane.TELEMETRY, telemetry): 256,
+    }
     (row,) = await rows(database, LossRow)
     assert (row.first_seq, row.last_seq) == (3, 256)
     following = a_telemetry_message(257, a_chunk(120), stream=telemetry)
@@ -274,9 +277,9 @@ async def test_what_is_taken_together_is_stored_together_each_device_for_itself(
     batch += [Arrived("forewarn/v1/a/telemetry", a_telemetry_message(seq, a_chunk()), NOON) for seq in (2, 1, 2)]
     outcome = await intake.take([understood(message) for message in batch])
     assert outcome.stored == {
-        Key("a", Lane.FINDINGS, STREAM): 1,
-        Key("a", Lane.TELEMETRY, STREAM): 2,
-        Key("b", Lane.FINDINGS, STREAM): 1,
+        StreamKey("a", Lane.FINDINGS, STREAM): 1,
+        StreamKey("a", Lane.TELEMETRY, STREAM): 2,
+        StreamKey("b", Lane.FINDINGS, STREAM): 1,
     }
     assert outcome.dead_lettered == 2
     assert {case.device for case in await rows(database, SupportCase)} == {"a", "b"}
@@ -362,7 +365,10 @@ async def test_losses_with_gaps_between_them_are_bounded_and_the_one_that_closes
     assert "losses wait" in (await causes(database))[0]
     closing = an_envelope(4, a_loss(1, 2, stream=an_id(9)), a_loss(8, 8, stream=an_id(9)))
     outcome = await take(intake, FINDINGS, closing, NOON)
-    assert outcome.stored == {Key(DEVICE, Lane.FINDINGS, STREAM): 5, Key(DEVICE, Lane.TELEMETRY, an_id(9)): 3}
+    assert outcome.stored == {
+        StreamKey(DEVICE, Lane.FINDINGS, STREAM): 5,
+        StreamKey(DEVICE, Lane.TELEMETRY, an_id(9)): 3,
+    }
 
 
 async def test_a_device_opens_few_streams_a_day_by_declaring_losses_of_them(intake: Intake, database: Database) -> None:

@@ -20,10 +20,11 @@ from cloud.ingest.counters import Dropped
 from cloud.ingest.embedded_broker import embedded_broker
 from cloud.ingest.fair_queue import BURST_S, READING_SHARE, Limits, Message
 from cloud.ingest.mqtt_session import BrokerAddress
-from cloud.ingest.parsing import Arrived, Key
+from cloud.ingest.parsing import Arrived
 from cloud.ingest.transaction import Intake, Outcome, Read, understood
 from cloud.ingest.worker import BATCH_RECORDS, Ingest, acknowledgements
 from cloud.store.database import Database
+from cloud.store.streams import StreamKey
 from cloud.store.tables import DeadLetter, Device, SupportCase
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import LaneAck, decode_ack
@@ -64,10 +65,10 @@ async def test_a_finding_is_acknowledged_when_its_case_is_open_and_the_bell_ring
 
 def test_a_device_gets_one_acknowledgement_for_both_lanes_and_one_more_for_another_stream_of_a_lane() -> None:
     stored = {
-        Key(DEVICE, Lane.TELEMETRY, an_id(1)): 7,
-        Key(DEVICE, Lane.FINDINGS, an_id(2)): 3,
-        Key("pump-08", Lane.FINDINGS, an_id(3)): 1,
-        Key(DEVICE, Lane.TELEMETRY, an_id(4)): 2,
+        StreamKey(DEVICE, Lane.TELEMETRY, an_id(1)): 7,
+        StreamKey(DEVICE, Lane.FINDINGS, an_id(2)): 3,
+        StreamKey("pump-08", Lane.FINDINGS, an_id(3)): 1,
+        StreamKey(DEVICE, Lane.TELEMETRY, an_id(4)): 2,
     }
     acks = [
         (device, {lane: said.up_to for lane, said in decode_ack(ack).lanes.items()})
