@@ -17,11 +17,11 @@ from edge_agent.collectors import Collection
 from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.evidence import EvidenceRoom, Ring
-from edge_agent.outbox.backdating import Began, redated
-from edge_agent.outbox.database import Damage, says_damaged
-from edge_agent.outbox.loss_table import Gone, loss_of
-from edge_agent.outbox.memory_fallback import Refuge
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
+from edge_agent.outbox.backdating import BootStart, backdate
+from edge_agent.outbox.database import Damage, indicates_damage
+from edge_agent.outbox.loss_table import LostRange, loss_record
+from edge_agent.outbox.memory_fallback import MemoryFallback
 from edge_agent.protocol import records, telemetry
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
@@ -36,12 +36,12 @@ from edge_agent.uplink.uplink import Uplink
 log = logging.getLogger(__name__)
 
 MAX_UNSAID = 256  # records kept in memory while the outbox can't be written; then the oldest go
-LEARNT = "judges"
+LEARNED_STATE = "judges"  # its name in the outbox
 SLOW_SAMPLING_FACTOR = 4  # times the period, while the agent is over its budget
 SPARSE_BATCH_MIN = 240  # minutes of aggregates in one batch then
 NUMBERED_AHEAD_S = 6 * 3600.0  # telemetry numbers are reserved for so long: four writes a day
 UNDATED_S = 600.0  # records that are older, from before the first clock sync, are worth waiting for their date
-LEARN_EVERY_S = 6 * 3600.0  # a power cut costs at most this much of what was learnt, in some 30 kB a write
+SAVE_STATE_EVERY_S = 6 * 3600.0  # a power cut loses at most this much learned state; a write is some 30 kB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +80,14 @@ class Agent:
         self._named_failures: set[str] = set()
         self._metrics = 0
         self._unsaid: list[records.Finding | records.Evidence | records.Loss] = []  # not committed yet
-        self._unheld: list[bytes] = []
-        self._given_up = dict.fromkeys(Lane, 0)  # records that found no room before the outbox could take them
+        self._unbuffered: list[bytes] = []
+        self._dropped = dict.fromkeys(Lane, 0)  # records dropped while the outbox was not writable
         self._damaged: tuple[Damage, float] | None = None  # and the uptime at which it was found
         self._limits = Limits(settings.budgets)
         self._batcher = self._make_batcher()
         self._undated_since_s: float | None = None  # uptime of the first sample with a clock that is not set
         self._store_down = False
-        self._learnt_at_s = clock.now().uptime_s
+        self._state_saved_at_s = clock.now().uptime_s
         self._uplink = Uplink(
             device=settings.device,
             link=link,
@@ -182,7 +182,7 @@ class Agent:
     def _pack(self, batch: telemetry.Batch) -> None:
         """Line up a batch; one that no record can hold, of thousands of series, is named and given up."""
         try:
-            self._unheld.append(telemetry.pack(batch))
+            self._unbuffered.append(telemetry.pack(batch))
         except ValueError as error:
             log.error("telemetry since %s is given up: %s", batch.start.wall, error)
 
@@ -190,121 +190,123 @@ class Agent:
         """Commit, then send. A store that can't write (a full disk!) stops nothing: it is tried again each time."""
         failure: Exception | None = None
         parts: tuple[Callable[[], object], ...] = (
-            lambda: self._come_home(now, now.uptime_s),
-            lambda: self._redate(now),
+            lambda: self._migrate_to_disk(now, now.uptime_s),
+            lambda: self._backdate(now),
             lambda: self._commit(now),
-            lambda: self._outbox.tend(now.uptime_s, connected=self._uplink.connected),
-            lambda: self._keep_learnt_if_due(now.uptime_s),
+            lambda: self._outbox.flush_if_due(now.uptime_s, connected=self._uplink.connected),
+            lambda: self._save_learned_state_if_due(now.uptime_s),
             self._uplink.pump,
         )
         for part in parts:
             try:
                 part()
             except sqlite3.DatabaseError as error:
-                failure = self._begin_anew(error, now) if says_damaged(error) else error
+                failure = self._start_new_store(error, now) if indicates_damage(error) else error
         if failure:
             level = logging.DEBUG if self._store_down else logging.ERROR
             waiting = len(self._unsaid)
             log.log(level, "the outbox can't be written (%s); keeping %d records in memory", failure, waiting)
-            self._make_room()
+            self._bound_memory()
         elif self._store_down:
             log.warning("the outbox can be written again")
         self._store_down = failure is not None
 
-    def _begin_anew(self, error: sqlite3.DatabaseError, now: Instant) -> Exception | None:
-        """The store is damaged: go on with a new one. Return why that can't be done now, if so."""
+    def _start_new_store(self, error: sqlite3.DatabaseError, now: Instant) -> Exception | None:
+        """The store is damaged: continue with a new one. Return the error where none can be created now."""
         try:
-            self._outbox.begin_anew(str(error))
+            self._outbox.start_new_store(str(error))
         except (sqlite3.DatabaseError, OSError) as again:
             return again
         self._uplink.start_new_store(self._outbox)
         self._note_damage(now)
         return None
 
-    def _come_home(self, now: Instant, at_s: float) -> None:
-        """Where the store could not be opened at start, go on with it as soon as it can be and nothing is under way."""
-        if not isinstance(self._outbox, Refuge) or self._uplink.is_under_way:
+    def _migrate_to_disk(self, now: Instant, at_s: float) -> None:
+        """Move from memory to the store on disk as soon as it can be opened and nothing is in flight."""
+        if not isinstance(self._outbox, MemoryFallback) or self._uplink.is_under_way:
             return
-        if home := self._outbox.home(at_s):
-            log.warning("the outbox can be opened now; what waited in memory is there")
-            self._outbox.abandon()
-            self._outbox = home
-            self._uplink.start_new_store(home)
+        if on_disk := self._outbox.open_on_disk(at_s):
+            log.warning("the outbox is open; the records from memory are on disk")
+            self._outbox.release()
+            self._outbox = on_disk
+            self._uplink.start_new_store(on_disk)
             self._note_damage(now)
 
     def _note_damage(self, now: Instant) -> None:
         if damage := self._outbox.damage:
             self._damaged = (damage, now.uptime_s)
-            log.error("the outbox (%s) is set aside as %s; a new stream begins", damage.reason, damage.kept_as)
+            log.error("the damaged outbox (%s) is set aside as %s; a new stream starts", damage.reason, damage.kept_as)
 
-    def _make_room(self) -> None:
-        """Bound what waits in memory: evidence goes first, findings last, and what goes is counted."""
-        before = dict(self._given_up)
-        self._given_up[Lane.TELEMETRY] += max(0, len(self._unheld) - MAX_UNSAID)
-        del self._unheld[:-MAX_UNSAID]
+    def _bound_memory(self) -> None:
+        """Bound the records in memory: evidence is dropped first, findings last, and each drop is counted."""
+        before = dict(self._dropped)
+        self._dropped[Lane.TELEMETRY] += max(0, len(self._unbuffered) - MAX_UNSAID)
+        del self._unbuffered[:-MAX_UNSAID]
         spare = sorted(self._unsaid, key=lambda one: not isinstance(one, records.Evidence))  # stable: the oldest first
         for one in spare[: max(0, len(self._unsaid) - MAX_UNSAID)]:
             self._unsaid.remove(one)
-            self._given_up[Lane.FINDINGS] += 1
-        if self._given_up != before and not any(before.values()):
-            log.error("the outbox can't be written for too long; what finds no room in memory will be declared lost")
+            self._dropped[Lane.FINDINGS] += 1
+        if self._dropped != before and not any(before.values()):
+            log.error(
+                "the outbox is not writable for too long; records above %d are dropped and declared lost", MAX_UNSAID
+            )
 
     def _commit(self, now: Instant) -> None:
         """Put findings and their evidence on disk, in one transaction: only then do they count as said."""
-        gone = self._outbox.undeclared() if self._uplink.connected else []
-        said = [*self._unsaid, *(loss_of(one, now) for one in gone)]
-        if said or any(self._given_up.values()):
-            standing = {
+        lost = self._outbox.undeclared() if self._uplink.connected else []
+        said = [*self._unsaid, *(loss_record(one, now) for one in lost)]
+        if said or any(self._dropped.values()):
+            open_findings = {
                 one.finding_id: None if one.phase is records.Phase.CLEAR else records.encode(one)
                 for one in self._unsaid
                 if isinstance(one, records.Finding)
             }
-            self._outbox.put(map(records.encode, said), standing, given_up=self._given_up, declared=gone)
-            _name_losses(gone)
+            self._outbox.put(map(records.encode, said), open_findings, dropped=self._dropped, declared=lost)
+            _log_losses(lost)
             self._unsaid.clear()
-            self._given_up = dict.fromkeys(Lane, 0)
-        while self._unheld:
-            self._outbox.hold(self._unheld[0])
-            del self._unheld[0]
+            self._dropped = dict.fromkeys(Lane, 0)
+        while self._unbuffered:
+            self._outbox.buffer(self._unbuffered[0])
+            del self._unbuffered[0]
         if self._batcher:
-            self._outbox.expect(max(1, round(NUMBERED_AHEAD_S / self._batcher.lasts_s)))
+            self._outbox.reserve_next(max(1, round(NUMBERED_AHEAD_S / self._batcher.lasts_s)))
 
     def _undated(self) -> bool:
         """Whether records wait that are older than some minutes and whose date is not known."""
         since_s = self._undated_since_s
         return since_s is not None and self._clock.now().uptime_s - since_s > UNDATED_S
 
-    def _redate(self, now: Instant) -> None:
-        """When the clock has just been set for the first time in this boot, date what has never left the device."""
+    def _backdate(self, now: Instant) -> None:
+        """When the clock was just set for the first time in this boot, date the records that never left the device."""
         if not now.synced:
             self._undated_since_s = now.uptime_s if self._undated_since_s is None else self._undated_since_s
         elif self._undated_since_s is not None:
-            began = Began.of(now)
+            boot = BootStart.of(now)
             dated = 0
             for lane in Lane:
-                above = max(self._outbox.found_up_to(lane), self._uplink.left_up_to(lane))
-                dated += self._outbox.rewrite(lane, above, partial(redated, lane, began))
-            log.info("the clock is set: this boot began at %s, %d records are dated", began.wall, dated)
+                above = max(self._outbox.last_seq_at_start(lane), self._uplink.left_up_to(lane))
+                dated += self._outbox.rewrite(lane, above, partial(backdate, lane, boot))
+            log.info("the clock is set: this boot started at %s, %d records are dated", boot.wall, dated)
             self._undated_since_s = None
 
-    def _keep_learnt_if_due(self, uptime_s: float) -> None:
-        if uptime_s - self._learnt_at_s >= LEARN_EVERY_S:
-            self._keep_learnt(uptime_s)
+    def _save_learned_state_if_due(self, uptime_s: float) -> None:
+        if uptime_s - self._state_saved_at_s >= SAVE_STATE_EVERY_S:
+            self._save_learned_state(uptime_s)
 
-    def _keep_learnt(self, uptime_s: float) -> None:
-        self._learnt_at_s = uptime_s
-        self._outbox.learn(LEARNT, json.dumps(self._pipeline.export_state()).encode())
+    def _save_learned_state(self, uptime_s: float) -> None:
+        self._state_saved_at_s = uptime_s
+        self._outbox.save_learned_state(LEARNED_STATE, json.dumps(self._pipeline.export_state()).encode())
 
     def _resume(self, now: Instant) -> None:
-        """Take up what the last run left: what was learnt, findings that stood, and what it lost."""
-        if (learnt := self._outbox.learnt(LEARNT)) and (dropped := self._restore(learnt)):
-            log.warning("of what was learnt of this device this can't be used, and begins anew: %s", dropped)
-        self._pipeline.resume(self._stood(), now)
+        """Resume from the last run: its learned state, its open findings, and whether its store was damaged."""
+        if (learned := self._outbox.learned_state(LEARNED_STATE)) and (unusable := self._restore(learned)):
+            log.warning("learned state that can't be used starts anew: %s", unusable)
+        self._pipeline.resume(self._open_findings(), now)
         self._note_damage(now)
 
-    def _stood(self) -> Iterator[records.Finding]:
-        """Yield what stood; a finding of another version that this one can't judge is cleared and named."""
-        for finding_id, body in self._outbox.standing().items():
+    def _open_findings(self) -> Iterator[records.Finding]:
+        """Yield the findings open in the last run; one that this version can't evaluate is cleared and logged."""
+        for finding_id, body in self._outbox.open_findings().items():
             try:
                 finding = records.read_record(json.loads(body))
             except ValueError:
@@ -312,17 +314,17 @@ class Agent:
             if isinstance(finding, records.Finding) and finding.fault in FAULTS:
                 yield finding
                 continue
-            log.warning("finding %s of another version can't be taken up; it is cleared", finding_id)
+            log.warning("finding %s of another version can't be resumed; it is cleared", finding_id)
             cleared = []
             if isinstance(finding, records.Finding):
                 over = {"phase": records.Phase.CLEAR, "impact": None, "reason": "this version does not judge it"}
                 cleared = [records.encode(finding.model_copy(update=over))]
             self._outbox.put(cleared, {finding_id: None})
 
-    def _restore(self, learnt: bytes) -> str:
-        """Give the judges what they had learnt; return what they could not use, and why."""
+    def _restore(self, learned: bytes) -> str:
+        """Restore the learned state of the detectors; return what they could not use, and why."""
         try:
-            state = json.loads(learnt)
+            state = json.loads(learned)
         except ValueError as error:
             return str(error)
         return "; ".join(self._pipeline.restore_state(state)) if isinstance(state, dict) else "no mapping"
@@ -354,23 +356,23 @@ class Agent:
         self._uplink.stop()
         now = self._clock.now()
         parts: tuple[Callable[[], object], ...] = (
-            lambda: self._come_home(now, math.inf),
-            lambda: self._keep_learnt(now.uptime_s),
+            lambda: self._migrate_to_disk(now, math.inf),
+            lambda: self._save_learned_state(now.uptime_s),
             lambda: self._outbox.close(),
         )
-        for part in parts:  # what finds no room takes nothing with it that does
+        for part in parts:  # one that fails does not keep the others from being written
             try:
                 part()
             except sqlite3.DatabaseError as error:
                 log.error("the outbox can't be written (%s): %d records are lost", error, len(self._unsaid))
-        if isinstance(self._outbox, Refuge) and (left := sum(map(self._outbox.waiting, Lane))):
-            log.error("the outbox can't be opened: %d records that waited in memory are lost", left)
+        if isinstance(self._outbox, MemoryFallback) and (left := sum(map(self._outbox.waiting, Lane))):
+            log.error("the outbox can't be opened: %d records in memory are lost", left)
 
 
-def _name_losses(gone: Iterable[Gone]) -> None:
+def _log_losses(lost: Iterable[LostRange]) -> None:
     """Log how many records are lost, a line for each lane and cause."""
     counts: Counter[tuple[Lane, str]] = Counter()
-    for one in gone:
+    for one in lost:
         counts[one.lane, one.cause] += one.last_seq - one.first_seq + 1
     for (lane, cause), count in counts.items():
         log.warning("%s: %d records are lost, or may be: %s", lane, count, cause)

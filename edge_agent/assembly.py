@@ -3,7 +3,6 @@
 What flows in: an AgentConfig. What flows out: an Agent that is ready to run. Errors name a key and its remedy.
 """
 
-import logging
 import sqlite3
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,15 +23,12 @@ from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, read
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.relations.relations import Relations
-from edge_agent.outbox.database import InUse, may_pass
-from edge_agent.outbox.memory_fallback import Refuge
-from edge_agent.outbox.outbox import Outbox
-from edge_agent.outbox.quota import Room
+from edge_agent.outbox import Outbox, open_outbox
+from edge_agent.outbox.database import StoreInUseError
+from edge_agent.outbox.quota import Quota
 from edge_agent.protocol.faults import Severity
 from edge_agent.resource_budget import Budgets
 from edge_agent.uplink import Link
-
-log = logging.getLogger(__name__)
 
 MIB = 1 << 20
 
@@ -96,26 +92,20 @@ def _budgets(limits: LimitsTable) -> Budgets:
 
 
 def _outbox(folder: Path, state: State) -> Outbox:
-    """Open the outbox; on a full or read-only disk keep records in memory until it can be opened."""
-    path = folder / "outbox.db"
-    room = Room(
+    """Open the outbox; on a full or read-only disk one in memory. Raises ConfigError where the folder can't be used."""
+    quota = Quota(
         budget_bytes=state.budget_mib * MIB,
         headroom_bytes=state.headroom_mib * MIB,
         flush_every_s=state.flush_every_min * 60.0,
     )
     try:
-        return Outbox(path, room)
-    except InUse as error:
+        return open_outbox(folder / "outbox.db", quota)
+    except StoreInUseError as error:
         raise ConfigError(
             f"state.dir = {str(folder)!r}: {error}; stop the other agent, or name another folder"
         ) from None
     except (sqlite3.OperationalError, OSError) as error:
-        if not may_pass(error):
-            raise ConfigError(
-                f"state.dir = {str(folder)!r}: {error}; name a folder that the agent may write to"
-            ) from None
-        log.error("the outbox in %s can't be opened (%s); records are kept in memory until it can be", folder, error)
-        return Refuge(path, room)
+        raise ConfigError(f"state.dir = {str(folder)!r}: {error}; name a folder that the agent may write to") from None
 
 
 def make_scorer(config: AgentConfig) -> Scorer | None:

@@ -11,7 +11,7 @@ from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.relations.relations import Relations
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.uplink.mqtt_connection import Link
 from firmware_stubs.clock import VirtualClock
 from firmware_stubs.faults import Fault

@@ -1,16 +1,16 @@
-"""Torn writes: stores of the real outbox, cut or corrupted at random offsets, and what the next start makes of them.
+"""Torn writes: stores of the real outbox, cut or corrupted at random offsets, and checked after the next start.
 
 `python -m tests.torn_writes --stores 1000 --seed 1` prints one JSON object; exit 0 only if `failures` is 0.
 
-What must hold of every store, whatever was done to it:
-- the outbox starts, and takes a finding;
-- every record committed before the damage is there as it was, or declared lost; never changed, never silently gone;
-- where nothing but the end of the write-ahead log behind the last commit was cut or torn, or a file beside the store
-  that can be made anew, all that was committed is there;
-- what was lost before the damage is still declared, or will be;
+What must hold of every store after any damage:
+- the outbox opens, and accepts a finding;
+- every record committed before the damage is there unchanged, or listed as lost; there is no undeclared loss;
+- where only the end of the write-ahead log after the last commit was cut or torn, or a file beside the store that can
+  be created again, all committed records are there;
+- a loss from before the damage is still declared, or will be;
 - no number that a stream has used before is used in it again.
 
-A store and its ledger that are damaged in one blow can't know what they have forgotten. These are counted apart, as
+A store and a sequence file that are damaged together can't list what they have lost. These are counted apart, as
 `beyond_promise` (how many) and `silent_beyond_promise` (how many of them lost something or used a number again).
 """
 
@@ -25,49 +25,49 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.outbox import record_table
-from edge_agent.outbox.loss_table import Gone, loss_of
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox, record_table
+from edge_agent.outbox.loss_table import LostRange, loss_record
+from edge_agent.outbox.sequence_file import SUFFIX
 from edge_agent.protocol.records import Loss, encode, read_record
 from edge_agent.protocol.topics import Lane
 from tests.builders import a_chunk, a_finding, an_evidence, an_instant
 
-FILES = ("", "-wal", "-shm", ".ledger")
+FILES = ("", "-wal", "-shm", SUFFIX)
 Damage = Callable[[Path, random.Random], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What stood in a store when its power was cut."""
+    """The content of a store at the power cut."""
 
     streams: dict[Lane, str]
     records: dict[tuple[Lane, int], bytes]  # committed and not acknowledged
-    lost: frozenset[tuple[Lane, int]]  # known to be gone, and the cloud has not been told
+    lost: frozenset[tuple[Lane, int]]  # lost, and not counted by the cloud
     used: dict[Lane, int]
-    in_ram: frozenset[int]  # telemetry that was never written down
-    wal_bytes: int  # of the write-ahead log that the last commit needs; the rest of the file is room
+    buffered: frozenset[int]  # telemetry that was never written to disk
+    wal_bytes: int  # of the write-ahead log that the last commit needs; the rest of the file is allocated space
 
 
 def live(path: Path, rng: random.Random) -> Before:
-    """Let an outbox live for a while, and take its files as they are while it is still open, as a power cut does."""
+    """Use an outbox for a while, and copy its files while it is still open, as a power cut leaves them."""
     outbox = Outbox(path)
     records: dict[tuple[Lane, int], bytes] = {}
     for _ in range(rng.randint(1, 12)):
-        gone = outbox.undeclared() if rng.random() < 0.5 else []
+        lost_ranges = outbox.undeclared() if rng.random() < 0.5 else []
         bodies = [a_record(rng) for _ in range(rng.randint(1, 3))] + [
-            encode(loss_of(one, an_instant())) for one in gone
+            encode(loss_record(one, an_instant())) for one in lost_ranges
         ]
-        outbox.put(bodies, {f"finding-{rng.randint(0, 3)}": b"it stands"}, declared=gone)
+        outbox.put(bodies, {f"finding-{rng.randint(0, 3)}": b"open"}, declared=lost_ranges)
         first = outbox.last_seq(Lane.FINDINGS) - len(bodies) + 1
         records |= {(Lane.FINDINGS, seq): body for seq, body in enumerate(bodies, start=first)}
-        outbox.hold(batch := a_chunk(rng.uniform(0, 1e6)))
+        outbox.buffer(batch := a_chunk(rng.uniform(0, 1e6)))
         if rng.random() < 0.5:
             outbox.flush()
         records[Lane.TELEMETRY, outbox.last_seq(Lane.TELEMETRY)] = batch
         disturb(outbox, records, rng)
-    lost = untold(outbox, dict(outbox.after(Lane.FINDINGS, 0, 10**6)).values())
+    lost = losses(outbox, dict(outbox.after(Lane.FINDINGS, 0, 10**6)).values())
     wal_bytes = end_of_log(path.with_name(path.name + "-wal"))
-    if rng.random() < 0.3:  # a transaction that never came to its end
+    if rng.random() < 0.3:  # a transaction that was never committed
         outbox._store.db.execute("PRAGMA cache_spill = 1")
         outbox._store.db.execute("BEGIN IMMEDIATE")
         record_table.put(outbox._store.db, Lane.FINDINGS, [(10**9 + part, rng.randbytes(60_000)) for part in range(40)])
@@ -77,7 +77,7 @@ def live(path: Path, rng: random.Random) -> Before:
         records={key: body for key, body in records.items() if key[1] > acked[key[0]]},
         lost=frozenset((lane, seq) for (lane, _), spans in lost.items() for span in spans for seq in span),
         used={lane: outbox.last_seq(lane) for lane in Lane},
-        in_ram=frozenset(outbox._held.records),
+        buffered=frozenset(outbox._buffer.records),
         wal_bytes=wal_bytes,
     )
     for suffix in FILES:
@@ -99,13 +99,13 @@ def end_of_log(wal: Path) -> int:
 
 
 def disturb(outbox: Outbox, records: dict[tuple[Lane, int], bytes], rng: random.Random) -> None:
-    """Let happen what happens beside the records that come: some are put aside, some are acknowledged."""
+    """Do what happens besides new records: quarantine some, acknowledge some, save learned state."""
     if rng.random() < 0.5:
         key = rng.choice(list(records))
         if outbox.quarantine(*key, "nobody takes it"):
             del records[key]
     if rng.random() < 0.2:
-        outbox.learn("judges", rng.randbytes(12_000))
+        outbox.save_learned_state("judges", rng.randbytes(12_000))
     if rng.random() < 0.3:
         lane = rng.choice(list(Lane))
         outbox.acknowledge(lane, outbox.stream(lane), rng.randint(0, outbox.last_seq(lane)))
@@ -165,7 +165,7 @@ def drop(part: Path, rng: random.Random) -> str:
 
 
 def tail(wal: Path, rng: random.Random, wal_bytes: int) -> str:
-    """Cut what was not committed yet, or let something stand behind it that was never finished."""
+    """Cut what was not committed, or append something unfinished."""
     with wal.open("r+b") as file:
         file.truncate(rng.randint(wal_bytes, max(wal_bytes, wal.stat().st_size)))
         file.seek(0, 2)
@@ -173,38 +173,41 @@ def tail(wal: Path, rng: random.Random, wal_bytes: int) -> str:
     return "tail -wal"
 
 
-def harm(path: Path, rng: random.Random, wal_bytes: int) -> str:
+def damage(path: Path, rng: random.Random, wal_bytes: int) -> str:
     """Damage one or two files of a store; return what was done to which."""
     if rng.random() < 0.2:
         return tail(path.with_name(path.name + "-wal"), rng, wal_bytes)
     done = []
     for _ in range(rng.choice((1, 1, 1, 2))):
-        suffix = rng.choice(("", "-wal", "-wal", "-wal", "-shm", ".ledger"))
+        suffix = rng.choice(("", "-wal", "-wal", "-wal", "-shm", SUFFIX))
         part = path.with_name(path.name + suffix)
         if part.exists() and part.stat().st_size:
             done.append(f"{rng.choice((cut, flip, zero, noise, drop))(part, rng)} {suffix or 'db'}")
     return ", ".join(done) or "nothing"
 
 
-def untold(outbox: Outbox, findings: Iterable[bytes]) -> dict[tuple[Lane, str], list[range]]:
-    """Return the numbers of each stream that are lost: that is to be declared, or records that wait declare it."""
+def losses(outbox: Outbox, findings: Iterable[bytes]) -> dict[tuple[Lane, str], list[range]]:
+    """Return the lost numbers of each stream: undeclared ones, and those that pending records declare."""
     spans: dict[tuple[Lane, str], list[range]] = {}
-    said = [read_record(json.loads(body)) for body in findings]
-    gone: list[Gone | Loss] = [*outbox.undeclared(10**6), *(loss for loss in said if isinstance(loss, Loss))]
-    for one in gone:
+    decoded = [read_record(json.loads(body)) for body in findings]
+    lost_ranges: list[LostRange | Loss] = [
+        *outbox.undeclared(10**6),
+        *(loss for loss in decoded if isinstance(loss, Loss)),
+    ]
+    for one in lost_ranges:
         spans.setdefault((one.lane, one.stream), []).append(range(one.first_seq, one.last_seq + 1))
     return spans
 
 
-def judge(before: Before, path: Path, *, harmless: bool) -> tuple[str, str]:
-    """Start an outbox on what is left; return what became of it, and what is wrong with that (empty: nothing)."""
+def check(before: Before, path: Path, *, harmless: bool) -> tuple[str, str]:
+    """Open an outbox on the damaged files; return its state, and what is wrong with it (empty: nothing)."""
     outbox = Outbox(path)
     try:
         found = {(lane, seq): body for lane in Lane for seq, body in outbox.after(lane, 0, 10**6)}
-        lost = untold(outbox, [body for (lane, _), body in found.items() if lane is Lane.FINDINGS])
+        lost = losses(outbox, [body for (lane, _), body in found.items() if lane is Lane.FINDINGS])
         outbox.put([b"after the damage"])
-        outbox.hold(b"a batch after the damage")
-        state = "set aside" if outbox.damage else "taken up"
+        outbox.buffer(b"a batch after the damage")
+        state = "set aside" if outbox.damage else "resumed"
         return state, _wrong(before, outbox, found, lost, harmless)
     finally:
         outbox.close()
@@ -220,16 +223,16 @@ def _wrong(
     for (lane, seq), body in before.records.items():
         stream = before.streams[lane]
         declared = any(seq in span for span in lost.get((lane, stream), []))
-        here = outbox.stream(lane) == stream and found.get((lane, seq)) == body
+        stored = outbox.stream(lane) == stream and found.get((lane, seq)) == body
         passed = outbox.stream(lane) == stream and seq < outbox.base_seq(lane)
-        if not here and harmless and not (lane is Lane.TELEMETRY and seq in before.in_ram):
-            return f"{lane} {seq} was committed, nothing of it was damaged, and it is gone"
-        if not here and not declared:
-            return f"{lane} {seq} is gone without a word" + (", since it counts as acknowledged" if passed else "")
+        if not stored and harmless and not (lane is Lane.TELEMETRY and seq in before.buffered):
+            return f"{lane} {seq} was committed, nothing of it was damaged, and it is lost"
+        if not stored and not declared:
+            return f"{lane} {seq} is an undeclared loss" + (", since it counts as acknowledged" if passed else "")
     for lane, seq in before.lost:
-        told = any(seq in span for span in lost.get((lane, before.streams[lane]), []))
-        if not told and (lane, seq) not in found:  # a store that fell back may have it again
-            return f"{lane} {seq} was lost before, and nobody is told any more"
+        declared = any(seq in span for span in lost.get((lane, before.streams[lane]), []))
+        if not declared and (lane, seq) not in found:  # a store that lost its last commits may have it again
+            return f"{lane} {seq} was lost before, and is not declared any more"
     for lane in Lane:
         if outbox.stream(lane) == before.streams[lane] and outbox.last_seq(lane) <= before.used[lane]:
             return f"{lane}: number {outbox.last_seq(lane)} was used before"
@@ -237,38 +240,38 @@ def _wrong(
 
 
 def run(stores: int, seed: int, folder: Path) -> dict[str, object]:
-    """Make, damage and judge so many stores; return the counts."""
+    """Make, damage and check so many stores; return the counts."""
     states: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     failures: list[str] = []
     beyond = silent = 0
     for number in range(stores):
         rng = random.Random(f"{seed}/{number}")
-        home = folder / str(number)
-        home.mkdir()
-        before = live(home / "outbox.db", rng)
-        for part in home.glob("outbox.db*"):
+        store = folder / str(number)
+        store.mkdir()
+        before = live(store / "outbox.db", rng)
+        for part in store.glob("outbox.db*"):
             part.unlink()
-        for part in home.glob("torn-outbox.db*"):
+        for part in store.glob("torn-outbox.db*"):
             part.rename(part.with_name(part.name.removeprefix("torn-")))
-        done = harm(home / "outbox.db", rng, before.wal_bytes)
-        harmless = all(one == "nothing" or one.split()[1] in ("-shm", ".ledger") for one in done.split(", "))
+        done = damage(store / "outbox.db", rng, before.wal_bytes)
+        harmless = all(one == "nothing" or one.split()[1] in ("-shm", SUFFIX) for one in done.split(", "))
         harmless = harmless or done.startswith("tail")
         kinds.update(done.split(", "))
         try:
-            state, wrong = judge(before, home / "outbox.db", harmless=harmless)
+            state, wrong = check(before, store / "outbox.db", harmless=harmless)
         except Exception as error:
-            state, wrong = "did not start", f"{type(error).__name__}: {error}"
+            state, wrong = "did not open", f"{type(error).__name__}: {error}"
         states[state] += 1
-        both = ".ledger" in done and any(f" {name}" in done for name in ("db", "-wal"))
-        beyond, silent = beyond + both, silent + (both and bool(wrong) and state != "did not start")
-        if wrong and (not both or state == "did not start"):
+        both = SUFFIX in done and any(f" {name}" in done for name in ("db", "-wal"))
+        beyond, silent = beyond + both, silent + (both and bool(wrong) and state != "did not open")
+        if wrong and (not both or state == "did not open"):
             failures.append(f"store {number} ({done}): {wrong}")
-        shutil.rmtree(home)
+        shutil.rmtree(store)
     return {
         "stores": stores,
         "seed": seed,
-        **{state: states[state] for state in ("taken up", "set aside", "did not start")},
+        **{state: states[state] for state in ("resumed", "set aside", "did not open")},
         "beyond_promise": beyond,
         "silent_beyond_promise": silent,
         "damage": dict(sorted(kinds.items())),

@@ -1,6 +1,6 @@
-"""The schema of the store and its history: a file of any earlier version becomes one of today's.
+"""The schema of the store and its migrations from each earlier version.
 
-What flows in: a connection to a file of some version. What flows out: the same file with today's tables.
+What flows in: a connection to a file of some version. What flows out: the same file with the present tables.
 """
 
 import sqlite3
@@ -12,16 +12,16 @@ from edge_agent.protocol.topics import Lane
 
 
 class Kind(StrEnum):
-    """The classes of records, for when room is short."""
+    """The classes of records, in the order of their eviction."""
 
-    TELEMETRY = "telemetry"  # goes first
+    TELEMETRY = "telemetry"  # evicted first
     EVIDENCE = "evidence"
-    FINDING = "finding"  # goes last
-    LOSS = "loss"  # a few bytes that account for all the others: never goes
+    FINDING = "finding"  # evicted last
+    LOSS = "loss"  # accounts for the others in a few bytes; never evicted
 
 
 def kind_of(lane: str, body: bytes) -> Kind:
-    """Tell the class of an encoded record; `kind` is the first field of every JSON record."""
+    """Return the class of an encoded record; `kind` is the first field of every JSON record."""
     if lane == Lane.TELEMETRY:
         return Kind.TELEMETRY
     start = body[:40]
@@ -34,44 +34,44 @@ def checksum(seq: int, body: bytes) -> int:
 
 
 _FIRST_SCHEMA = """
-CREATE TABLE lane (                 -- one row a lane: its stream, and how far numbers may have been used
+CREATE TABLE lane (                 -- a row for each lane: its stream, and the highest numbers
     lane TEXT PRIMARY KEY,
     stream TEXT NOT NULL,
     reserved_up_to INTEGER NOT NULL,
     acked_up_to INTEGER NOT NULL,
     clean INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE record (               -- what the cloud has not acknowledged yet
+CREATE TABLE record (               -- records that the cloud has not acknowledged
     lane TEXT NOT NULL,
     seq INTEGER NOT NULL,
     body BLOB NOT NULL,
     PRIMARY KEY (lane, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE learnt (               -- what the judges know of this device, by name
+CREATE TABLE learnt (               -- learned state of the detectors, by name
     name TEXT PRIMARY KEY,
     body BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE standing (             -- findings that are open, so that a restart neither forgets nor repeats them
+CREATE TABLE standing (             -- open findings, so that a restart neither forgets nor repeats them
     finding_id TEXT PRIMARY KEY,
     body BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
 _LOSSES_AND_CLASSES = """
-ALTER TABLE lane DROP COLUMN clean; -- a clean stop is one whose reservation is used up exactly
-ALTER TABLE record ADD COLUMN kind TEXT NOT NULL DEFAULT 'finding';  -- decides what goes first when room is short
+ALTER TABLE lane DROP COLUMN clean; -- after a clean stop no number is reserved ahead
+ALTER TABLE record ADD COLUMN kind TEXT NOT NULL DEFAULT 'finding';  -- decides the order of eviction
 ALTER TABLE record ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;   -- over number and body
 UPDATE record SET checksum = crc_of(seq, body), kind = kind_of(lane, body);
-CREATE TABLE lost (                 -- numbers whose records are gone, until the cloud has counted them
+CREATE TABLE lost (                 -- numbers whose records are lost, until the cloud has counted them
     lane TEXT NOT NULL,
     stream TEXT NOT NULL,
     first_seq INTEGER NOT NULL,
     last_seq INTEGER NOT NULL,
     cause TEXT NOT NULL,
-    declared INTEGER NOT NULL DEFAULT 0,  -- the number in the findings lane of the record that says so
+    declared INTEGER NOT NULL DEFAULT 0,  -- number in the findings lane of the record that declares it
     PRIMARY KEY (lane, stream, first_seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX loss ON record (seq) WHERE kind = 'loss';
-CREATE TABLE quarantine (           -- records nobody would take, for a person to look at
+CREATE TABLE quarantine (           -- records that could not be delivered or read, for a person to look at
     lane TEXT NOT NULL,
     seq INTEGER NOT NULL,
     cause TEXT NOT NULL,
@@ -114,10 +114,10 @@ MIGRATIONS = (_first, _losses_and_classes, _records_by_rowid)  # `user_version` 
 
 
 def migrate(db: sqlite3.Connection, free_bytes: int | None = None) -> None:
-    """Bring a file of any earlier version to the present one, in one transaction.
+    """Migrate a file of any earlier version to the present one, in one transaction.
 
-    The last step copies all records; both forms are read and written alike. Where the `free_bytes` of the disk are too
-    few for that (None: they are not known), it waits for a later start.
+    The last step copies all records; the same statements serve both forms. Where the `free_bytes` of the disk are too
+    few for that (None: not known), that step is left for a later start.
 
     Raises sqlite3.DatabaseError for a file of a newer version, or of another program.
     """
@@ -134,7 +134,7 @@ def migrate(db: sqlite3.Connection, free_bytes: int | None = None) -> None:
     if not steps:
         return
     if version > 0 and db.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
-        db.execute("VACUUM")  # takes over the incremental vacuum that was asked for
+        db.execute("VACUUM")  # applies the incremental vacuum that was set
     db.execute("BEGIN IMMEDIATE")
     try:
         for step in steps:

@@ -1,33 +1,34 @@
-"""Remembered: what a device knows over its restarts: findings that stand, and what its judges have learnt of it.
+"""State table: what outlives a restart besides records: the open findings, and the learned state of the detectors.
 
-What flows in and out: encoded findings by id, and bodies by name. Writing happens inside the caller's transaction.
+What flows in and out: encoded findings by id, and encoded state by name. Writes run in the caller's transaction. The
+tables keep the names of their first version, `standing` and `learnt`.
 """
 
 import sqlite3
 from collections.abc import Mapping
 
-_STAND = "INSERT OR REPLACE INTO standing (finding_id, body) VALUES (?, ?)"
-_FALL = "DELETE FROM standing WHERE finding_id = ?"
-_LEARN = "INSERT OR REPLACE INTO learnt (name, body) VALUES (?, ?)"
-_LEARN_FIRST = "INSERT OR IGNORE INTO learnt (name, body) VALUES (?, ?)"
+_OPEN = "INSERT OR REPLACE INTO standing (finding_id, body) VALUES (?, ?)"
+_CLEAR = "DELETE FROM standing WHERE finding_id = ?"
+_REPLACE = "INSERT OR REPLACE INTO learnt (name, body) VALUES (?, ?)"
+_ADD = "INSERT OR IGNORE INTO learnt (name, body) VALUES (?, ?)"
 
 
-def stand(db: sqlite3.Connection, changes: Mapping[str, bytes | None]) -> None:
-    """Note the body of each finding that is open now, None for one that is over."""
+def set_open_findings(db: sqlite3.Connection, changes: Mapping[str, bytes | None]) -> None:
+    """Store the body of each finding that is open; None deletes one that has cleared."""
     for finding_id, body in changes.items():
-        db.execute(*((_FALL, (finding_id,)) if body is None else (_STAND, (finding_id, body))))
+        db.execute(*((_CLEAR, (finding_id,)) if body is None else (_OPEN, (finding_id, body))))
 
 
-def standing(db: sqlite3.Connection) -> dict[str, bytes]:
-    """Return the findings that are open, by id."""
+def open_findings(db: sqlite3.Connection) -> dict[str, bytes]:
+    """Return the open findings by id."""
     return dict(db.execute("SELECT finding_id, body FROM standing").fetchall())
 
 
-def learn(db: sqlite3.Connection, learnt: Mapping[str, bytes], *, anew: bool = True) -> None:
-    """Keep what was learnt, in place of what was known before, or, not `anew`, only where nothing was."""
-    db.executemany(_LEARN if anew else _LEARN_FIRST, list(learnt.items()))
+def save_learned_state(db: sqlite3.Connection, state: Mapping[str, bytes], *, replace: bool = True) -> None:
+    """Store learned state by name; without `replace`, only under names that have none."""
+    db.executemany(_REPLACE if replace else _ADD, list(state.items()))
 
 
-def learnt(db: sqlite3.Connection) -> dict[str, bytes]:
-    """Return all that was learnt, by name."""
+def learned_state(db: sqlite3.Connection) -> dict[str, bytes]:
+    """Return all learned state by name."""
     return dict(db.execute("SELECT name, body FROM learnt").fetchall())

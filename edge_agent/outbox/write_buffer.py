@@ -1,79 +1,79 @@
-"""Held: the telemetry that waits in memory, by number, and when it has waited for too long.
+"""Write buffer: telemetry records in memory, by number, and when they have to be written to disk.
 
-What flows in: records with their numbers, whether the link is there, seconds of a clock that does not step. What flows
-out: the records again, and the numbers of those that had to be given up.
+What flows in: records with their numbers, whether the link is up, seconds of a clock that does not step. What flows
+out: the records again, and the numbers of those that were dropped.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-GRACE_S = 60.0  # a link may be away for so long before telemetry is written down because of it
-MOST_BYTES = 1 << 20  # beyond it telemetry is written down, or where that fails the oldest goes
+LINK_DOWN_S = 60.0  # how long a link is down before telemetry is written to disk because of it
+MAX_BYTES = 1 << 20  # a full buffer is written to disk; where that fails its oldest records are dropped
 
 
 @dataclass(slots=True)
-class Held:
-    """What a power cut would take."""
+class WriteBuffer:
+    """Telemetry that a power cut would lose."""
 
     records: dict[int, bytes] = field(default_factory=dict)
-    given_up: list[int] = field(default_factory=list)  # left while the store could not be written
+    dropped: list[int] = field(default_factory=list)  # numbers dropped while the store was not writable
     size: int = 0  # bytes
-    _since_s: float | None = None  # when the oldest of it began to wait
-    _away_since_s: float | None = None
-    _is_away: bool = False  # for longer than a moment
-    _away_written: bool = False  # since then
+    _filled_since_s: float | None = None  # when its oldest record was added
+    _down_since_s: float | None = None
+    _is_down: bool = False  # for longer than LINK_DOWN_S
+    _down_flushed: bool = False  # since the link went down
 
     def add(self, number: int, record: bytes) -> None:
-        """Take the newest one."""
+        """Add the newest record."""
         self.records[number] = record
         self.size += len(record)
 
-    def drop(self, number: int) -> None:
-        """Let go of one, if it is here."""
+    def remove(self, number: int) -> None:
+        """Remove a record, if it is here."""
         self.size -= len(self.records.pop(number, b""))
 
-    def drop_up_to(self, number: int) -> None:
-        """Let go of all up to this one."""
+    def remove_up_to(self, number: int) -> None:
+        """Remove all records up to this number."""
         for old in [one for one in self.records if one <= number]:
-            self.drop(old)
+            self.remove(old)
 
     def replace(self, changed: Mapping[int, bytes]) -> None:
-        """Change some of those that are here."""
+        """Replace the bodies of some records."""
         self.records.update(changed)
         self.size = sum(map(len, self.records.values()))
 
     def above(self, number: int) -> list[tuple[int, bytes]]:
-        """Return those with higher numbers, in order."""
+        """Return the records above a number, in order."""
         return [(one, record) for one, record in self.records.items() if one > number]
 
     @property
-    def is_too_much(self) -> bool:
+    def is_full(self) -> bool:
         """Whether it takes more memory than it may."""
-        return self.size > MOST_BYTES
+        return self.size > MAX_BYTES
 
-    def give_up_oldest(self) -> None:
-        """Let the oldest go until the rest is not too much."""
+    def drop_oldest(self) -> None:
+        """Drop the oldest records until it is no longer full."""
         for number in list(self.records):
-            if not self.is_too_much:
+            if not self.is_full:
                 break
-            self.drop(number)
-            self.given_up.append(number)
+            self.remove(number)
+            self.dropped.append(number)
 
     def is_due(self, now_s: float, every_s: float, *, connected: bool) -> bool:
-        """Whether it is to be written down: once a link stays away, and then at the set interval."""
+        """Whether it has to be written to disk: once when a link stays down, and then every `every_s` seconds."""
         if connected:
-            self._away_since_s, self._is_away, self._away_written = None, False, False
-        elif self._away_since_s is None:
-            self._away_since_s = now_s
+            self._down_since_s, self._is_down, self._down_flushed = None, False, False
+        elif self._down_since_s is None:
+            self._down_since_s = now_s
         if not self.records:
-            self._since_s = None
+            self._filled_since_s = None
             return False
-        self._since_s = now_s if self._since_s is None else self._since_s
-        self._is_away = self._away_since_s is not None and now_s - self._away_since_s >= GRACE_S
-        return (self._is_away and not self._away_written) or now_s - self._since_s >= every_s
+        self._filled_since_s = now_s if self._filled_since_s is None else self._filled_since_s
+        self._is_down = self._down_since_s is not None and now_s - self._down_since_s >= LINK_DOWN_S
+        return (self._is_down and not self._down_flushed) or now_s - self._filled_since_s >= every_s
 
-    def written(self) -> None:
-        """All of it is on disk, and what was given up is noted there."""
+    def mark_written(self) -> None:
+        """Empty it: its records are on disk, and the dropped numbers are in the loss table."""
         self.records.clear()
-        self.given_up.clear()
-        self.size, self._since_s, self._away_written = 0, None, self._is_away
+        self.dropped.clear()
+        self.size, self._filled_since_s, self._down_flushed = 0, None, self._is_down

@@ -7,7 +7,7 @@ to the outbox, smaller messages, and the lane that is sent one message at a time
 import logging
 from dataclasses import dataclass
 
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.protocol.topics import Lane
 from edge_agent.uplink.lane_in_flight import LaneInFlight
 from edge_agent.uplink.rate_limit import PacketLimit

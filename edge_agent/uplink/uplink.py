@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from queue import Empty
 
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.protocol import records, telemetry
 from edge_agent.protocol.topics import Channel, Lane, parse, topic
 from edge_agent.uplink.backoff import BACKOFF_MAX_S

@@ -22,8 +22,8 @@ from edge_agent.agent import Agent, Settings
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.outbox.loss_table import loss_of
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
+from edge_agent.outbox.loss_table import loss_record
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Presence, PresenceState, encode
 from edge_agent.protocol.topics import Lane
@@ -105,8 +105,8 @@ def drain(options: argparse.Namespace) -> int:
     uplink.start()
     deadline = time.monotonic() + DRAIN_S
     while (left := sum(outbox.waiting(lane) for lane in Lane)) and time.monotonic() < deadline:
-        if gone := outbox.undeclared():
-            outbox.put([encode(loss_of(one, clock.now())) for one in gone], declared=gone)
+        if lost := outbox.undeclared():
+            outbox.put([encode(loss_record(one, clock.now())) for one in lost], declared=lost)
         uplink.pump()
         time.sleep(0.05)
     uplink.stop()

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from edge_agent.outbox.database import may_pass
-from edge_agent.outbox.loss_table import Gone
-from edge_agent.outbox.memory_fallback import Refuge
-from edge_agent.outbox.outbox import Outbox
-from edge_agent.outbox.quota import Room
+from edge_agent.outbox import Outbox
+from edge_agent.outbox.database import is_transient
+from edge_agent.outbox.loss_table import LostRange
+from edge_agent.outbox.memory_fallback import MemoryFallback
+from edge_agent.outbox.quota import Quota
 from edge_agent.outbox.schema import kind_of
 from edge_agent.protocol.topics import Lane
 
@@ -24,34 +24,34 @@ from edge_agent.protocol.topics import Lane
 class WitnessedOutbox(Outbox):
     """An outbox that is watched. The ledger is appended to."""
 
-    def __init__(self, path: Path, ledger: Path, room: Room | None = None) -> None:
-        super().__init__(path, room)
+    def __init__(self, path: Path, ledger: Path, quota: Quota | None = None) -> None:
+        super().__init__(path, quota)
         self._witness = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def put(
         self,
         records: Iterable[bytes],
-        standing: Mapping[str, bytes | None] | None = None,
+        open_findings: Mapping[str, bytes | None] | None = None,
         *,
-        given_up: Mapping[Lane, int] | None = None,
-        declared: Iterable[Gone] = (),
+        dropped: Mapping[Lane, int] | None = None,
+        declared: Iterable[LostRange] = (),
     ) -> None:
         """Commit, then write down."""
         listed = list(records)
-        super().put(listed, standing, given_up=given_up, declared=declared)
-        last = self._lanes[Lane.FINDINGS].last_seq
+        super().put(listed, open_findings, dropped=dropped, declared=declared)
+        last = self.last_seq(Lane.FINDINGS)
         for seq, body in enumerate(listed, start=last - len(listed) + 1):
             self._write(Lane.FINDINGS, seq, body, canonical(json.loads(body)))
 
-    def hold(self, record: bytes) -> None:
+    def buffer(self, record: bytes) -> None:
         """Take into memory, then write down."""
-        super().hold(record)
-        self._write(Lane.TELEMETRY, self._lanes[Lane.TELEMETRY].last_seq, record, record)
+        super().buffer(record)
+        self._write(Lane.TELEMETRY, self.last_seq(Lane.TELEMETRY), record, record)
 
-    def take_over(self, other: Outbox, stood: Iterable[str] | None) -> None:
-        """Commit what waited in memory, then write down."""
+    def migrate_from(self, other: Outbox, known_open: Iterable[str] | None) -> None:
+        """Commit the records from memory, then write down."""
         above = {lane: self.last_seq(lane) for lane in Lane}
-        super().take_over(other, stood)
+        super().migrate_from(other, known_open)
         for lane in Lane:
             for seq, body in self.after(lane, above[lane], 2**31):
                 self._write(lane, seq, body, body if lane is Lane.TELEMETRY else canonical(json.loads(body)))
@@ -62,14 +62,14 @@ class WitnessedOutbox(Outbox):
         os.write(self._witness, f"{line}\n".encode())
 
 
-class WitnessedRefuge(Refuge):
-    """An outbox in memory, which accepts nothing: a record counts once it is on the disk."""
+class WitnessedMemoryFallback(MemoryFallback):
+    """An outbox in memory: its records count as accepted once they are on disk."""
 
     def __init__(self, path: Path, ledger: Path) -> None:
-        super().__init__(path, Room())
+        super().__init__(path, Quota())
         self._path, self._written_to = path, ledger
 
-    def _open_home(self) -> Outbox:
+    def _open_store(self) -> Outbox:
         return WitnessedOutbox(self._path, self._written_to)
 
 
@@ -78,10 +78,10 @@ def an_outbox(path: Path, ledger: Path) -> Outbox:
     try:
         return WitnessedOutbox(path, ledger)
     except (OSError, sqlite3.OperationalError) as error:
-        if not may_pass(error):
+        if not is_transient(error):
             raise
         print(f"on a disk that can't be written: {error}", file=sys.stderr, flush=True)
-        return WitnessedRefuge(path, ledger)
+        return WitnessedMemoryFallback(path, ledger)
 
 
 def canonical(record: object) -> bytes:

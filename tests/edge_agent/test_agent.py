@@ -1,4 +1,4 @@
-"""The agent: what it has learnt of its device and what it has said survive its restarts."""
+"""The agent: what it has learned of its device and what it has said survive its restarts."""
 
 import json
 import threading
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.agent import LEARNT, Agent, Settings
+from edge_agent.agent import LEARNED_STATE, Agent, Settings
 from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.anomaly.scorer import Scorer
 from edge_agent.detection.pipeline import Outcome, Pipeline
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.telemetry import unpack
@@ -76,13 +76,13 @@ def test_a_restart_neither_forgets_nor_repeats_a_finding_and_its_model_goes_on(t
     said = kinds(first)
     assert said[:2] == ["open", "before"]
     assert said.count("open") == 1
-    learnt = json.loads(first.learnt(LEARNT) or b"{}")
-    assert learnt["scorer"]["judged"] == 6
-    assert [course[:2] for course in learnt["trends"]["courses"]].count(["disk.filling", "/var/data"]) == 1
+    learned = json.loads(first.learned_state(LEARNED_STATE) or b"{}")
+    assert learned["scorer"]["judged"] == 6
+    assert [course[:2] for course in learned["trends"]["courses"]].count(["disk.filling", "/var/data"]) == 1
     first.close()
     second = live(tmp_path, clock, 500, fault)
     assert kinds(second).count("open") == 1, "what stood before the restart goes on under its name"
-    assert json.loads(second.learnt(LEARNT) or b"{}")["scorer"]["judged"] > 6
+    assert json.loads(second.learned_state(LEARNED_STATE) or b"{}")["scorer"]["judged"] > 6
     second.close()
 
 
@@ -90,10 +90,10 @@ def test_what_was_learnt_by_another_version_is_left_aside_with_a_word(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Outbox(tmp_path / "outbox.db")
-    store.learn(LEARNT, b'{"scorer": {"version": 99}, "trends": {"version": 98}}')
+    store.save_learned_state(LEARNED_STATE, b'{"scorer": {"version": 99}, "trends": {"version": 98}}')
     store.close()
     live(tmp_path, HandClock(), 70).close()
-    (warning,) = [record.message for record in caplog.records if "begins anew" in record.message]
+    (warning,) = [record.message for record in caplog.records if "starts anew" in record.message]
     assert "scorer: " in warning
     assert "trends: " in warning
 
@@ -150,7 +150,7 @@ def test_a_finding_of_another_version_is_cleared_and_not_fatal(tmp_path: Path, b
     store.put([], {"old": body or records.encode(a_finding(fault="tea.cold"))})
     store.close()
     after = live(tmp_path, HandClock(), 5)
-    assert after.standing() == {}
+    assert after.open_findings() == {}
     assert kinds(after) == ([] if body else ["clear"])
     after.close()
 
@@ -187,8 +187,8 @@ def test_a_damaged_store_is_reported_as_a_finding_that_clears_by_itself_and_its_
     assert findings == [("agent.store_damaged", "open"), ("agent.store_damaged", "clear")]
     assert "outbox.db.damaged-" in told[0]["reason"]
     assert str(tmp_path) not in told[0]["reason"], "no folder names leave the device"
-    (gone,) = outbox.undeclared()
-    assert (gone.lane, gone.first_seq, gone.last_seq) == (Lane.FINDINGS, 1, 1)
+    (lost,) = outbox.undeclared()
+    assert (lost.lane, lost.first_seq, lost.last_seq) == (Lane.FINDINGS, 1, 1)
     outbox.close()
 
 
@@ -259,6 +259,6 @@ def test_a_batch_that_a_power_cut_ends_is_missed_and_hardly_more_than_that(
         agent.step()
     crash(outbox)
     again = Outbox(tmp_path / "outbox.db")
-    missed = [(gone.lane, gone.first_seq, gone.last_seq) for gone in again.undeclared()]
+    missed = [(lost.lane, lost.first_seq, lost.last_seq) for lost in again.undeclared()]
     assert missed == ([(Lane.TELEMETRY, 1, ahead)] if ahead else [])
     again.close()

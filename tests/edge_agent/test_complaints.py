@@ -23,8 +23,9 @@ from edge_agent.clock import SystemClock
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.pipeline import Pipeline
-from edge_agent.outbox.outbox import NO_ROOM, Outbox
-from edge_agent.outbox.quota import Room
+from edge_agent.outbox import Outbox
+from edge_agent.outbox.loss_table import QUOTA_EXCEEDED
+from edge_agent.outbox.quota import Quota
 from edge_agent.protocol import records
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Finding, Loss, Presence, PresenceState
@@ -41,7 +42,7 @@ from tests.edge_agent.outbox.test_outbox import crash, written
 from tests.edge_agent.uplink.test_uplink import all_away, declare, pumped, sending
 
 DAY_S = 86_400.0
-SMALL = Room(budget_bytes=1 << 20, headroom_bytes=0)
+SMALL = Quota(budget_bytes=1 << 20, headroom_bytes=0)
 
 
 def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault, port: int = 1, budgets: Budgets | None = None) -> Agent:
@@ -143,7 +144,7 @@ def test_after_an_outage_the_newest_is_there_and_what_went_was_the_oldest(tmp_pa
     """thin-edge.io #3083: the data of the outage was discarded and the old was kept."""
     outbox = Outbox(tmp_path / "outbox.db", SMALL)
     for _ in range(100):
-        outbox.hold(bytes(30_000))
+        outbox.buffer(bytes(30_000))
         outbox.flush()
     kept = [seq for seq, _ in outbox.after(Lane.TELEMETRY, 0, 1000)]
     assert kept == list(range(101 - len(kept), 101))
@@ -163,9 +164,9 @@ def test_two_weeks_offline_stay_within_the_budget_lose_no_finding_and_drain(tmp_
         pack = records.encode(an_evidence(values=[1.0] * 3000))
         for hour in range(14 * 24):  # what another thirteen days of a device with a fault an hour bring
             outbox.put([records.encode(a_finding(finding_id=f"{hour:032x}")), pack])
-            outbox.hold(a_chunk(hour * 3600.0) + bytes(3000))
+            outbox.buffer(a_chunk(hour * 3600.0) + bytes(3000))
             clock.uptime_s += 3600
-            outbox.tend(clock.uptime_s, connected=False)
+            outbox.flush_if_due(clock.uptime_s, connected=False)
             assert outbox._store.used_bytes() <= SMALL.budget_bytes
         assert sum(part.stat().st_size for part in tmp_path.iterdir()) < 4 * SMALL.budget_bytes
         with connected(agent):
@@ -187,7 +188,7 @@ def test_a_backlog_is_not_taken_for_the_cost_of_watching(tmp_path: Path) -> None
     """It would leave a healthy device at its least for a day after each long outage."""
     clock, outbox = HandClock(1000.0), Outbox(tmp_path / "outbox.db")
     for _ in range(60):
-        outbox.hold(a_chunk() + bytes(3000))
+        outbox.buffer(a_chunk() + bytes(3000))
     with ScriptedBroker() as broker:
         agent = an_agent(outbox, clock, port=broker.port, budgets=Budgets(sent_bytes=60_000.0))
         live(agent, clock, 20.0)
@@ -215,9 +216,9 @@ def test_one_oversized_message_does_not_block_reconnection_for_ever(tmp_path: Pa
 def test_a_full_store_recovers_by_itself(tmp_path: Path) -> None:
     """thingsboard-gateway #1483: full once, full for ever."""
     path = tmp_path / "outbox.db"
-    outbox = Outbox(path, Room(budget_bytes=4 << 20, headroom_bytes=0))
+    outbox = Outbox(path, Quota(budget_bytes=4 << 20, headroom_bytes=0))
     for _ in range(300):
-        outbox.hold(bytes(20_000))
+        outbox.buffer(bytes(20_000))
         outbox.flush()
     outbox.put([records.encode(a_finding())])
     full = path.stat().st_size
@@ -234,11 +235,11 @@ def test_what_is_dropped_is_declared_and_not_silent(tmp_path: Path) -> None:
     """telegraf #5536."""
     outbox = Outbox(tmp_path / "outbox.db", SMALL)
     for _ in range(80):
-        outbox.hold(bytes(30_000))
+        outbox.buffer(bytes(30_000))
         outbox.flush()
     kept = len(outbox.after(Lane.TELEMETRY, 0, 1000))
-    (gone,) = outbox.undeclared()
-    assert (gone.first_seq, gone.last_seq, gone.cause) == (1, 80 - kept, NO_ROOM)
+    (lost,) = outbox.undeclared()
+    assert (lost.first_seq, lost.last_seq, lost.cause) == (1, 80 - kept, QUOTA_EXCEEDED)
     outbox.close()
 
 

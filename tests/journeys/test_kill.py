@@ -13,7 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
 from firmware_stubs.processes import running_agent, running_cloud
 from tests.builders import a_finding, an_evidence, an_id

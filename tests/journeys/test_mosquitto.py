@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
 from edge_agent.uplink.messages_in_flight import TOO_LARGE

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from edge_agent.config import Mqtt, tls_context
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.topics import Lane
 from edge_agent.uplink.backoff import Backoff
@@ -44,7 +44,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def outbox(tmp_path: Path) -> Iterator[Outbox]:
     store = Outbox(tmp_path / "outbox.db")
     store.put([records.encode(a_finding())])
-    store.hold(a_chunk())
+    store.buffer(a_chunk())
     yield store
     store.close()
 

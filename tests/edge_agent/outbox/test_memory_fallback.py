@@ -1,4 +1,4 @@
-"""The refuge: what an agent does whose disk can't be written when it starts, on a real file system of 8 MiB."""
+"""The memory fallback: an agent whose disk can't be written when it starts, on a real file system of 8 MiB."""
 
 import json
 import logging
@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from edge_agent import assembly
-from edge_agent.agent import LEARNT
+from edge_agent.agent import LEARNED_STATE
 from edge_agent.config import ConfigError, State
-from edge_agent.outbox.memory_fallback import IN_MEMORY_BYTES, TRY_EVERY_S, Refuge
-from edge_agent.outbox.outbox import NO_ROOM, UNCLEAN, Outbox
-from edge_agent.outbox.quota import Room
+from edge_agent.outbox import Outbox
+from edge_agent.outbox.loss_table import QUOTA_EXCEEDED, UNCLEAN_STOP
+from edge_agent.outbox.memory_fallback import MAX_MEMORY_BYTES, RETRY_EVERY_S, MemoryFallback
+from edge_agent.outbox.migration import MIGRATED, migrated_up_to
+from edge_agent.outbox.quota import Quota
 from edge_agent.protocol import records
 from edge_agent.protocol.records import Finding
 from edge_agent.protocol.topics import Lane
@@ -44,126 +46,126 @@ def waiting(outbox: Outbox, lane: Lane) -> list[bytes]:
     return [body for _, body in outbox.after(lane, 0, 1000)]
 
 
-def test_where_there_is_no_room_for_a_store_all_is_kept_in_memory_until_there_is(disk: SmallDisk) -> None:
+def test_on_a_full_disk_records_are_kept_in_memory_until_there_is_space(disk: SmallDisk) -> None:
     disk.fill()
-    refuge = opened(disk)
-    assert isinstance(refuge, Refuge)
-    refuge.put([b"one", b"two"], {"a": b"it stands"})
-    refuge.hold(b"a batch")
-    assert refuge.home(0.0) is None
+    fallback = opened(disk)
+    assert isinstance(fallback, MemoryFallback)
+    fallback.put([b"one", b"two"], {"a": b"open"})
+    fallback.buffer(b"a batch")
+    assert fallback.open_on_disk(0.0) is None
     disk.free()
-    assert refuge.home(TRY_EVERY_S / 2) is None, "a full disk is not tried at every sample"
-    home = refuge.home(TRY_EVERY_S)
-    assert home is not None
-    crash(home)
+    assert fallback.open_on_disk(RETRY_EVERY_S / 2) is None, "a full disk is not tried at each sample"
+    on_disk = fallback.open_on_disk(RETRY_EVERY_S)
+    assert on_disk is not None
+    crash(on_disk)
     again = opened(disk)
-    assert not isinstance(again, Refuge)
+    assert not isinstance(again, MemoryFallback)
     assert waiting(again, Lane.FINDINGS) == [b"one", b"two"]
     assert waiting(again, Lane.TELEMETRY) == [b"a batch"]
-    assert again.standing() == {"a": b"it stands"}
+    assert again.open_findings() == {"a": b"open"}
     assert again.undeclared() == []
     again.close()
 
 
-def test_a_store_on_a_disk_that_went_read_only_is_remembered_and_taken_up_again(disk: SmallDisk) -> None:
+def test_the_state_of_a_store_on_a_read_only_disk_is_known_and_resumed(disk: SmallDisk) -> None:
     before = opened(disk)
-    before.put([b"before"], {"a": b"stood", "b": b"stood too"})
-    before.learn(LEARNT, b"much")
-    before.hold(b"lost with the power")
+    before.put([b"before"], {"a": b"open", "b": b"open too"})
+    before.save_learned_state(LEARNED_STATE, b"state")
+    before.buffer(b"lost with the power")
     crash(before)
     disk.remount("ro")
-    refuge = opened(disk)
-    assert isinstance(refuge, Refuge)
-    assert refuge.standing() == {"a": b"stood", "b": b"stood too"}
-    assert refuge.learnt(LEARNT) == b"much"
-    refuge.put([b"cleared"], {"a": None})
-    assert refuge.home(0.0) is None
+    fallback = opened(disk)
+    assert isinstance(fallback, MemoryFallback)
+    assert fallback.open_findings() == {"a": b"open", "b": b"open too"}
+    assert fallback.learned_state(LEARNED_STATE) == b"state"
+    fallback.put([b"cleared"], {"a": None})
+    assert fallback.open_on_disk(0.0) is None
     disk.remount("rw")
-    home = refuge.home(TRY_EVERY_S)
-    assert home is not None
-    assert waiting(home, Lane.FINDINGS) == [b"before", b"cleared"]
-    assert home.standing() == {"b": b"stood too"}
-    assert [gone.cause for gone in home.undeclared()] == [UNCLEAN]
-    home.close()
+    on_disk = fallback.open_on_disk(RETRY_EVERY_S)
+    assert on_disk is not None
+    assert waiting(on_disk, Lane.FINDINGS) == [b"before", b"cleared"]
+    assert on_disk.open_findings() == {"b": b"open too"}
+    assert [lost.cause for lost in on_disk.undeclared()] == [UNCLEAN_STOP]
+    on_disk.close()
 
 
-def test_what_was_lost_in_memory_is_declared_by_the_store(disk: SmallDisk) -> None:
+def test_losses_in_memory_are_declared_by_the_store(disk: SmallDisk) -> None:
     disk.fill()
-    refuge = Refuge(disk.path / "outbox.db", Room(budget_bytes=1 << 20, headroom_bytes=0))
+    fallback = MemoryFallback(disk.path / "outbox.db", Quota(budget_bytes=1 << 20, headroom_bytes=0))
     for _ in range(40):
-        refuge.hold(bytes(60_000))
-        refuge.flush()
-    stream = refuge.stream(Lane.TELEMETRY)
-    (gone,) = refuge.undeclared()
-    refuge.put([records.encode(a_loss(gone.first_seq, gone.last_seq, stream=stream))], declared=[gone])
+        fallback.buffer(bytes(60_000))
+        fallback.flush()
+    stream = fallback.stream(Lane.TELEMETRY)
+    (lost,) = fallback.undeclared()
+    fallback.put([records.encode(a_loss(lost.first_seq, lost.last_seq, stream=stream))], declared=[lost])
     disk.free()
-    home = refuge.home(0.0)
-    assert home is not None
-    assert [(one.lane, one.stream, one.first_seq, one.cause) for one in home.undeclared()] == [
-        (Lane.TELEMETRY, stream, 1, NO_ROOM)
+    on_disk = fallback.open_on_disk(0.0)
+    assert on_disk is not None
+    assert [(one.lane, one.stream, one.first_seq, one.cause) for one in on_disk.undeclared()] == [
+        (Lane.TELEMETRY, stream, 1, QUOTA_EXCEEDED)
     ]
-    assert waiting(home, Lane.FINDINGS) == [], "the record that said so belongs to a stream that nobody sends any more"
-    assert len(waiting(home, Lane.TELEMETRY)) + gone.last_seq == 40
-    home.close()
+    assert waiting(on_disk, Lane.FINDINGS) == [], "the record that declared it belongs to the stream in memory"
+    assert len(waiting(on_disk, Lane.TELEMETRY)) + lost.last_seq == 40
+    on_disk.close()
 
 
-def test_a_store_that_takes_nothing_yet_is_let_go_of_and_keeps_nothing_open(disk: SmallDisk) -> None:
+def test_a_store_that_can_not_be_written_yet_is_released_with_its_files(disk: SmallDisk) -> None:
     disk.fill()
-    refuge = opened(disk)
-    assert isinstance(refuge, Refuge)
+    fallback = opened(disk)
+    assert isinstance(fallback, MemoryFallback)
     for _ in range(30):
-        refuge.put([bytes(100_000)])
+        fallback.put([bytes(100_000)])
     disk.free()
-    (disk.path / "less").write_bytes(bytes(6_500_000))  # room for a store, none for what waits
+    (disk.path / "less").write_bytes(bytes(6_500_000))  # space for a store, none for the records
     files = len(list(Path("/proc/self/fd").iterdir()))
     for number in range(5):
-        assert refuge.home(number * TRY_EVERY_S) is None
+        assert fallback.open_on_disk(number * RETRY_EVERY_S) is None
     assert len(list(Path("/proc/self/fd").iterdir())) == files
     (disk.path / "less").unlink()
-    home = refuge.home(5 * TRY_EVERY_S)
-    assert home is not None
-    assert len(waiting(home, Lane.FINDINGS)) == 30
-    home.close()
+    on_disk = fallback.open_on_disk(5 * RETRY_EVERY_S)
+    assert on_disk is not None
+    assert len(waiting(on_disk, Lane.FINDINGS)) == 30
+    on_disk.close()
 
 
-def test_what_stands_in_the_log_only_is_remembered_on_a_read_only_disk(tmp_path: Path, disk: SmallDisk) -> None:
-    """The power went before the log was moved into the file, and the disk came back read-only."""
+def test_open_findings_in_the_log_are_read_on_a_read_only_disk(tmp_path: Path, disk: SmallDisk) -> None:
+    """The power was cut before the log was moved into the file, and the disk is read-only at the next start."""
     live_one = Outbox(tmp_path / "outbox.db")
-    live_one.put([b"before"], {"a": b"stood"})
+    live_one.put([b"before"], {"a": b"open"})
     for part in tmp_path.glob("outbox.db*"):
         shutil.copy(part, disk.path)
     live_one.close()
     disk.remount("ro")
-    refuge = opened(disk)
-    assert isinstance(refuge, Refuge)
-    assert refuge.standing() == {"a": b"stood"}
-    refuge.put([], {"a": None})
+    fallback = opened(disk)
+    assert isinstance(fallback, MemoryFallback)
+    assert fallback.open_findings() == {"a": b"open"}
+    fallback.put([], {"a": None})
     disk.remount("rw")
-    home = refuge.home(0.0)
-    assert home is not None
-    assert home.standing() == {}
-    home.close()
+    on_disk = fallback.open_on_disk(0.0)
+    assert on_disk is not None
+    assert on_disk.open_findings() == {}
+    on_disk.close()
 
 
-def test_a_store_that_could_not_be_read_keeps_what_it_had_learnt(disk: SmallDisk) -> None:
+def test_a_store_that_could_not_be_read_keeps_its_learned_state(disk: SmallDisk) -> None:
     before = opened(disk)
-    before.put([], {"a": b"stood"})
-    before.learn(LEARNT, b"in months")
+    before.put([], {"a": b"open"})
+    before.save_learned_state(LEARNED_STATE, b"in months")
     before.close()
     store = disk.path / "outbox.db"
     store.rename(disk.path / "away")
     disk.remount("ro")
-    refuge = opened(disk)
-    refuge.put([], {"b": b"stands"})
-    refuge.learn(LEARNT, b"in hours")
-    assert isinstance(refuge, Refuge)
+    fallback = opened(disk)
+    fallback.put([], {"b": b"open too"})
+    fallback.save_learned_state(LEARNED_STATE, b"in hours")
+    assert isinstance(fallback, MemoryFallback)
     disk.remount("rw")
     (disk.path / "away").rename(store)
-    home = refuge.home(0.0)
-    assert home is not None
-    assert home.learnt(LEARNT) == b"in months"
-    assert home.standing() == {"a": b"stood", "b": b"stands"}
-    home.close()
+    on_disk = fallback.open_on_disk(0.0)
+    assert on_disk is not None
+    assert on_disk.learned_state(LEARNED_STATE) == b"in months"
+    assert on_disk.open_findings() == {"a": b"open", "b": b"open too"}
+    on_disk.close()
 
 
 def test_a_damaged_store_is_reported_although_the_first_move_fails(
@@ -171,79 +173,80 @@ def test_a_damaged_store_is_reported_although_the_first_move_fails(
 ) -> None:
     (disk.path / "outbox.db").write_bytes(b"garbage" * 1000)
     disk.remount("ro")
-    refuge = opened(disk)
-    assert isinstance(refuge, Refuge)
+    fallback = opened(disk)
+    assert isinstance(fallback, MemoryFallback)
     disk.remount("rw")
     with monkeypatch.context() as failing:
-        failing.setattr(Outbox, "take_over", fails)
-        assert refuge.home(0.0) is None
-    home = refuge.home(TRY_EVERY_S)
-    assert home is not None
-    assert home.damage is not None
-    home.close()
+        failing.setattr(Outbox, "migrate_from", fails)
+        assert fallback.open_on_disk(0.0) is None
+    on_disk = fallback.open_on_disk(RETRY_EVERY_S)
+    assert on_disk is not None
+    assert on_disk.damage is not None
+    on_disk.close()
 
 
 def fails(*_: object) -> None:
     raise sqlite3.OperationalError("database or disk is full")
 
 
-def test_what_moved_although_the_disk_said_no_moves_once(disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_committed_despite_an_error_is_done_once(disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit reached the disk, and its confirmation failed."""
     disk.fill()
-    refuge = opened(disk)
-    assert isinstance(refuge, Refuge)
-    refuge.put([b"one"])
+    fallback = opened(disk)
+    assert isinstance(fallback, MemoryFallback)
+    fallback.put([b"one"])
     disk.free()
     with monkeypatch.context() as failing:
-        take_over = Outbox.take_over
+        migrate_from = Outbox.migrate_from
 
-        def doubtful(self: Outbox, other: Outbox, stood: Iterable[str] | None) -> None:
-            take_over(self, other, stood)
+        def doubtful(self: Outbox, other: Outbox, known_open: Iterable[str] | None) -> None:
+            migrate_from(self, other, known_open)
             fails()
 
-        failing.setattr(Outbox, "take_over", doubtful)
-        assert refuge.home(0.0) is None
-    refuge.put([b"two"])
-    refuge.hold(b"a batch")
-    home = refuge.home(TRY_EVERY_S)
-    assert home is not None
-    assert waiting(home, Lane.FINDINGS) == [b"one", b"two"]
-    assert waiting(home, Lane.TELEMETRY) == [b"a batch"]
-    home.close()
+        failing.setattr(Outbox, "migrate_from", doubtful)
+        assert fallback.open_on_disk(0.0) is None
+    fallback.put([b"two"])
+    fallback.buffer(b"a batch")
+    on_disk = fallback.open_on_disk(RETRY_EVERY_S)
+    assert on_disk is not None
+    assert waiting(on_disk, Lane.FINDINGS) == [b"one", b"two"]
+    assert waiting(on_disk, Lane.TELEMETRY) == [b"a batch"]
+    on_disk.close()
 
 
-def test_a_second_stay_in_memory_moves_home_as_the_first_did(disk: SmallDisk) -> None:
+def test_a_second_fallback_migrates_like_the_first(disk: SmallDisk) -> None:
     for body in (b"one", b"two"):
         disk.remount("ro")
-        refuge = opened(disk)
-        assert isinstance(refuge, Refuge)
-        refuge.put([body])
+        fallback = opened(disk)
+        assert isinstance(fallback, MemoryFallback)
+        fallback.put([body])
         disk.remount("rw")
-        home = refuge.home(0.0)
-        assert home is not None
-        assert home._moved_from(refuge)[Lane.FINDINGS] == 1
-        home.close()
+        on_disk = fallback.open_on_disk(0.0)
+        assert on_disk is not None
+        marker = on_disk.learned_state(MIGRATED)
+        assert migrated_up_to(marker, fallback.stream(Lane.FINDINGS))[Lane.FINDINGS] == 1
+        on_disk.close()
     again = opened(disk)
     assert waiting(again, Lane.FINDINGS) == [b"one", b"two"]
     again.close()
 
 
-def test_a_refuge_takes_little_memory(disk: SmallDisk) -> None:
+def test_the_fallback_keeps_to_its_memory_limit(disk: SmallDisk) -> None:
     disk.fill()
-    refuge = opened(disk)
-    for _ in range(2 * IN_MEMORY_BYTES // 100_000):
-        refuge.put([bytes(100_000)])
-    assert refuge._store.used_bytes() <= IN_MEMORY_BYTES
-    refuge.close()
+    fallback = opened(disk)
+    for _ in range(2 * MAX_MEMORY_BYTES // 100_000):
+        fallback.put([bytes(100_000)])
+    assert fallback._store.used_bytes() <= MAX_MEMORY_BYTES
+    fallback.close()
 
 
-def test_a_folder_that_is_none_is_said_at_once_since_waiting_would_not_help(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     with pytest.raises(ConfigError, match="name a folder that the agent may write to"):
         assembly._outbox(tmp_path / "state" / "here", State())
 
 
-def test_an_agent_without_a_disk_warns_and_goes_on_with_the_store_when_there_is_room(
+def test_an_agent_on_a_full_disk_logs_it_and_migrates_when_there_is_space(
     disk: SmallDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -257,33 +260,33 @@ def test_an_agent_without_a_disk_warns_and_goes_on_with_the_store_when_there_is_
             eventually(agent, lambda: any(b"disk.filling" in body for body in broker.taken[Lane.FINDINGS].values()))
             eventually(agent, lambda: not agent._uplink.is_under_way)
             disk.free()
-            live(agent, clock, 2 * TRY_EVERY_S)
-            assert not isinstance(agent._outbox, Refuge)
+            live(agent, clock, 2 * RETRY_EVERY_S)
+            assert not isinstance(agent._outbox, MemoryFallback)
             agent._outbox.put([records.encode(a_finding())])
-            agent._outbox.hold(a_chunk())
+            agent._outbox.buffer(a_chunk())
             eventually(agent, lambda: all_away(agent._outbox))
-    assert list(agent._outbox.standing()), "what it had found in memory stands in the store"
-    assert caplog.text.count("what waited in memory is there") == 1
+    assert list(agent._outbox.open_findings()), "the findings opened in memory are open in the store"
+    assert caplog.text.count("the records from memory are on disk") == 1
     agent._outbox.close()
 
 
-def test_an_agent_whose_link_is_away_moves_all_that_it_has_to_say(disk: SmallDisk) -> None:
+def test_an_agent_without_a_link_migrates_all_its_records(disk: SmallDisk) -> None:
     clock = HandClock(1000.0)
     disk.fill()
     agent = an_agent(opened(disk), clock, DiskFilling(start_s=1100, lasts_s=3600))
     live(agent, clock, 2400.0)
-    told = said(agent._outbox)
-    assert told
+    before = said(agent._outbox)
+    assert before
     disk.free()
-    live(agent, clock, 2 * TRY_EVERY_S)
+    live(agent, clock, 2 * RETRY_EVERY_S)
     crash(agent._outbox)
     again = opened(disk)
-    assert said(again)[: len(told)] == told
+    assert said(again)[: len(before)] == before
     again.close()
 
 
-def test_what_is_under_way_is_acknowledged_before_the_rest_moves(disk: SmallDisk) -> None:
-    """It would have two numbers otherwise, and stand in the cloud twice."""
+def test_records_in_flight_are_acknowledged_before_the_migration(disk: SmallDisk) -> None:
+    """They would get second numbers otherwise, and be stored in the cloud twice."""
     clock = HandClock(1000.0)
     disk.fill()
     outbox = opened(disk)
@@ -293,18 +296,18 @@ def test_what_is_under_way_is_acknowledged_before_the_rest_moves(disk: SmallDisk
             outbox.put([records.encode(a_finding())])
             eventually(agent, lambda: bool(broker.taken[Lane.FINDINGS]))
             disk.free()
-            live(agent, clock, 2 * TRY_EVERY_S)
+            live(agent, clock, 2 * RETRY_EVERY_S)
             assert agent._outbox is outbox
             broker.acknowledges = True
             outbox.put([records.encode(a_finding())])
             eventually(agent, lambda: not agent._uplink.is_under_way)
-            live(agent, clock, TRY_EVERY_S)
+            live(agent, clock, RETRY_EVERY_S)
             assert agent._outbox is not outbox
     assert waiting(agent._outbox, Lane.FINDINGS) == []
     agent._outbox.close()
 
 
-def test_an_agent_that_stops_tries_once_more_to_write_down_what_it_holds(disk: SmallDisk) -> None:
+def test_an_agent_that_stops_tries_once_more_to_migrate(disk: SmallDisk) -> None:
     clock, stop = HandClock(1000.0), threading.Event()
     disk.fill()
     agent = an_agent(opened(disk), clock, DiskFilling(start_s=1100, lasts_s=3600))
@@ -315,5 +318,5 @@ def test_an_agent_that_stops_tries_once_more_to_write_down_what_it_holds(disk: S
     agent.run(stop)
     again = opened(disk)
     assert [json.loads(body)["finding_id"] for body in waiting(again, Lane.FINDINGS) if b"phase" in body] == findings
-    assert again.learnt(LEARNT)
+    assert again.learned_state(LEARNED_STATE)
     again.close()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.agent import _next_due
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.records import Presence, PresenceState
 from edge_agent.protocol.topics import Lane
@@ -72,10 +72,10 @@ def all_away(outbox: Outbox) -> bool:
 
 
 def declare(outbox: Outbox) -> None:
-    """Say what is lost, as the agent does."""
-    gone = outbox.undeclared()
+    """Declare the losses, as the agent does."""
+    lost = outbox.undeclared()
     outbox.put(
-        [records.encode(a_loss(g.first_seq, g.last_seq, lane=g.lane, stream=g.stream)) for g in gone], declared=gone
+        [records.encode(a_loss(g.first_seq, g.last_seq, lane=g.lane, stream=g.stream)) for g in lost], declared=lost
     )
 
 
@@ -84,7 +84,7 @@ def test_mqtt_5_is_spoken_where_it_is_offered_and_3_1_1_elsewhere(
     outbox: Outbox, versions: set[int], spoken: list[int]
 ) -> None:
     outbox.put([records.encode(a_finding())])
-    outbox.hold(a_chunk())
+    outbox.buffer(a_chunk())
     with ScriptedBroker(versions=frozenset(versions)) as broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: all_away(outbox))
         broker.drop()
@@ -154,7 +154,7 @@ def test_a_new_stream_is_sent_from_its_beginning_in_the_same_connection(outbox: 
     outbox.put([records.encode(a_finding())] * 5)
     with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: all_away(outbox))
-        outbox.begin_anew("database disk image is malformed")
+        outbox.start_new_store("database disk image is malformed")
         one.start_new_store(outbox)
         assert one.left_up_to(Lane.FINDINGS) == 0
         outbox.put([records.encode(a_finding())])
@@ -168,7 +168,7 @@ def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the
     """It says no word of why (MQTT 3.1.1): only that the link ends, each time after this one, gives it away."""
     small, large = records.encode(a_finding()), records.encode(an_evidence(values=[1.0] * 9000))
     outbox.put([small, small, large, small])
-    outbox.hold(a_chunk())
+    outbox.buffer(a_chunk())
     broker = ScriptedBroker(versions=frozenset({4}), ends_on=lambda _topic, payload: len(payload) > 30_000)
     with broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: outbox.undeclared())
@@ -182,7 +182,7 @@ def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the
 def test_a_small_record_on_which_the_broker_ends_every_connection_does_not_block_its_lane(outbox: Outbox) -> None:
     """The link holds without it and ends with it, again and again: a bad link would not know the difference."""
     outbox.put([records.encode(a_finding(reason=reason)) for reason in ("fine", "poison", "fine", "fine")])
-    outbox.hold(a_chunk())
+    outbox.buffer(a_chunk())
     broker = ScriptedBroker(ends_on=lambda _topic, payload: b"poison" in payload)
     with broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: outbox.undeclared())
@@ -197,7 +197,7 @@ def test_two_records_that_end_links_one_in_each_lane_block_neither(outbox: Outbo
     """A link that one of them ends says nothing for the other."""
     outbox.put([records.encode(a_finding(reason=reason)) for reason in ("fine", "poison", "fine")])
     for number in range(3):
-        outbox.hold(a_chunk(number * 60.0))
+        outbox.buffer(a_chunk(number * 60.0))
     bad = outbox.after(Lane.TELEMETRY, 1, 1)[0][1]
     broker = ScriptedBroker(ends_on=lambda _topic, payload: b"poison" in payload or bad in payload)
     with broker, sending(outbox, broker.port) as one:
@@ -285,7 +285,7 @@ def test_nothing_is_put_aside_while_no_cloud_answers_at_all(outbox: Outbox, monk
     monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(uplink_module, "BACKOFF_MAX_S", 0.02)
     outbox.put([records.encode(a_finding())] * 5)
-    outbox.hold(a_chunk())
+    outbox.buffer(a_chunk())
     with ScriptedBroker(acknowledges=False) as broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: len(broker.sizes) > 60)
         broker.acknowledges = True
@@ -309,7 +309,7 @@ def test_a_backlog_is_paced_findings_overtake_it_and_what_is_new_does_not_wait(
 ) -> None:
     monkeypatch.setattr(uplink_module, "BACKLOG_BYTES_PER_S", 1.0)
     for _ in range(300):
-        outbox.hold(a_chunk())
+        outbox.buffer(a_chunk())
     outbox.put([records.encode(a_finding())])
     with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
         one._rate_limiter.burst_bytes = 2000.0
@@ -329,7 +329,7 @@ def test_a_backlog_without_dates_waits_a_minute_for_the_clock_and_new_records_do
     undated = True
     outbox.put([records.encode(a_finding())])
     with ScriptedBroker() as broker, sending(outbox, broker.port, undated=lambda: undated) as one:
-        outbox.hold(a_chunk())
+        outbox.buffer(a_chunk())
         assert not pumped(one, lambda: broker.taken[Lane.FINDINGS], timeout_s=0.3)
         undated = False
         assert pumped(one, lambda: all_away(outbox))
