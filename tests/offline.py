@@ -1,21 +1,21 @@
-"""Two weeks offline: a device lives them at full speed while there is no broker; then all is sent, and accounted for.
+"""Two weeks offline: a device runs them at full speed without a broker; then it sends all records, which are checked.
 
     python -m tests.offline [--days 14] [--profile frugal|full] [--budget-mib 100] [--seed 1] [--keep DIR]
 
-What flows in: how long, what a healthy device sends, and what its store may take. What flows out: lines on stderr, and
+What flows in: how long, the telemetry profile, and the storage quota. What flows out: lines on stderr, and
 as the last line JSON: {"days", "findings", "evidence", "telemetry", "stored", "declared_lost", "evidence_lost",
 "missing", "duplicates", "largest_mib", "budget_mib", "drain_s"}.
 
 The real agent on virtual hardware, whose memory leaks and whose disk fills up, and is freed again, 16 times a day. Then
-Mosquitto and the cloud start, and the same agent sends what it holds, at its own pace. In the end every record that its
-outbox had accepted is looked for in the database: stored once, or declared lost, which no finding may be.
+Mosquitto and the cloud start, and the same agent sends its records at its own rate. At the end each record that its
+outbox has accepted is looked up in the database: stored once, or declared lost, which no finding may be.
 
-`largest_mib` is the most that the store took on disk: database, ledger, and whatever else is in its folder, looked at
-each minute of the device's life. The write-ahead log is not in it: it comes on top of any budget, and has a bound of
-its own, which is judged apart (`LOG_MIB`).
+`largest_mib` is the largest size of the store on disk: database, sequence file, and any other file in its folder, read
+each minute of the device's time. The write-ahead log is not in it: it comes on top of any budget, and has a limit of
+its own, which is checked apart (`LOG_MIB`).
 
-Exit codes: 0 nothing is missing, nothing is there twice and the store kept to its budget, 1 otherwise, 2 wrong command
-line, or the stage failed or was stopped.
+Exit codes: 0 nothing is missing, nothing is stored twice and the store kept to its budget, 1 otherwise, 2 wrong command
+line, or a process failed or was stopped.
 """
 
 import argparse
@@ -47,7 +47,7 @@ from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
 from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.detection.relations.relations import Relations
-from edge_agent.outbox.quota import Room
+from edge_agent.outbox.quota import Quota
 from edge_agent.outbox.schema import Kind
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.topics import Lane
@@ -63,27 +63,27 @@ from tests.chaos.witness import WitnessedOutbox
 DEVICE = "pump-07"
 DAY_S = 86_400.0
 MOST_DAYS = 28.0  # the cloud keeps telemetry for 30
-TURN_S = 3 * 3600.0  # in each there is one leak and one disk that fills up
+TURN_S = 3 * 3600.0  # in each the memory leaks once and the disk fills up once
 LASTS_S = (1200.0, 3600.0)
 FULL_FOR_S = 1200.0
 LOG_MIB = 2.0  # of the write-ahead log: 1 MiB by its setting, and what one large transaction may add
-RETRY_S = 5.0  # the product's longest wait for the next try is 10 minutes, which we have no time for
+RETRY_S = 5.0  # the agent's longest backoff is 10 minutes, too long for this check
 STUCK_S = 180.0
-SAY_EVERY_S = 15.0
+LOG_EVERY_S = 15.0
 
 
 class LeapingClock:
-    """Leaps over each wait until it has lived for so long; from there on it goes as fast as ours. It is always set."""
+    """Skips each wait for the first `offline_s` seconds, then runs in real time. It is always synchronised."""
 
-    def __init__(self, lives_s: float) -> None:
+    def __init__(self, offline_s: float) -> None:
         self._boot_id = "f0e2a9c4-61a5-4e0f-9c1b-0ff11e000000"
-        self._uptime_s, self._leaps_until_s = UP_S, UP_S + lives_s
+        self._uptime_s, self._leaps_until_s = UP_S, UP_S + offline_s
         self._arrived_s: float | None = None  # real time
         self._boot = datetime.now(UTC) - timedelta(seconds=self._leaps_until_s)
 
     @property
     def arrived(self) -> bool:
-        """Whether it has stopped leaping."""
+        """Whether it runs in real time."""
         return self._arrived_s is not None
 
     def now(self) -> Instant:
@@ -93,7 +93,7 @@ class LeapingClock:
         return Instant(boot_id=self._boot_id, uptime_s=uptime_s, wall=wall, synced=True)
 
     def wait_until(self, uptime_s: float, stop: threading.Event) -> None:
-        """Be there at once, or wait for it."""
+        """Skip to this uptime, or wait for it."""
         if uptime_s <= self._leaps_until_s:
             self._uptime_s = uptime_s
             return
@@ -108,19 +108,19 @@ class Leaks(MemoryLeak):
     seed: int
 
     def share(self, uptime_s: float) -> float:
-        """Return how much of the available memory is gone, 0..1."""
+        """Return the share of the available memory that is used, 0..1."""
         start_s, lasts_s = _in_turn(f"{self.seed}/leak", uptime_s // TURN_S)
         return MemoryLeak(start_s=start_s, lasts_s=lasts_s).share(uptime_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fills(DiskFilling):
-    """A disk that fills up in each turn; somebody makes room a while later."""
+    """A disk that fills up in each turn, and is emptied a while later."""
 
     seed: int
 
     def share(self, uptime_s: float) -> float:
-        """Return how much of the room is gone, 0..1."""
+        """Return the share of the disk that is used, 0..1."""
         start_s, lasts_s = _in_turn(f"{self.seed}/fill", uptime_s // TURN_S)
         emptied = uptime_s >= start_s + lasts_s + FULL_FOR_S
         return 0.0 if emptied else DiskFilling(start_s=start_s, lasts_s=lasts_s).share(uptime_s)
@@ -128,14 +128,14 @@ class Fills(DiskFilling):
 
 @lru_cache(maxsize=8)
 def _in_turn(seed: str, turn: float) -> tuple[float, float]:
-    """Return the uptime at which a turn's fault begins, and how long it lasts."""
+    """Return the uptime at which a turn's fault starts, and how long it lasts."""
     rng = Random(f"{seed}/{turn}")
     return turn * TURN_S + rng.uniform(600.0, TURN_S / 2), rng.uniform(*LASTS_S)
 
 
 @dataclass(slots=True)
 class Watch:
-    """What is seen of the device at each of its samples."""
+    """What is measured of the device at each of its samples."""
 
     state: Path
     clock: LeapingClock
@@ -144,24 +144,24 @@ class Watch:
     samples: int = 0
     largest: int = 0
     largest_log: int = 0
-    left: float = math.inf  # records that wait, since there is a broker
+    left: float = math.inf  # pending records, once there is a broker
     connected_s: float = 0.0  # real time; 0 before
     drained: threading.Event = field(default_factory=threading.Event)
     _minute: int = 0
 
     def step(self, _outcome: Outcome) -> None:
-        """Look."""
+        """Measure."""
         self.samples += 1
         minute = int(self.clock.now().uptime_s // 60)
         if minute != self._minute:
             self._minute = minute
-            self._look()
+            self._measure()
         if self.clock.arrived and self.connected():
             self.left, self.connected_s = self.waiting(), self.connected_s or time.monotonic()
             if not self.left:
                 self.drained.set()
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         sizes = {part.name: part.stat().st_size for part in self.state.iterdir()}
         log = sizes.pop("outbox.db-wal", 0)
         self.largest, self.largest_log = max(self.largest, sum(sizes.values())), max(self.largest_log, log)
@@ -169,18 +169,18 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The agent that runs, and all that is to be seen of it."""
+    """The running agent, and what is measured of it."""
 
     agent: Agent
     watch: Watch
     state: Path
     ledger: Path
-    port: int  # of the broker that is to come
+    port: int  # of the broker, which starts later
     run: Future[None]
     stop: threading.Event
 
     def check(self) -> None:
-        """Raise what ended the agent, if it has ended by itself."""
+        """Raise the error that ended the agent, if it has ended by itself."""
         if self.run.done():
             self.run.result()
             raise SetupError("the agent ended by itself")
@@ -233,11 +233,11 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def offline(options: argparse.Namespace, folder: Path) -> tuple[dict[str, object], bool]:
-    """Live offline, come back, drain, and hold the books; return what goes out, and whether all of it is good."""
+    """Run offline, connect, drain, and check all records; return the result, and whether it passes."""
     if any((folder / name).exists() for name in ("state", "ledger", "cloud")):
         raise SetupError(f"{folder} holds an earlier run")
-    with _living(options, folder) as device:
-        _live(device, options.days)
+    with _running(options, folder) as device:
+        _run_offline(device, options.days)
         broker = ("--broker", f"mqtt://127.0.0.1:{device.port}")
         with running_mosquitto(folder, device.port), running_cloud(folder, free_port(), device.port, *broker):
             drain_s = _drain(device)
@@ -248,11 +248,11 @@ def offline(options: argparse.Namespace, folder: Path) -> tuple[dict[str, object
 
 
 @contextlib.contextmanager
-def _living(options: argparse.Namespace, folder: Path) -> Iterator[Device]:
-    """Let an agent run in a thread of its own while the block runs."""
+def _running(options: argparse.Namespace, folder: Path) -> Iterator[Device]:
+    """Run an agent in a thread of its own while the block runs."""
     state, ledger, port, stop = folder / "state", folder / "ledger", free_port(), threading.Event()
     clock = LeapingClock(options.days * DAY_S)
-    outbox = WitnessedOutbox(state / "outbox.db", ledger, Room(budget_bytes=options.budget_mib << 20))
+    outbox = WitnessedOutbox(state / "outbox.db", ledger, Quota(budget_bytes=options.budget_mib << 20))
     agent = _agent(options, clock, outbox, port)
     watch = Watch(state, clock, lambda: sum(map(outbox.waiting, Lane)), lambda: agent._uplink.connected)
     with ThreadPoolExecutor(1) as executor, ExitStack() as stack:
@@ -261,7 +261,7 @@ def _living(options: argparse.Namespace, folder: Path) -> Iterator[Device]:
 
 
 def _agent(options: argparse.Namespace, clock: LeapingClock, outbox: WitnessedOutbox, port: int) -> Agent:
-    """Return the agent as it is shipped, on virtual hardware that fails again and again."""
+    """Return the agent as it is shipped, on virtual hardware with repeated faults."""
     period_s, horizon_s, seed = options.period_s, 72 * 3600.0, options.seed
     faults = (Leaks(start_s=0.0, lasts_s=TURN_S, seed=seed), Fills(start_s=0.0, lasts_s=TURN_S, seed=seed))
     relations = Relations(load_fleet(shipped()))
@@ -279,18 +279,18 @@ def _agent(options: argparse.Namespace, clock: LeapingClock, outbox: WitnessedOu
     )  # fmt: skip
 
 
-def _live(device: Device, days: float) -> None:
-    """Wait for the end of the days offline; say each day, and what they cost."""
+def _run_offline(device: Device, days: float) -> None:
+    """Wait for the end of the days offline; log each day, and what was written."""
     process, watch, began_s, day = psutil.Process(), device.watch, time.monotonic(), 1
     before = process.io_counters().write_bytes
     while not watch.clock.arrived:
         device.check()
         if watch.clock.now().uptime_s >= UP_S + day * DAY_S:
-            _say(f"day {day} of {days:g}: {watch.samples} samples, store {watch.largest / MIB:.1f} MiB")
+            _log(f"day {day} of {days:g}: {watch.samples} samples, store {watch.largest / MIB:.1f} MiB")
             day += 1
         time.sleep(0.1)
     wrote = process.io_counters().write_bytes - before - device.ledger.stat().st_size
-    _say(
+    _log(
         f"{days:g} days offline in {time.monotonic() - began_s:.0f} s: {watch.samples} samples, "
         f"{wrote / days / MIB:.2f} MiB written a day, "
         f"store at most {watch.largest / MIB:.2f} MiB, its log {watch.largest_log / MIB:.2f} MiB"
@@ -298,8 +298,8 @@ def _live(device: Device, days: float) -> None:
 
 
 def _drain(device: Device) -> float:
-    """Wait until the cloud has acknowledged all; return how many seconds that took from the first connection on."""
-    watch, least, said = device.watch, math.inf, 0
+    """Wait until the cloud has acknowledged all; return the seconds since the first connection."""
+    watch, least, logged = device.watch, math.inf, 0
     began_s = moved_s = time.monotonic()
     while not watch.drained.wait(0.1):
         device.check()
@@ -307,32 +307,32 @@ def _drain(device: Device) -> float:
         if watch.left < least:
             least, moved_s = watch.left, now_s
         if now_s - moved_s > STUCK_S:
-            raise SetupError(f"{watch.left:.0f} records wait, and none has been acknowledged for {STUCK_S:.0f} s")
-        if (now_s - began_s) // SAY_EVERY_S > said:
-            said += 1
-            _say(f"{watch.left:.0f} records wait")
+            raise SetupError(f"{watch.left:.0f} records are pending, and none was acknowledged for {STUCK_S:.0f} s")
+        if (now_s - began_s) // LOG_EVERY_S > logged:
+            logged += 1
+            _log(f"{watch.left:.0f} records are pending")
     drain_s = time.monotonic() - watch.connected_s
     sent = device.agent._uplink.sent_bytes
-    _say(f"drained in {drain_s:.1f} s: {sent / MIB:.2f} MiB, {sent / 1000 / drain_s:.1f} kB/s")
+    _log(f"drained in {drain_s:.1f} s: {sent / MIB:.2f} MiB, {sent / 1000 / drain_s:.1f} kB/s")
     return drain_s
 
 
 def _send_the_rest(device: Device) -> None:
-    """Stop the agent, and send what it still had to say when it stopped."""
+    """Stop the agent, and send the records that it writes when it stops."""
     device.stop.set()
     device.run.result()
     program = [sys.executable, "-m", "tests.chaos.device", "drain", "--name", DEVICE, "--state", str(device.state)]
     if subprocess.run([*program, "--mqtt-port", str(device.port)], check=False).returncode:
-        _say("not everything was acknowledged")
+        _log("not everything was acknowledged")
 
 
 def _verdict(
     options: argparse.Namespace, books: Balance, watch: Watch, drain_s: float
 ) -> tuple[dict[str, object], bool]:
     for number in books.missing[:20]:
-        _say(f"missing: {number}")
+        _log(f"missing: {number}")
     lost = {str(kind): count for kind, count in books.declared_lost.items()}
-    _say(f"declared lost: {lost or 'nothing'}; {books.accepted[Kind.LOSS]} records declare losses")
+    _log(f"declared lost: {lost or 'nothing'}; {books.accepted[Kind.LOSS]} records declare losses")
     verdict: dict[str, object] = {
         "days": options.days,
         "findings": books.accepted[Kind.FINDING],
@@ -351,8 +351,8 @@ def _verdict(
     return verdict, within and not books.missing and not books.duplicates
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
