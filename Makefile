@@ -49,8 +49,8 @@ eval: $(VENV)/.eval  ## judge the detection on the labelled telemetry in DATA
 	$(BIN)/python -m models evaluate --data $(DATA)
 	$(BIN)/python -m models relations
 
-system: $(VENV)/.dev  ## Debian packages the tests use (broker, browser), where we may install them
-	@deploy/install-test-packages
+system: $(VENV)/.dev  ## install the Debian packages that the tests use, where allowed
+	@deploy/install-test-packages $(VENV)
 
 $(VENV)/.demo: pyproject.toml
 	@deploy/make-venv "$(PYTHON)" $(VENV) cloud,sim
