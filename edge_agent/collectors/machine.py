@@ -195,10 +195,12 @@ class LinuxMachine:
         """Read mountinfo (proc(5)): image, kernel and network file systems are left out."""
         should_write = self._written | _writable_by_fstab(self._proc.parent / "etc/fstab")
         shortest: dict[str, Mount] = {}
+        root_is_listed = False
         for line in _lines(self._proc / "self/mountinfo"):
             place, _, rest = line.partition(" - ")
             fields, (kind, device, super_options) = place.split(" "), rest.split(" ", 2)
             number, mountpoint = fields[2], _OCTAL.sub(lambda found: chr(int(found[1], 8)), fields[4])
+            root_is_listed |= mountpoint == "/"
             if not self._is_real(kind, device, mountpoint):
                 continue
             # The superblock's options only: a service manager's sandbox makes mounts read-only that are not.
@@ -210,7 +212,25 @@ class LinuxMachine:
             known = shortest.get(number)
             if known is None or len(mountpoint) < len(known.mountpoint):
                 shortest[number] = Mount(mountpoint, device, readonly)
+        if not root_is_listed:
+            shortest |= self._unlisted_root()
         return tuple(shortest.values())
+
+    def _unlisted_root(self) -> dict[str, Mount]:
+        """Return the file system of `/` by its number; in a chroot mountinfo does not list it.
+
+        statvfs(3) does not separate a read-only superblock, a fault, from a read-only mount, which a sandbox makes.
+        A root that was writable and is not any more is a fault; one that never was is left out.
+        """
+        root = self._proc.parent
+        number = root.stat().st_dev
+        readonly = bool(os.statvfs(root).f_flag & os.ST_RDONLY)
+        if "/" in self._exclude or (readonly and "/" not in self._written):
+            return {}
+        if not readonly:
+            self._written.add("/")
+        name = f"{os.major(number)}:{os.minor(number)}"
+        return {name: Mount("/", name, readonly)}
 
     def _is_real(self, kind: str, device: str, mountpoint: str) -> bool:
         if mountpoint in self._exclude or kind in _IMAGE_FILE_SYSTEMS or kind in NETWORK_FILE_SYSTEMS:

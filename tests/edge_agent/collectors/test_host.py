@@ -121,6 +121,45 @@ def test_a_file_system_that_is_read_only_on_purpose_is_not_watched(tmp_path: Pat
     assert [mount.refuses_writes for mount in LinuxMachine(proc=tmp_path / "proc").mounts()] == [True]
 
 
+def chroot_of(tmp_path: Path, mountinfo: str) -> Path:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mountinfo").write_text(mountinfo)
+    return tmp_path / "proc"
+
+
+def statvfs_flags(monkeypatch: pytest.MonkeyPatch, flags: int) -> None:
+    """The flags of a real file system can't be changed without root; all else is what it is."""
+    real = os.statvfs(".")
+    values = [flags if name == "f_flag" else getattr(real, name) for name in _STATVFS]
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(values))
+
+
+_STATVFS = (
+    "f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail", "f_flag", "f_namemax",
+)  # fmt: skip
+
+
+def test_the_root_of_a_chroot_is_reported_although_mountinfo_does_not_list_it(tmp_path: Path) -> None:
+    proc = chroot_of(tmp_path, "40 27 0:5 / /proc rw - proc proc rw\n")
+    assert [(mount.mountpoint, mount.refuses_writes) for mount in LinuxMachine(proc=proc).mounts()] == [("/", False)]
+    assert LinuxMachine(exclude_mounts=("/",), proc=proc).mounts() == ()
+
+
+def test_a_folder_mounted_from_the_root_file_system_of_a_chroot_is_not_a_second_one(tmp_path: Path) -> None:
+    number = tmp_path.stat().st_dev
+    line = f"41 27 {os.major(number)}:{os.minor(number)} /srv /srv rw - ext4 /dev/mmcblk0p2 rw\n"
+    assert [mount.mountpoint for mount in LinuxMachine(proc=chroot_of(tmp_path, line)).mounts()] == ["/"]
+
+
+def test_the_root_of_a_chroot_is_faulty_only_if_it_was_writable_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = LinuxMachine(proc=chroot_of(tmp_path, ""))
+    for flags, refuses in ((os.ST_RDONLY, []), (0, [False]), (os.ST_RDONLY, [True]), (0, [False])):
+        statvfs_flags(monkeypatch, flags)
+        assert [mount.refuses_writes for mount in machine.mounts()] == refuses
+
+
 def test_a_collector_that_fails_is_named_and_the_others_go_on() -> None:
     class Broken:
         name = "broken"
