@@ -57,8 +57,8 @@ from firmware_stubs.clock import UP_S
 from firmware_stubs.faults import MIB, DiskFilling, MemoryLeak
 from firmware_stubs.machine import VirtualMachine
 from firmware_stubs.processes import SetupError, free_port, running_cloud, running_mosquitto
-from tests.chaos.accounts import Balance, balance
-from tests.chaos.witness import WitnessedOutbox
+from tests.chaos.accounting import Accounting, account
+from tests.chaos.recording_outbox import RecordingOutbox
 
 DEVICE = "pump-07"
 DAY_S = 86_400.0
@@ -174,7 +174,7 @@ class Device:
     agent: Agent
     watch: Watch
     state: Path
-    ledger: Path
+    accepted_log: Path
     port: int  # of the broker, which starts later
     run: Future[None]
     stop: threading.Event
@@ -234,7 +234,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 def offline(options: argparse.Namespace, folder: Path) -> tuple[dict[str, object], bool]:
     """Run offline, connect, drain, and check all records; return the result, and whether it passes."""
-    if any((folder / name).exists() for name in ("state", "ledger", "cloud")):
+    if any((folder / name).exists() for name in ("state", "accepted", "cloud")):
         raise SetupError(f"{folder} holds an earlier run")
     with _running(options, folder) as device:
         _run_offline(device, options.days)
@@ -243,24 +243,24 @@ def offline(options: argparse.Namespace, folder: Path) -> tuple[dict[str, object
             drain_s = _drain(device)
             _send_the_rest(device)
     url = f"sqlite+aiosqlite:///{folder / 'cloud' / 'cloud.db'}"
-    books = balance({DEVICE: device.ledger}, url, frozenset({Kind.TELEMETRY, Kind.EVIDENCE}))
-    return _verdict(options, books, device.watch, drain_s)
+    accounting = account({DEVICE: device.accepted_log}, url, frozenset({Kind.TELEMETRY, Kind.EVIDENCE}))
+    return _verdict(options, accounting, device.watch, drain_s)
 
 
 @contextlib.contextmanager
 def _running(options: argparse.Namespace, folder: Path) -> Iterator[Device]:
     """Run an agent in a thread of its own while the block runs."""
-    state, ledger, port, stop = folder / "state", folder / "ledger", free_port(), threading.Event()
+    state, accepted_log, port, stop = folder / "state", folder / "accepted", free_port(), threading.Event()
     clock = LeapingClock(options.days * DAY_S)
-    outbox = WitnessedOutbox(state / "outbox.db", ledger, Quota(budget_bytes=options.budget_mib << 20))
+    outbox = RecordingOutbox(state / "outbox.db", accepted_log, Quota(budget_bytes=options.budget_mib << 20))
     agent = _agent(options, clock, outbox, port)
     watch = Watch(state, clock, lambda: sum(map(outbox.waiting, Lane)), lambda: agent._uplink.connected)
     with ThreadPoolExecutor(1) as executor, ExitStack() as stack:
         stack.callback(stop.set)
-        yield Device(agent, watch, state, ledger, port, executor.submit(agent.run, stop, watch.step), stop)
+        yield Device(agent, watch, state, accepted_log, port, executor.submit(agent.run, stop, watch.step), stop)
 
 
-def _agent(options: argparse.Namespace, clock: LeapingClock, outbox: WitnessedOutbox, port: int) -> Agent:
+def _agent(options: argparse.Namespace, clock: LeapingClock, outbox: RecordingOutbox, port: int) -> Agent:
     """Return the agent as it is shipped, on virtual hardware with repeated faults."""
     period_s, horizon_s, seed = options.period_s, 72 * 3600.0, options.seed
     faults = (Leaks(start_s=0.0, lasts_s=TURN_S, seed=seed), Fills(start_s=0.0, lasts_s=TURN_S, seed=seed))
@@ -289,7 +289,7 @@ def _run_offline(device: Device, days: float) -> None:
             _log(f"day {day} of {days:g}: {watch.samples} samples, store {watch.largest / MIB:.1f} MiB")
             day += 1
         time.sleep(0.1)
-    wrote = process.io_counters().write_bytes - before - device.ledger.stat().st_size
+    wrote = process.io_counters().write_bytes - before - device.accepted_log.stat().st_size
     _log(
         f"{days:g} days offline in {time.monotonic() - began_s:.0f} s: {watch.samples} samples, "
         f"{wrote / days / MIB:.2f} MiB written a day, "
@@ -327,28 +327,28 @@ def _send_the_rest(device: Device) -> None:
 
 
 def _verdict(
-    options: argparse.Namespace, books: Balance, watch: Watch, drain_s: float
+    options: argparse.Namespace, accounting: Accounting, watch: Watch, drain_s: float
 ) -> tuple[dict[str, object], bool]:
-    for number in books.missing[:20]:
+    for number in accounting.missing[:20]:
         _log(f"missing: {number}")
-    lost = {str(kind): count for kind, count in books.declared_lost.items()}
-    _log(f"declared lost: {lost or 'nothing'}; {books.accepted[Kind.LOSS]} records declare losses")
+    lost = {str(kind): count for kind, count in accounting.declared_lost.items()}
+    _log(f"declared lost: {lost or 'nothing'}; {accounting.accepted[Kind.LOSS]} records declare losses")
     verdict: dict[str, object] = {
         "days": options.days,
-        "findings": books.accepted[Kind.FINDING],
-        "evidence": books.accepted[Kind.EVIDENCE],
-        "telemetry": books.accepted[Kind.TELEMETRY],
-        "stored": books.stored,
-        "declared_lost": books.declared_lost.total(),
-        "evidence_lost": books.declared_lost[Kind.EVIDENCE],
-        "missing": len(books.missing),
-        "duplicates": books.duplicates,
+        "findings": accounting.accepted[Kind.FINDING],
+        "evidence": accounting.accepted[Kind.EVIDENCE],
+        "telemetry": accounting.accepted[Kind.TELEMETRY],
+        "stored": accounting.stored,
+        "declared_lost": accounting.declared_lost.total(),
+        "evidence_lost": accounting.declared_lost[Kind.EVIDENCE],
+        "missing": len(accounting.missing),
+        "duplicates": accounting.duplicates,
         "largest_mib": round(watch.largest / MIB, 3),
         "budget_mib": options.budget_mib,
         "drain_s": round(drain_s, 1),
     }
     within = watch.largest <= options.budget_mib * MIB and watch.largest_log <= LOG_MIB * MIB
-    return verdict, within and not books.missing and not books.duplicates
+    return verdict, within and not accounting.missing and not accounting.duplicates
 
 
 def _log(line: str) -> None:

@@ -1,1 +1,1 @@
-"""Chaos: everything that can be killed is killed, and then every record is accounted for."""
+"""Chaos test: inject faults into devices, network, broker, cloud and database, then account for every record."""

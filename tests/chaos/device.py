@@ -1,11 +1,11 @@
-"""One device of the chaos: the real agent on virtual hardware, with a witness of what it has committed.
+"""One device of the chaos: the real agent on virtual hardware, with a log of the records that its outbox has accepted.
 
-    python -m tests.chaos.device live  --name N --state DIR --ledger FILE --mqtt-port P --speed S
+    python -m tests.chaos.device live  --name N --state DIR --accepted-log FILE --mqtt-port P --speed S
     python -m tests.chaos.device drain --name N --state DIR --mqtt-port P
 
 `live` runs until SIGTERM. SIGUSR1 moves its wall clock a year on, and the next one back. Its memory leaks and is freed
-again and again, so that it always has something to say. `drain` only sends what waits, and ends when all is
-acknowledged. What is in the ledger was accepted.
+again and again, so that it keeps producing findings. `drain` only sends what the outbox holds, and ends when all is
+acknowledged.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from edge_agent.uplink.uplink import Uplink
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.faults import MemoryLeak
 from firmware_stubs.machine import VirtualMachine
-from tests.chaos.witness import an_outbox
+from tests.chaos.recording_outbox import open_outbox
 
 YEAR = timedelta(days=366)
 LEAK_EVERY_S, LEAK_S = 600.0, 400.0
@@ -63,9 +63,9 @@ def main() -> int:
     parser.add_argument("command", choices=["live", "drain"])
     parser.add_argument("--name", required=True)
     parser.add_argument("--state", type=Path, required=True, help="folder of the outbox")
-    parser.add_argument("--ledger", type=Path, help="file that is appended to")
+    parser.add_argument("--accepted-log", type=Path, help="file that is appended to")
     parser.add_argument("--mqtt-port", type=int, required=True)
-    parser.add_argument("--speed", type=float, default=60.0, help="seconds of the device's life in one real second")
+    parser.add_argument("--speed", type=float, default=60.0, help="seconds of the device's time in one real second")
     options = parser.parse_args()
     return live(options) if options.command == "live" else drain(options)
 
@@ -85,7 +85,7 @@ def live(options: argparse.Namespace) -> int:
         clock=clock,
         collection=Collection((HostCollector(VirtualMachine(clock, options.name, leaks)),)),
         pipeline=Pipeline(period_s=1.0, horizon_s=72 * 3600.0, scorer=None),
-        outbox=an_outbox(options.state / "outbox.db", options.ledger),
+        outbox=open_outbox(options.state / "outbox.db", options.accepted_log),
         link=_link(options),
     )  # fmt: skip
     agent.run(stop)
@@ -93,7 +93,7 @@ def live(options: argparse.Namespace) -> int:
 
 
 def drain(options: argparse.Namespace) -> int:
-    """Send what waits; 0 when all of it is acknowledged."""
+    """Send what the outbox holds; 0 when all of it is acknowledged."""
     clock, outbox = VirtualClock(), Outbox(options.state / "outbox.db")
 
     def presence(state: PresenceState) -> Presence:

@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own on loopback, from Debian's package, in a folder; it may be killed."""
+"""A PostgreSQL server on loopback, from Debian's package, with its data in a given folder; it may be killed."""
 
 import os
 import pwd
@@ -15,7 +15,7 @@ START_S = 60.0
 
 
 class Postgres:
-    """A cluster. `start`, and after a `kill` again `start`."""
+    """A database cluster, which can be started again after `kill`."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
         """Make the cluster, with settings such as ``fsync=off``. Raises FileNotFoundError if there is no PostgreSQL."""
@@ -25,7 +25,7 @@ class Postgres:
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         self._owner = pwd.getpwnam(USER) if os.geteuid() == 0 else None
-        if self._owner:  # it refuses to run as root
+        if self._owner:  # PostgreSQL refuses to run as root
             os.chown(folder, self._owner.pw_uid, self._owner.pw_gid)
         initdb = [
             "initdb",
@@ -44,11 +44,11 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """Where the cloud finds it."""
+        """The URL for the cloud's configuration."""
         return f"postgresql+asyncpg://{USER}@127.0.0.1:{self.port}/{USER}"
 
     def start(self) -> None:
-        """Run it; after a kill its children may hold on for a moment, so it is tried again."""
+        """Start it. After a kill its children may still run for a moment, so it tries again. Raises TimeoutError."""
         deadline = time.monotonic() + START_S
         options = ["-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
         while time.monotonic() < deadline:
@@ -61,11 +61,11 @@ class Postgres:
         raise TimeoutError(f"PostgreSQL did not start within {START_S:.0f} s; see {self._log}")
 
     def kill(self) -> bool:
-        """End it without a word; say whether it was alive."""
+        """End it with SIGKILL; return whether it was running."""
         return self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it, without waiting for its clients."""
+        """End it, without waiting for its clients to disconnect."""
         self._end(signal.SIGINT)
 
     def _end(self, number: signal.Signals) -> bool:
@@ -79,7 +79,8 @@ class Postgres:
         user = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
         program = str(self._programs / command[0])
         with self._log.open("ab") as log:
-            return subprocess.Popen([program, *command[1:]], stdout=log, stderr=log, cwd="/", **user)  # type: ignore[call-overload,no-any-return]
+            streams = {"stdout": log, "stderr": log, "start_new_session": True}  # Ctrl-C is not for it
+            return subprocess.Popen([program, *command[1:]], cwd="/", **streams, **user)  # type: ignore[call-overload,no-any-return]
 
 
 def _programs() -> Path:

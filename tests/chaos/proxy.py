@@ -13,10 +13,10 @@ class Proxy:
     """Carries connections from a port of its own to `target_port`. `port` is known once it has started."""
 
     def __init__(self, target_port: int, tap: Callable[[bytes], object] = lambda _piece: None) -> None:
-        """`tap` is given each piece that those who connect send."""
+        """`tap` is called with each piece that clients send."""
         self.target_port, self._tap = target_port, tap
         self.port = 0
-        self.sent_bytes = 0  # by those who connect, so far
+        self.sent_bytes = 0  # by clients, so far
         self._delay_s = 0.0
         self._cut = False
         self._writers: set[asyncio.StreamWriter] = set()
@@ -25,7 +25,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self) -> None:
-        """Listen."""
+        """Start to listen."""
         self._thread.start()
         self._run(self._listen())
 
@@ -38,17 +38,17 @@ class Proxy:
         self._loop.close()
 
     def cut(self) -> None:
-        """Reset all connections, and refuse new ones until `heal`."""
+        """Reset all connections, and refuse new ones until `restore`."""
         self._cut = True
         self._loop.call_soon_threadsafe(self._reset)
 
     def slow(self, delay_s: float) -> None:
-        """Carry each piece later by so much, until `heal`."""
+        """Delay each piece by so much; 0 ends it."""
         self._delay_s = delay_s
 
-    def heal(self) -> None:
-        """Be a good network again."""
-        self._cut, self._delay_s = False, 0.0
+    def restore(self) -> None:
+        """Accept connections again after `cut`."""
+        self._cut = False
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()

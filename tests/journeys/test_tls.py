@@ -127,7 +127,7 @@ def test_a_certificate_that_is_refused_is_said_although_the_network_was_away_bef
         proxy.cut()
         with sending(outbox, proxy.port, authority, tmp_path) as one:
             assert pumped(one, lambda: refusals(caplog))
-            proxy.heal()
+            proxy.restore()
             assert pumped(one, lambda: len(refusals(caplog)) == 2)
             tries = len(heard)
             assert pumped(one, lambda: len(heard) > tries + 2)

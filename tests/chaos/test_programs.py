@@ -1,12 +1,12 @@
-"""A blow at something dead is no kill."""
+"""A process that does not run can't be killed."""
 
 import sys
 from pathlib import Path
 
-from tests.chaos.__main__ import Program
+from tests.chaos.programs import Program
 
 
-def test_only_a_process_that_lives_can_be_killed(tmp_path: Path) -> None:
+def test_only_a_running_process_counts_as_killed(tmp_path: Path) -> None:
     program = Program("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log")
     assert not program.kill()
     program.start()
