@@ -30,7 +30,7 @@ from types import FrameType
 
 from tests.chaos.faults import report
 from tests.chaos.programs import run_folder, running_setup
-from tests.chaos.run import SIGNALS, ChaosRun
+from tests.chaos.run import SETTLE_S, SIGNALS, ChaosRun
 
 
 def main() -> int:
@@ -57,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("CHAOS_SECONDS", "120")))
     parser.add_argument("--seed", type=int, default=int(os.environ.get("CHAOS_SEED", "1")))
+    parser.add_argument("--settle-s", type=float, default=SETTLE_S, help="seconds without faults in the end")
     parser.add_argument("--databases", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="folder for logs and stores (default: a temporary one)"
@@ -69,7 +70,7 @@ def _run_all(options: argparse.Namespace, runs: list[ChaosRun]) -> str | None:
     seconds = options.seconds / len(options.databases)
     try:
         for number, database in enumerate(options.databases):
-            runs.append(run := ChaosRun())
+            runs.append(run := ChaosRun(options.settle_s))
             with run_folder(options.keep, database) as folder, running_setup(folder, database) as setup:
                 run.perform(setup, random.Random(f"{options.seed}/{number}"), seconds)
             report(f"{database}: {run.counts()}")

@@ -152,6 +152,10 @@ def _cloud(folder: Path, database_url: str, mqtt_port: int, web_port: int) -> Pr
     return Program("cloud", command, folder / "cloud.log")
 
 
+def _agent(folder: Path, name: str, mqtt_port: int) -> Program:
+    return Program(name, _device("live", folder, name, mqtt_port), folder / f"{name}.log")
+
+
 def _device(command: str, folder: Path, name: str, mqtt_port: int) -> list[str]:
     program = [sys.executable, "-m", "tests.chaos.device", command, "--name", name, "--mqtt-port", str(mqtt_port)]
     return [*program, "--state", str(folder / name), "--accepted-log", str(accepted_log(folder, name))]

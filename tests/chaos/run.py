@@ -21,8 +21,9 @@ class ChaosRun:
     Unless all devices were drained, a record that is neither stored nor declared lost may still be on its device.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settle_s: float = SETTLE_S) -> None:
         self.kills = 0
+        self._settle_s = settle_s
         self.error: str | None = None
         self.accounting = Accounting()
         self.drained = False
@@ -80,8 +81,8 @@ class ChaosRun:
         setup.repairs.perform_all()
         for program in (setup.broker, setup.cloud, *setup.agents):
             program.start()
-        report(f"everything is repaired; {SETTLE_S:.0f} s without faults")
-        time.sleep(SETTLE_S)
+        report(f"everything is repaired; {self._settle_s:.0f} s without faults")
+        time.sleep(self._settle_s)
         for agent in setup.agents:
             agent.stop()
         report("the devices are stopped; sending what their outboxes hold")

@@ -25,7 +25,7 @@ def interrupted(by: signal.Signals, *at: str) -> tuple[int, dict[str, Any]]:
     """Run it, and send a signal at each line of stderr that starts with `at`; return exit code and last line."""
     if not shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin"):
         missing("mosquitto")
-    command = [sys.executable, "-m", "tests.chaos", "--databases", "sqlite", "--seconds", "60", "--seed", "3"]
+    command = [sys.executable, "-m", "tests.chaos", "--databases", "sqlite", "--seconds", "60", "--settle-s", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         for line in process.stderr:
@@ -37,17 +37,16 @@ def interrupted(by: signal.Signals, *at: str) -> tuple[int, dict[str, Any]]:
     return process.returncode, last
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_run_with_every_record_accounted_for(by: signal.Signals) -> None:
-    code, last = interrupted(by, "6.")
+def test_a_signal_ends_the_run_with_every_record_accounted_for() -> None:
+    code, last = interrupted(signal.SIGTERM, "3.")
     assert code == 2
-    assert by.name in last["error"]
+    assert "SIGTERM" in last["error"]
     assert last["accepted"] >= last["stored"] > 0
     assert last["missing"] == last["duplicates"] == 0
 
 
 def test_a_second_signal_skips_recovery_and_records_are_still_counted() -> None:
-    code, last = interrupted(signal.SIGTERM, "6.", "everything is repaired")
+    code, last = interrupted(signal.SIGINT, "2.", "everything is repaired")
     assert code == 2
     assert last["missing"] == 0
     assert last["accepted"] == last["stored"] + last["declared_lost"] + last["unverified"]
@@ -80,7 +79,7 @@ def test_an_error_during_injection_ends_it_and_records_are_accounted_for(
         raise OSError("Read-only file system")
 
     monkeypatch.setattr(FaultInjector, "inject_one", broken)
-    run = ChaosRun()
+    run = ChaosRun(settle_s=1.0)
     run.perform(setup, random.Random(1), 60.0)
     assert run.error == "OSError: Read-only file system"
     assert run.drained
@@ -94,14 +93,14 @@ def test_faults_that_overlap_on_one_device_lose_no_record(setup: Setup, monkeypa
         pytest.skip("mounting is not allowed here")
     device = setup.agents[0]
     order: list[Callable[[FaultInjector], str]] = [
-        lambda injector: injector.fill(device, 3.0),
-        lambda injector: injector.protect(device, 5.0),
-        lambda injector: injector.fill(device, 3.0),
+        lambda injector: injector.fill(device, 2.0),
+        lambda injector: injector.protect(device, 4.0),
+        lambda injector: injector.fill(device, 2.0),
         lambda injector: injector.kill(device, 1.0),
     ]
     monkeypatch.setattr(FaultInjector, "inject_one", lambda injector: order.pop(0)(injector) if order else "none")
-    run = ChaosRun()
-    run.perform(setup, random.Random(1), 15.0)
+    run = ChaosRun(settle_s=1.0)
+    run.perform(setup, random.Random(1), 12.0)
     assert not order
     assert run.error is None
     assert run.kills == 2
