@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 MIB = 1 << 20
-PACKAGES = ("pydantic", "psutil", "numpy", "gmqtt", "jinja2", "sqlalchemy")  # this project's own requirements
+PACKAGES = ("pydantic", "psutil", "numpy", "aiomqtt", "jinja2", "sqlalchemy")  # this project's own requirements
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 _PAGE = "<canvas id=c width=1200 height=900></canvas><script>for (let i=0;i<{n};i++) {{let p=document.createElement(\

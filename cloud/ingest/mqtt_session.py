@@ -1,28 +1,31 @@
-"""Session: one connection to the broker, with a client of its own that ends with it.
+"""MQTT session: one connection to the broker through aiomqtt, with a client of its own that ends with it.
 
-What flows in: what the broker hands over. What flows out: topic and payload, to a callback; publishes at QoS 0. What
-comes at QoS 1 is acknowledged on receipt (see ingest.py for why that is enough).
+What flows in: messages from the broker, each passed to a callback as topic and payload. What flows out: subscriptions
+at QoS 1 and publications at QoS 0. paho acknowledges a QoS 1 message on receipt; worker.py says why that is enough.
 """
 
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
+from uuid import uuid4
 
-import gmqtt
-from gmqtt.mqtt.constants import MQTTv311
-from gmqtt.mqtt.handler import MQTTConnectError
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
 
-KEEP_ALIVE_S = 60  # after which the broker may take us for dead, and we it after twice that
-ANSWER_S = 10.0  # to connect, and to answer
+KEEP_ALIVE_S = 60  # seconds of silence after which either side pings; the connection is lost after twice that
 GOODBYE_S = 1.0
-_REFUSED = 128  # and above, in what the broker grants of a subscription
+ANSWER_S = 10.0  # for the broker to accept a connection, a subscription or a publication
+CONNECTION_LOST = "the connection is lost"
+_REFUSED = 128  # granted QoS codes from here on are refusals (MQTT 3.1.1, 3.9.3)
 
-logging.getLogger("gmqtt").setLevel(logging.CRITICAL)  # what it says of each lost connection, Outage says once
+_paho_log = logging.getLogger(f"{__name__}.paho")
+_paho_log.setLevel(logging.CRITICAL)  # the worker reports a lost connection once
 
+OnMessage = Callable[[str, bytes], None]
 _T = TypeVar("_T")
 
 
@@ -39,100 +42,108 @@ class BrokerAddress:
 
 
 class SessionError(Exception):
-    """The broker can't be reached, does not want us, or has gone."""
+    """The broker is unreachable, refuses the session or has closed it."""
 
 
-class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt publishes no types
-    async def reconnect(self, delay: bool = False) -> None:
-        """Not by itself: the ingest begins a new session, which the broker keeps nothing of."""
+class _Receiver(asyncio.Queue[aiomqtt.Message]):
+    """The queue type given to aiomqtt: it stays empty, because each message goes to the callback at once."""
+
+    def __init__(self, on_message: OnMessage) -> None:
+        super().__init__()
+        self._on_message = on_message
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        self._on_message(item.topic.value, item.payload)
 
 
 @asynccontextmanager
-async def connected(broker: BrokerAddress, hear: Callable[[str, bytes], None]) -> AsyncIterator["Session"]:
-    """A session for as long as the block runs; `hear` is told topic and payload. Raises SessionError."""
-    session = Session(hear)
+async def connected(broker: BrokerAddress, on_message: OnMessage) -> AsyncIterator["MqttSession"]:
+    """Hold a session for as long as the block runs; `on_message` gets topic and payload. Raises SessionError."""
+    client = _client(broker, on_message)
     try:
-        await session.introduce(broker)
-        yield session
-    finally:
-        await session.close()
-
-
-class Session:
-    """What is said to the broker, and what it says."""
-
-    def __init__(self, hear: Callable[[str, bytes], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self._lost: asyncio.Future[SessionError] = loop.create_future()
-        self._granted: asyncio.Future[tuple[int, ...]] = loop.create_future()
-        self._client = _Client("")
-        self._client.on_message = lambda _client, topic, payload, _qos, _properties: hear(topic, payload)
-        self._client.on_subscribe = lambda _client, _mid, granted, _properties: self._on_granted(granted)
-        self._client.on_disconnect = lambda _client, _packet: self._on_lost()
-
-    async def introduce(self, broker: BrokerAddress) -> None:
-        """Say who we are; the broker is to keep nothing for us. Raises SessionError."""
-        if broker.username is not None:
-            self._client.set_auth_credentials(broker.username, broker.password)
+        await _connect(client)
+        session = MqttSession(client)
         try:
-            tls = ssl.create_default_context(cafile=broker.ca_file) if broker.tls else False
-            connecting = self._client.connect(
-                broker.host, broker.port, ssl=tls, keepalive=KEEP_ALIVE_S, version=MQTTv311
-            )
-            await self._answered(asyncio.ensure_future(connecting))
-        except MQTTConnectError as error:
-            raise SessionError(f"the broker refuses us: {error}") from error
-        except (OSError, UnicodeError) as error:  # a file that is just being replaced; a name that is none
-            raise SessionError(str(error) or "no connection in time") from error
+            yield session
+        finally:
+            session.close()
+    finally:
+        with suppress(aiomqtt.MqttError, TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await client.__aexit__(None, None, None)
+
+
+async def _connect(client: aiomqtt.Client) -> None:
+    """Connect and wait for the broker's answer. Raises SessionError.
+
+    aiomqtt does not report a connection that ends before the answer; it ends with the time-out.
+    """
+    try:
+        await client.__aenter__()
+    except MqttConnectError as error:
+        raise SessionError(f"the broker refuses the connection: {error}") from error
+    except (aiomqtt.MqttError, OSError, UnicodeError) as error:  # unreachable, silent, not trusted, not a host name
+        raise SessionError(str(error)) from error
+
+
+def _client(broker: BrokerAddress, on_message: OnMessage) -> aiomqtt.Client:
+    try:
+        tls = ssl.create_default_context(cafile=broker.ca_file) if broker.tls else None
+    except OSError as error:  # the file may be about to be replaced
+        raise SessionError(str(error)) from error
+    return aiomqtt.Client(
+        broker.host,
+        broker.port,
+        username=broker.username,
+        password=broker.password,
+        tls_context=tls,
+        clean_session=True,  # the broker keeps nothing for this client between connections
+        keepalive=KEEP_ALIVE_S,
+        timeout=ANSWER_S,
+        identifier=uuid4().hex,
+        queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: _Receiver(on_message)),  # noqa: ARG005
+        logger=_paho_log,
+    )
+
+
+class MqttSession:
+    """A connected client: subscribe, wait for messages, publish."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._client = client
+        self._lost = asyncio.ensure_future(anext(client.messages))  # ends with the connection: the queue stays empty
 
     async def subscribe(self, *filters: str) -> None:
-        """Ask for these topics at QoS 1, in this order. Raises SessionError."""
-        self._client.subscribe([gmqtt.Subscription(each, qos=1) for each in filters])
-        granted = await self._answered(self._granted)
-        if len(granted) != len(filters) or max(granted) >= _REFUSED:
-            raise SessionError(f"the broker does not let us hear {', '.join(filters)}")
+        """Subscribe to these topic filters at QoS 1, in this order. Raises SessionError."""
+        granted = await self._answer(self._client.subscribe([(each, 1) for each in filters]))
+        codes = [code if isinstance(code, int) else code.value for code in granted]
+        if len(codes) != len(filters) or max(codes) >= _REFUSED:
+            raise SessionError(f"the broker refuses the subscription to {', '.join(filters)}")
 
     async def first(self, queue: asyncio.Queue[_T]) -> _T:
-        """Wait for the next of a queue. Raises SessionError if the connection is lost before."""
+        """Wait for the next item of a queue. Raises SessionError if the connection is lost before."""
         if not queue.empty():
             return queue.get_nowait()
-        return await self._unless_lost(asyncio.ensure_future(queue.get()))
-
-    def publish(self, said: Iterable[tuple[str, bytes]]) -> None:
-        """Publish topics and payloads at QoS 0. Raises SessionError."""
-        if self._lost.done():
-            raise self._lost.result()
-        for topic, payload in said:
-            self._client.publish(topic, payload, qos=0)
-
-    async def close(self) -> None:
-        """Say goodbye, and let go of the connection."""
-        with suppress(TimeoutError, OSError):
-            async with asyncio.timeout(GOODBYE_S):
-                await self._client.disconnect()
-
-    async def _answered(self, waiting: "asyncio.Future[_T]") -> _T:
-        """Return the broker's answer. Raises SessionError when there is none in time."""
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                return await self._unless_lost(waiting)
-        except TimeoutError:
-            raise SessionError("the broker does not answer") from None
-
-    async def _unless_lost(self, waiting: "asyncio.Future[_T]") -> _T:
-        """Return what is waited for. Raises SessionError when the connection is lost before."""
+        waiting = asyncio.ensure_future(queue.get())
         try:
             await asyncio.wait((waiting, self._lost), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
-                raise self._lost.result()
+                raise SessionError(CONNECTION_LOST)
             return waiting.result()
         finally:
             waiting.cancel()
 
-    def _on_granted(self, granted: tuple[int, ...]) -> None:
-        if not self._granted.done():
-            self._granted.set_result(granted)
+    async def publish(self, messages: Iterable[tuple[str, bytes]]) -> None:
+        """Publish topics and payloads at QoS 0. Raises SessionError."""
+        for topic, payload in messages:
+            await self._answer(self._client.publish(topic, payload, qos=0))
 
-    def _on_lost(self) -> None:
-        if not self._lost.done():
-            self._lost.set_result(SessionError("the connection is lost"))
+    def close(self) -> None:
+        """Stop watching the connection."""
+        self._lost.cancel()
+
+    async def _answer(self, call: Awaitable[_T]) -> _T:
+        try:
+            return await call
+        except aiomqtt.MqttError as error:
+            raise SessionError(CONNECTION_LOST if self._lost.done() else str(error)) from error

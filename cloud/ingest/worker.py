@@ -19,7 +19,7 @@ from datetime import datetime
 from cloud.change_signal import ChangeSignal
 from cloud.ingest.counters import Dropped, Tally
 from cloud.ingest.fair_queue import Arrivals, Limits, Message, device_of
-from cloud.ingest.mqtt_session import BrokerAddress, Session, SessionError, connected
+from cloud.ingest.mqtt_session import BrokerAddress, MqttSession, SessionError, connected
 from cloud.ingest.parsing import Arrived, Delivery
 from cloud.ingest.transaction import Intake, Read, understood
 from cloud.store.database import is_trouble
@@ -128,7 +128,7 @@ class Ingest:
             self._untold.pop(device, None)  # it has been said anew
         return found
 
-    async def _take(self, session: Session, batch: list[Read]) -> None:
+    async def _take(self, session: MqttSession, batch: list[Read]) -> None:
         """Commit a batch, then acknowledge it; without a commit the devices send it again."""
         try:
             outcome = await self._intake.take(batch)
@@ -153,7 +153,7 @@ class Ingest:
             self._change_signal.notify()
         self._owed.update(outcome.stored)
         if self._arrivals.empty() or time.monotonic() >= self._acked_at_s + ACK_EVERY_S:
-            self._acknowledge(session)
+            await self._acknowledge(session)
 
     def _keep(self, presences: Sequence[Arrived]) -> None:
         """Try presence again in a while; whatever else met trouble is sent again by its device."""
@@ -167,10 +167,10 @@ class Ingest:
         for message in untold.values():
             self._arrivals.again(message)
 
-    def _acknowledge(self, session: Session) -> None:
+    async def _acknowledge(self, session: MqttSession) -> None:
         """Tell the devices what is committed; what can't be told now is told when they send it again."""
         acks, self._owed, self._acked_at_s = acknowledgements(self._owed), {}, time.monotonic()
-        session.publish((topics.topic(device, Channel.ACK), ack) for device, ack in acks)
+        await session.publish((topics.topic(device, Channel.ACK), ack) for device, ack in acks)
 
 
 def _records(message: Read) -> int:
