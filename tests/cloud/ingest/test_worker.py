@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import AsyncMock
 
 import pytest
 from sqlalchemy import select, text
@@ -155,7 +155,7 @@ async def test_trouble_makes_batches_smaller_so_that_what_causes_it_ends_alone(s
     intake = Picky(sqlite, CaseService(Rules()))
     address = BrokerAddress(host=HOST, port=1)
     ingest = Ingest(address, intake, ChangeSignal(), now=lambda: NOON, limits=PLENTY)
-    session = Mock()
+    session = AsyncMock()
     for _ in range(3):
         for number in range(8):
             name = "culprit" if number == 3 else f"pump-{number}"
