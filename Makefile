@@ -10,13 +10,13 @@ DATA ?= ../shared/data
 .PHONY: help demo smoke test check format docs bench chaos train eval system clean
 .DEFAULT_GOAL := help
 
-help:  ## show this list
+help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 demo: $(VENV)/.demo  ## watch a device warn before it fails (Ctrl-C ends it)
 	@exec $(BIN)/virtual-devices demo --web-port $(WEB_PORT) --mqtt-port $(MQTT_PORT) --speed $(SPEED)
 
-smoke: $(VENV)/.demo  ## the same without a person; the last line is JSON
+smoke: $(VENV)/.demo  ## the demo unattended; the last line is JSON
 	@exec $(BIN)/virtual-devices smoke
 
 test: check system  ## checks and all tests
@@ -29,23 +29,23 @@ check: $(VENV)/.dev  ## format, lint, types, architecture
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.documents --check
 
-format: $(VENV)/.dev  ## put the code into shape
+format: $(VENV)/.dev  ## format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-docs: $(VENV)/.dev  ## write docs/reference anew from the code
+docs: $(VENV)/.dev  ## rewrite docs/reference from the code
 	$(BIN)/python -m tests.documents
 
 bench: $(VENV)/.dev system  ## cost of the parts, as ratios to a peer in the same run
 	$(BIN)/python -m tests.bench --write docs/performance.md
 
-chaos: $(VENV)/.dev system  ## kill everything again and again for CHAOS_SECONDS, and account for every record
+chaos: $(VENV)/.dev system  ## inject faults for CHAOS_SECONDS, then account for every record
 	@$(BIN)/python -m tests.chaos
 
-train: $(VENV)/.eval  ## learn anew from the recordings what devices know of relations
+train: $(VENV)/.eval  ## retrain the fleet prior of relations from the recordings
 	$(BIN)/python -m models train --out models/artifacts
 
-eval: $(VENV)/.eval  ## judge the detection on the labelled telemetry in DATA
+eval: $(VENV)/.eval  ## evaluate the detection on the labelled telemetry in DATA
 	$(BIN)/python -m models evaluate --data $(DATA)
 	$(BIN)/python -m models relations
 
@@ -64,5 +64,5 @@ $(VENV)/.eval: pyproject.toml
 	@deploy/make-venv "$(PYTHON)" $(VENV) eval
 	@touch $@
 
-clean:  ## remove what was built, the environment too
+clean:  ## remove build results and the environment
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

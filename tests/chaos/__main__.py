@@ -26,22 +26,22 @@ import sys
 import traceback
 from collections import Counter
 from pathlib import Path
-from types import FrameType
 
 from tests.chaos.faults import report
+from tests.chaos.interrupt import Interrupt
 from tests.chaos.programs import run_folder, running_setup
-from tests.chaos.run import SETTLE_S, SIGNALS, ChaosRun
+from tests.chaos.run import SETTLE_S, ChaosRun
 
 
 def main() -> int:
     """Run once for each database."""
     options = _options()
-    for number in SIGNALS:
-        signal.signal(number, _interrupt)
+    interrupt = Interrupt()
+    interrupt.install()
     # Agents inherit this. Without it, a clock step would end one that has just been started.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     runs: list[ChaosRun] = []
-    error = _run_all(options, runs)
+    error = _run_all(options, interrupt, runs)
     counts = Counter[str]()
     for run in runs:
         counts.update(run.counts())
@@ -65,25 +65,21 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run_all(options: argparse.Namespace, runs: list[ChaosRun]) -> str | None:
+def _run_all(options: argparse.Namespace, interrupt: Interrupt, runs: list[ChaosRun]) -> str | None:
     """Run until the first error; return what it was. Each run is added to `runs` before it starts."""
     seconds = options.seconds / len(options.databases)
     try:
         for number, database in enumerate(options.databases):
-            runs.append(run := ChaosRun(options.settle_s))
+            runs.append(run := ChaosRun(interrupt, options.settle_s))
             with run_folder(options.keep, database) as folder, running_setup(folder, database) as setup:
                 run.perform(setup, random.Random(f"{options.seed}/{number}"), seconds)
             report(f"{database}: {run.counts()}")
             if run.error:
                 return f"{database}: {run.error}"
-    except (Exception, KeyboardInterrupt) as error:
+    except Exception as error:
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
     return None
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ class FaultInjector:
         self.kills = 0
         self._setup, self._rng = setup, rng
 
-    def run(self, seconds: float) -> None:
-        """Inject a fault every few seconds, and report each on stderr."""
+    def run(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        """Inject a fault every few seconds, and report each on stderr. Raises what `sleep` raises."""
         start_s, next_s = time.monotonic(), FIRST_AFTER_S
         while next_s < seconds:
             while time.monotonic() - start_s < next_s:
                 self._setup.repairs.perform_due()
-                time.sleep(0.05)
+                sleep(0.05)
             report(f"{next_s:6.1f} s  {self.inject_one()}")
             next_s += self._rng.uniform(*EVERY_S)
 

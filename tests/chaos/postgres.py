@@ -48,7 +48,12 @@ class Postgres:
         return f"postgresql+asyncpg://{USER}@127.0.0.1:{self.port}/{USER}"
 
     def start(self) -> None:
-        """Start it. After a kill its children may still run for a moment, so it tries again. Raises TimeoutError."""
+        """Start it, unless it runs. After a kill its children may still run for a moment, so it tries again.
+
+        Raises TimeoutError.
+        """
+        if self._process and self._process.poll() is None:
+            return
         deadline = time.monotonic() + START_S
         options = ["-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
         while time.monotonic() < deadline:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,15 +82,21 @@ class Setup:
         """Where each device's outbox has written what it accepted."""
         return {one.name: accepted_log(self.folder, one.name) for one in self.agents}
 
-    def drain(self) -> bool:
-        """Send what the outboxes of the stopped agents hold; return whether all of it was acknowledged."""
+    def drain(self, sleep: Callable[[float], None]) -> bool:
+        """Send what the outboxes of the stopped agents hold; return whether all of it was acknowledged.
+
+        Raises what `sleep` raises.
+        """
         commands = [_device("drain", self.folder, one.name, self.links["devices"].port) for one in self.agents]
         drains = [subprocess.Popen(command, start_new_session=True) for command in commands]
         try:
-            return not sum(drain.wait() for drain in drains)
+            while any(drain.poll() is None for drain in drains):
+                sleep(0.1)
+            return not any(drain.returncode for drain in drains)
         finally:
             for drain in drains:
                 drain.kill()
+                drain.wait()
 
 
 @contextlib.contextmanager

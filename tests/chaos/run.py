@@ -1,18 +1,17 @@
 """One chaos run on one database: inject faults, recover, account. An error or a signal ends a step, never the run."""
 
+import contextlib
 import random
-import signal
-import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from tests.chaos.accounting import Accounting, account, account_for_nothing_stored
 from tests.chaos.faults import FaultInjector, report
+from tests.chaos.interrupt import Interrupt, InterruptedRunError
 from tests.chaos.programs import Setup
 
 SETTLE_S = 8.0  # without faults in the end, before the devices are stopped and drained
 REPORTED = 20  # missing records that are listed
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChaosRun:
@@ -21,7 +20,8 @@ class ChaosRun:
     Unless all devices were drained, a record that is neither stored nor declared lost may still be on its device.
     """
 
-    def __init__(self, settle_s: float = SETTLE_S) -> None:
+    def __init__(self, interrupt: Interrupt, settle_s: float = SETTLE_S) -> None:
+        self._interrupt = interrupt
         self.kills = 0
         self._settle_s = settle_s
         self.error: str | None = None
@@ -42,51 +42,45 @@ class ChaosRun:
         }
 
     def perform(self, setup: Setup, rng: random.Random, seconds: float) -> None:
-        """Do all steps. Raises nothing but what accounting raises if the accepted records can't be read."""
-        # twice, for a signal that comes while an earlier one is handled
-        self._attempt(lambda: self._inject_and_recover(FaultInjector(setup, rng), setup, seconds))
-        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
-        try:
-            self._account(setup)
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-
-    def _inject_and_recover(self, injector: FaultInjector, setup: Setup, seconds: float) -> None:
-        self._attempt(lambda: injector.run(seconds))
+        """Do all steps. Raises nothing but what accounting raises if the logs of accepted records can't be read."""
+        injector = FaultInjector(setup, rng)
+        with self._recorded():
+            injector.run(seconds, self._interrupt.sleep)
         self.kills = injector.kills
-        self._attempt(lambda: self._recover(setup))
-
-    def _attempt(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except (Exception, KeyboardInterrupt) as error:
-            if not isinstance(error, KeyboardInterrupt):
-                traceback.print_exc()
-            self.error = self.error or f"{type(error).__name__}: {error}"
-            report(f"ended early by {type(error).__name__}: {error}")
-
-    def _account(self, setup: Setup) -> None:
-        logs = setup.accepted_logs()
-        self.accounting = account_for_nothing_stored(logs)
-        self._attempt(lambda: self._compare(setup))
+        with self._recorded():
+            self._recover(setup)
+        self.accounting = account_for_nothing_stored(setup.accepted_logs())
+        with self._recorded():
+            self.accounting = account(setup.accepted_logs(), setup.database_url)
         for number in self.accounting.missing[:REPORTED]:
             report(f"{'missing' if self.drained else 'unverified'}: {number}")
 
-    def _compare(self, setup: Setup) -> None:
-        self.accounting = account(setup.accepted_logs(), setup.database_url)
-
     def _recover(self, setup: Setup) -> None:
-        """Repair everything, and let the devices send what they hold. Raises SetupError and OSError."""
+        """Repair everything, and let the devices send what they hold.
+
+        Raises SetupError, OSError and InterruptedRunError.
+        """
         setup.repairs.perform_all()
         for program in (setup.broker, setup.cloud, *setup.agents):
             program.start()
         report(f"everything is repaired; {self._settle_s:.0f} s without faults")
-        time.sleep(self._settle_s)
+        self._interrupt.sleep(self._settle_s)
         for agent in setup.agents:
-            agent.stop()
+            with self._recorded():
+                agent.stop()
         report("the devices are stopped; sending what their outboxes hold")
-        if not setup.drain():
+        if not setup.drain(self._interrupt.sleep):
             report("not everything was acknowledged")
         setup.cloud.stop()
         self.drained = True
+
+    @contextlib.contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Record an exception as the error of this run, instead of raising it; the first one counts."""
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, InterruptedRunError):
+                traceback.print_exc()
+            self.error = self.error or f"{type(error).__name__}: {error}"
+            report(f"ended early by {type(error).__name__}: {error}")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.faults import FaultInjector
+from tests.chaos.interrupt import Interrupt
 from tests.chaos.programs import Setup, running_setup
 from tests.chaos.run import ChaosRun
 from tests.journeys.conftest import missing
@@ -79,7 +80,7 @@ def test_an_error_during_injection_ends_it_and_records_are_accounted_for(
         raise OSError("Read-only file system")
 
     monkeypatch.setattr(FaultInjector, "inject_one", broken)
-    run = ChaosRun(settle_s=1.0)
+    run = ChaosRun(Interrupt(), settle_s=1.0)
     run.perform(setup, random.Random(1), 60.0)
     assert run.error == "OSError: Read-only file system"
     assert run.drained
@@ -99,7 +100,7 @@ def test_faults_that_overlap_on_one_device_lose_no_record(setup: Setup, monkeypa
         lambda injector: injector.kill(device, 1.0),
     ]
     monkeypatch.setattr(FaultInjector, "inject_one", lambda injector: order.pop(0)(injector) if order else "none")
-    run = ChaosRun(settle_s=1.0)
+    run = ChaosRun(Interrupt(), settle_s=1.0)
     run.perform(setup, random.Random(1), 12.0)
     assert not order
     assert run.error is None

@@ -56,7 +56,7 @@ def verdict_of(program: str, *options: str) -> dict[str, Any]:
     """Run one of our long programs in short; it has to end well. Return the JSON of its last line."""
     command = [sys.executable, "-m", program, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "there is no Mosquitto here" in done.stderr:
+    if str(NoMosquittoError()) in done.stderr:
         missing("mosquitto")
     assert done.returncode == 0, done.stderr
     verdict: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
