@@ -20,7 +20,7 @@ smoke: $(VENV)/.demo  ## the demo unattended; the last line is JSON
 	@exec $(BIN)/virtual-devices smoke
 
 test: check system  ## checks and all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: $(VENV)/.dev  ## format, lint, types, architecture
 	$(BIN)/ruff format --check

@@ -1,5 +1,6 @@
 """Process set-up of demo and smoke: a cloud and the real agent as child processes, and virtual devices as threads."""
 
+import random
 import secrets
 import shutil
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,11 +162,15 @@ def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: 
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that is not in use."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of loopback that is not in use.
+
+    It is below those that Linux gives to outgoing connections (from 32,768), so none of these takes it meanwhile.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def is_in_use(port: int) -> bool:

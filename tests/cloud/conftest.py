@@ -1,7 +1,6 @@
 """A real database for who asks for one: a fresh SQLite file, and PostgreSQL too where there is one; and a free port."""
 
 import os
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from cloud.store.database import Database
+from firmware_stubs.processes import free_port
 from tests.chaos.postgres import Postgres
 from tests.journeys.conftest import missing
 
@@ -51,9 +51,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 @pytest.fixture
 def port() -> int:
     """A port of this machine that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.journey
+# The smoke run watches this machine too, and would rightly report the disks that the chaos fills.
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("disks of this machine")]
 
 
 def test_smoke_each_faulty_device_gets_one_case_before_its_impact_and_nobody_else_any() -> None:
