@@ -16,6 +16,8 @@ from uuid import uuid4
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 
+from cloud.ingest.buffered_socket import PlainContext, TlsSocket
+
 KEEP_ALIVE_S = 60  # seconds of silence after which either side pings; the connection is lost after twice that
 GOODBYE_S = 1.0
 ANSWER_S = 10.0  # for the broker to accept a connection, a subscription or a publication
@@ -88,7 +90,7 @@ async def _connect(client: aiomqtt.Client) -> None:
 
 def _client(broker: BrokerAddress, on_message: OnMessage) -> aiomqtt.Client:
     try:
-        tls = ssl.create_default_context(cafile=broker.ca_file) if broker.tls else None
+        context = _tls(broker.ca_file) if broker.tls else cast("ssl.SSLContext", PlainContext())
     except OSError as error:  # the file may be about to be replaced
         raise SessionError(str(error)) from error
     return aiomqtt.Client(
@@ -96,7 +98,7 @@ def _client(broker: BrokerAddress, on_message: OnMessage) -> aiomqtt.Client:
         broker.port,
         username=broker.username,
         password=broker.password,
-        tls_context=tls,
+        tls_context=context,
         clean_session=True,  # the broker keeps nothing for this client between connections
         keepalive=KEEP_ALIVE_S,
         timeout=ANSWER_S,
@@ -104,6 +106,12 @@ def _client(broker: BrokerAddress, on_message: OnMessage) -> aiomqtt.Client:
         queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: _Receiver(on_message)),  # noqa: ARG005
         logger=_paho_log,
     )
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.sslsocket_class = TlsSocket
+    return context
 
 
 class MqttSession:

@@ -211,9 +211,6 @@ async def test_queued_messages_are_taken_before_a_lost_connection_is_reported(po
         assert await session.first(queue) == "queued before"
 
 
-@pytest.mark.filterwarnings(  # paho leaves the socket of a refused certificate to the garbage collector
-    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
-)
 @pytest.mark.parametrize(
     ("issuer", "told"), [("ours", "the connection is lost"), ("another", "certificate verify failed")]
 )
