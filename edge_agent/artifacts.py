@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_agent.detection.relations.regression import Prior
-from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, WIDTH, Fleet
+from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, WIDTH, FleetPrior
 
 SHIPPED = "relations-1"
 FLEET_FILE = "fleet.npz"
@@ -52,7 +52,7 @@ def shipped() -> Path:
     return Path(str(resources.files("models"))) / "artifacts" / SHIPPED
 
 
-def load_fleet(path: Path) -> Fleet:
+def load_fleet(path: Path) -> FleetPrior:
     """Load the artifact in folder `path`. No byte of it is parsed before manifest and hash are checked."""
     manifest = _read_manifest(path / MANIFEST_FILE)
     content = _read(path / FLEET_FILE)
@@ -62,7 +62,7 @@ def load_fleet(path: Path) -> Fleet:
     return fleet_of(f"{manifest.name}-{manifest.version}", content, path / FLEET_FILE)
 
 
-def fleet_of(name: str, content: bytes, path: Path) -> Fleet:
+def fleet_of(name: str, content: bytes, path: Path) -> FleetPrior:
     """Read a Fleet from the bytes of a .npz. Raises ModelError naming `path`."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -75,7 +75,7 @@ def fleet_of(name: str, content: bytes, path: Path) -> Fleet:
     if min(found[key].min() for key in ("variance", "spread", "bar")) <= 0:
         raise ModelError(f"{path}: variance, spread and bar must be positive; {_REINSTALL}")
     prior = Prior(mean=found.pop("mean"), covariance=found.pop("covariance"))
-    return Fleet(name=name, prior=prior, **found)
+    return FleetPrior(name=name, prior=prior, **found)
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -92,8 +92,8 @@ class EvidenceRoom:
 
     def _pack(self, finding: Finding, basis: Basis, part: EvidencePart, now: Instant) -> Evidence:
         start_s = finding.at.uptime_s if part is EvidencePart.AFTER else float("-inf")
-        series = [self._judged(name, basis, start_s) for name in basis.judged]
-        series += [self._series(name, start_s, "context") for name in self._context(basis.judged)]
+        series = [self._judged(name, basis, start_s) for name in basis.evaluated]
+        series += [self._series(name, start_s, "context") for name in self._context(basis.evaluated)]
         return Evidence(
             evidence_id=finding.evidence_id or finding.finding_id,
             finding_id=finding.finding_id,
@@ -131,8 +131,8 @@ class EvidenceRoom:
             }
         )
 
-    def _context(self, judged: tuple[str, ...]) -> list[str]:
-        names = [name for name in self.ring.names() if series_name(name) in _CONTEXT and name not in judged]
+    def _context(self, evaluated: tuple[str, ...]) -> list[str]:
+        names = [name for name in self.ring.names() if series_name(name) in _CONTEXT and name not in evaluated]
         return sorted(names)[:_MAX_CONTEXT]
 
 

@@ -23,7 +23,7 @@ def store_damaged(damage: Damage) -> Verdict:
     """Say that the outbox was set aside; the folder is nobody's business, the name is enough to find it."""
     reason = f"the store can't be used ({damage.reason:.200}); it is kept as {damage.kept_as.name}, a new one has begun"
     return Verdict(
-        fault="agent.store_damaged", component="outbox", confidence=1.0, reason=reason, basis=Basis(judged=())
+        fault="agent.store_damaged", component="outbox", confidence=1.0, reason=reason, basis=Basis(evaluated=())
     )
 
 
@@ -40,6 +40,6 @@ def over_budget(excess: Excess, level: DegradationLevel) -> Verdict:
         component=excess.name,
         confidence=1.0,
         reason=f"{excess.name}: {used} {per}, the budget is {budget}; {_DOES[level]}",
-        basis=Basis(judged=(excess.series,)),
+        basis=Basis(evaluated=(excess.series,)),
         carriers=(carrier,),
     )

@@ -21,7 +21,7 @@ import numpy as np
 from edge_agent.detection.anomaly.scorer import Scorer
 from edge_agent.detection.relations.quantities import Quantity
 from edge_agent.detection.relations.regression import Prior
-from edge_agent.detection.relations.relations import RELATIONS, WIDTH, Fleet, Relations
+from edge_agent.detection.relations.relations import RELATIONS, WIDTH, FleetPrior, Relations
 from edge_agent.detection.trends.multiscale_window import Array
 from models.datasets import DataError
 from models.fleet_prior import WIDE, Known, learn
@@ -154,7 +154,7 @@ def _simulated(device: Device, done: Array, history: History, cases: Sequence[Ca
     return SimulatedDevice(history, healthy, begin, faulty)
 
 
-def ways_of(known: Known) -> dict[str, Fleet]:
+def ways_of(known: Known) -> dict[str, FleetPrior]:
     """Return what a device may begin with: the fleet's knowledge, none, or the fleet's and nothing of its own."""
     one = np.broadcast_to(np.eye(WIDTH), known.prior.covariance.shape)
     priors = {
@@ -165,9 +165,9 @@ def ways_of(known: Known) -> dict[str, Fleet]:
     return {title: fleet(title, known._replace(prior=prior)) for title, prior in priors.items()}
 
 
-def fleet(name: str, known: Known, bar: Array | None = None) -> Fleet:
+def fleet(name: str, known: Known, bar: Array | None = None) -> FleetPrior:
     """Put together what the agent loads."""
-    return Fleet(
+    return FleetPrior(
         name=name, prior=known.prior, variance=known.variance, centre=known.centre, spread=known.spread,
         bar=np.ones(len(RELATIONS)) if bar is None else bar,
     )  # fmt: skip
@@ -176,12 +176,12 @@ def fleet(name: str, known: Known, bar: Array | None = None) -> Fleet:
 class Related:
     """Evaluates rows of quantities by relations: a strength for each, -inf where a row can't open a case."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: FleetPrior) -> None:
         self._relations = Relations(fleet)
 
     def evaluate(self, row: Array) -> Array:
         """Return the strengths of the next row."""
-        return np.array([one.strength if one and one.opens else -np.inf for one in self._relations.judge(row)])
+        return np.array([one.strength if one and one.opens else -np.inf for one in self._relations.evaluate(row)])
 
 
 class Alone:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE
-from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, Fleet
+from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, FleetPrior
 from models.model_card import CARD_FILE, card
 from models.relations import Related, bars, fleet, fleet_of, folds, simulated_devices, strengths_of
 from models.simulated_devices import RECORDINGS, Recorded, load_recordings
@@ -78,7 +78,7 @@ def held_out_bars(recordings: Sequence[Recorded], seed: int) -> np.ndarray[tuple
     return bars(healthy)
 
 
-def packed(one: Fleet) -> bytes:
+def packed(one: FleetPrior) -> bytes:
     """Write down a Fleet; the same numbers give the same bytes (numpy dates the entries of a zip 1980)."""
     file = io.BytesIO()
     np.savez_compressed(

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from edge_agent.detection.anomaly.alarm_rate import Alarms
-from edge_agent.detection.anomaly.explanation import unusual
+from edge_agent.detection.anomaly.explanation import anomaly_verdict
 from edge_agent.detection.anomaly.scorer import DETECTOR, Score, Scorer
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
-from edge_agent.detection.relations.explanation import said_before
+from edge_agent.detection.relations.explanation import resumed_verdict
 from edge_agent.detection.relations.quantities import Quantity, quantity_of
 from edge_agent.detection.relations.relations import Relations
 from edge_agent.detection.rules import Rules
@@ -58,10 +58,10 @@ class Pipeline:
         self._trends = Trends(period_s, horizon_s)
         self._scorer = scorer
         self._alarms = Alarms(false_per_week=false_per_week, step_s=scorer.step_s if scorer else 60.0)
-        self._unusual: Verdict | None = None
+        self._anomaly: Verdict | None = None
         self._resumed_rows = 0
         self._relations = relations
-        self._broken: list[Verdict] = []
+        self._violated: list[Verdict] = []
         versions: dict[str, str] = {
             DetectorKind.RULE: RULES_VERSION,
             DetectorKind.TREND: TRENDS_VERSION,
@@ -69,9 +69,9 @@ class Pipeline:
         }
         self._findings = Findings(versions | (dict.fromkeys(relations.faults, relations.name) if relations else {}))
 
-    def resume(self, standing: Iterable[Finding], now: Instant) -> None:
-        """Take up the findings that stood when the agent stopped: each goes on, or is cleared."""
-        findings = list(standing)
+    def resume(self, open_findings: Iterable[Finding], now: Instant) -> None:
+        """Resume the findings that were open when the agent stopped: each continues, or is cleared."""
+        findings = list(open_findings)
         self._findings.resume(findings, now)
         for finding in findings:
             if finding.detector.judge is DetectorKind.TREND:
@@ -87,25 +87,25 @@ class Pipeline:
             return
         if finding.fault == "anomaly.unknown":
             self._alarms.resume()
-            self._unusual, self._resumed_rows = said_before(finding), RESUMED_ROWS
+            self._anomaly, self._resumed_rows = resumed_verdict(finding), RESUMED_ROWS
         elif self._relations:
             self._relations.resume(finding)
-            self._broken.append(said_before(finding))
+            self._violated.append(resumed_verdict(finding))
 
     def export_state(self) -> dict[str, object]:
-        """Return what the judges have learnt of this device, a part for each, fit for JSON."""
+        """Return what the detectors have learned of this device, a part for each, fit for JSON."""
         return {name: part.export_state() for name, part in self._learners().items()}
 
     def restore_state(self, state: Mapping[str, object]) -> list[str]:
-        """Take up an exported state; a part that can't be used is dropped. Return why, a reason for each."""
+        """Restore an exported state; a part that can't be used is dropped. Return why, a reason for each."""
         if not state.keys() & {"scorer", "trends", "alarms", "relations"}:
             return ["nothing in it is known here"]
         dropped = []
         for name, part in self._learners().items():
-            learnt = state.get(name, {})
+            learned = state.get(name, {})
             try:
-                if learnt:
-                    part.restore_state(_mapping(name, learnt))
+                if learned:
+                    part.restore_state(_mapping(name, learned))
             except ValueError as error:
                 dropped.append(str(error))
         return dropped
@@ -118,49 +118,49 @@ class Pipeline:
             learners["relations"] = self._relations
         return learners
 
-    def step(self, sample: Sample, now: Instant, told: Iterable[Verdict] = ()) -> Outcome:
-        """Judge one sample. `now` is when it is judged, on its own clock; `told` is what the agent says of itself."""
+    def step(self, sample: Sample, now: Instant, self_verdicts: Iterable[Verdict] = ()) -> Outcome:
+        """Evaluate one sample at the instant `now`; `self_verdicts` are the agent's verdicts on itself."""
         features = self._features.step(sample)
-        verdicts = [*told, *self._rules.step(features, now), *self._trends.step(features, now)]
+        verdicts = [*self_verdicts, *self._rules.step(features, now), *self._trends.step(features, now)]
         time_s = now.wall.timestamp() if now.synced else None
-        score = self._scorer.step(_judged(features), now.uptime_s, time_s) if self._scorer else None
+        score = self._scorer.step(_evaluated(features), now.uptime_s, time_s) if self._scorer else None
         if score is not None and self._relations and self._scorer:
-            self._broken = self._relations.step(self._scorer.row)
-        verdicts += self._broken_beside(verdicts)
+            self._violated = self._relations.step(self._scorer.row)
+        verdicts += self._unexplained_violations(verdicts)
         if score is not None:
-            self._unusual = self._unusual_beside(verdicts, score)
-        if self._unusual is not None:
-            verdicts.append(self._unusual)
+            self._anomaly = self._unexplained_anomaly(verdicts, score)
+        if self._anomaly is not None:
+            verdicts.append(self._anomaly)
         return Outcome(announcements=self._findings.step(verdicts, features, now), features=features, score=score)
 
-    def _unusual_beside(self, verdicts: Iterable[Verdict], score: Score) -> Verdict | None:
+    def _unexplained_anomaly(self, verdicts: Iterable[Verdict], score: Score) -> Verdict | None:
         """Return what is unusual about a row and has not been said; it stays one finding while it stands."""
         if self._resumed_rows:
             self._resumed_rows -= 1
-            return self._unusual
-        explained = {series for verdict in verdicts for series in (*verdict.basis.judged, *verdict.basis.explained)}
+            return self._anomaly
+        explained = {series for verdict in verdicts for series in (*verdict.basis.evaluated, *verdict.basis.explained)}
         decision = self._alarms.step(score.strength if score.ready else None)
-        verdict = unusual(score, decision, explained, self._anomalies)
-        if verdict and self._unusual and not decision.alarm:
+        verdict = anomaly_verdict(score, decision, explained, self._anomalies)
+        if verdict and self._anomaly and not decision.alarm:
             # whoever carries most may change from row to row
-            verdict = replace(verdict, component=self._unusual.component)
+            verdict = replace(verdict, component=self._anomaly.component)
         return verdict
 
-    def _broken_beside(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
+    def _unexplained_violations(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
         """Return the broken relations but those whose series a rule or a trend speaks of, and heat that one does."""
         verdicts = list(verdicts)
-        certain = {series for verdict in verdicts for series in verdict.basis.judged}
+        certain = {series for verdict in verdicts for series in verdict.basis.evaluated}
         hot = any(map(_says_hot, verdicts))
         return [
             replace(verdict, severity=self._anomalies) if verdict.fault == "thermal.cooling" else verdict
-            for verdict in self._broken
-            if certain.isdisjoint(verdict.basis.judged) and not (hot and verdict.fault == "thermal.cooling")
+            for verdict in self._violated
+            if certain.isdisjoint(verdict.basis.evaluated) and not (hot and verdict.fault == "thermal.cooling")
         ]
 
 
 def _says_hot(verdict: Verdict) -> bool:
     """Say whether a rule has it that the processor is too hot: whatever the reason, it is said."""
-    of_processor = any(quantity_of(series) is Quantity.HEAT for series in verdict.basis.judged)
+    of_processor = any(quantity_of(series) is Quantity.HEAT for series in verdict.basis.evaluated)
     return verdict.fault == "thermal.throttled" or (verdict.fault == "thermal.throttling" and of_processor)
 
 
@@ -170,9 +170,12 @@ def _mapping(name: str, part: object) -> Mapping[str, object]:
     return part
 
 
-def _judged(features: Mapping[str, float]) -> Mapping[str, float]:
+def _evaluated(features: Mapping[str, float]) -> Mapping[str, float]:
     """Leave out what can't be unusual: a limit stands still, and uptime only rises."""
-    return {series: value for series, value in features.items() if series_name(series) not in _NOT_JUDGED}
+    return {series: value for series, value in features.items() if series_name(series) not in _NOT_EVALUATED}
 
 
-_NOT_JUDGED = frozenset(name for name in METRICS if name.endswith(".limit")) | {"system.uptime", "forewarn.agent.sent"}
+_NOT_EVALUATED = frozenset(name for name in METRICS if name.endswith(".limit")) | {
+    "system.uptime",
+    "forewarn.agent.sent",
+}

@@ -1,4 +1,4 @@
-"""A verdict: what one judge holds true of one sample. Findings are made of verdicts that last."""
+"""A verdict: what one detector concludes from one sample. Findings are made of verdicts that last."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """What a verdict rests on, for the evidence pack.
+    """The basis of a verdict, for the evidence pack.
 
-    `judged` are the series whose full-rate readings prove it; `window` are the points (uptime, value) that a trend was
-    read from, where these reach further back than full-rate readings are kept. `explained` are further series that
-    this fault moves, so that the model need not speak of them.
+    `evaluated` are the series whose full-rate readings prove it. `window` are the points (uptime in seconds, value) of
+    a trend, where these reach further back than full-rate readings are kept. `explained` are further series that this
+    fault moves: the anomaly detector does not report them as well.
     """
 
-    judged: tuple[str, ...]
+    evaluated: tuple[str, ...]
     threshold: Threshold | None = None
     line: Line | None = None
     window: tuple[Array, Array] | None = None

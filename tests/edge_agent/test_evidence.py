@@ -16,7 +16,7 @@ def a_room(rows: int = 600) -> EvidenceRoom:
 
 def an_announcement(phase: Phase = Phase.OPEN, after_s: float = 100.0) -> Announcement:
     finding = a_finding(phase, after_s, fault="memory.leak", evidence_id=an_id(9))
-    return Announcement(finding=finding, basis=Basis(judged=(METRIC,)))
+    return Announcement(finding=finding, basis=Basis(evaluated=(METRIC,)))
 
 
 def fill(room: EvidenceRoom, start: int, stop: int) -> None:

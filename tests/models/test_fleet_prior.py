@@ -33,11 +33,11 @@ def test_a_new_device_is_expected_to_be_like_its_fleet_where_it_has_not_been_yet
     idle[:, Quantity.CPU], idle[:, Quantity.LOAD] = 0.0, 0.0
     idle[:, Quantity.HEAT] = 41.0 + rng.normal(0, 0.2, len(idle))
     for row in idle:
-        relations.judge(row)
+        relations.evaluate(row)
     for hotter, too_hot in ((16, False), (40, True)):
         detector, busy = copy.deepcopy(relations), idle[0].copy()
         busy[Quantity.CPU], busy[Quantity.HEAT] = 0.8, 41 + hotter
-        results = [detector.judge(busy)[COOLING] for _ in range(10)]
+        results = [detector.evaluate(busy)[COOLING] for _ in range(10)]
         assert any(one.above for one in results if one) == too_hot
 
 

@@ -48,13 +48,13 @@ _WEEK_S = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What a row means. `alarm`: a case opens with it. `standing`: a case that opened still holds.
+    """What a row means. `alarm`: a case opens with it. `active`: a case that opened still holds.
 
     `bar` is the strength above which this row opened a case, or would have; `reason` is a clause for a person.
     """
 
     alarm: bool
-    standing: bool
+    active: bool
     bar: float
     reason: str
 
@@ -81,7 +81,7 @@ class Alarms:
         self._false_per_week, self._step_s = false_per_week, step_s
         self._fleet = math.log(start) - PER_FOLD * math.log(false_per_week)
         bearable = CASES_PER_FALSE_ONE * false_per_week + INCIDENTS_PER_WEEK
-        self._push, self._let_go = push, push * bearable * step_s / _WEEK_S
+        self._push, self._release = push, push * bearable * step_s / _WEEK_S
         self._fade, self._settle = 0.5 ** (step_s / FADE_S), 0.5 ** (step_s / CAUTION_S)
         self._rows_of_block = max(1, round(BLOCK_S / step_s))
         self._rows_of_case = max(1, round(CASE_S / step_s))
@@ -93,19 +93,19 @@ class Alarms:
         self._caution = caution
         self._memory = 0.0  # how far above the bar the last case's peak still is
         self._quiet = self._rows_of_case  # rows since a case opened
-        self._standing = False
+        self._active = False
 
     @property
-    def standing(self) -> bool:
+    def active(self) -> bool:
         """Say whether a case that opened still holds."""
-        return self._standing
+        return self._active
 
     def resume(self) -> None:
-        """Take up a case that stood when the agent stopped: it opens no other, and holds while it is loud."""
-        self._standing = True
+        """Resume a case that was open when the agent stopped: it opens no other, and holds while it is loud."""
+        self._active = True
 
     def step(self, strength: float | None) -> Decision:
-        """Judge the next row. None, or what is no number, says nothing was measured: it opens no case."""
+        """Evaluate the next row. None, or what is no number, says nothing was measured: it opens no case."""
         measured = strength is not None and math.isfinite(strength)
         loud = math.log(min(MOST, max(LEAST, strength))) if strength is not None and measured else math.log(LEAST)
         fleet = self._fleet + self._caution
@@ -113,11 +113,11 @@ class Alarms:
         needed = bar + self._memory
         self._quiet += 1
         alarm = measured and loud > needed and self._quiet >= self._rows_of_case
-        self._standing = alarm or (self._standing and measured and loud > bar + math.log(STANDS_FROM))
+        self._active = alarm or (self._active and measured and loud > bar + math.log(STANDS_FROM))
         self._learn(loud, loud - bar, alarm)
         return Decision(
             alarm=alarm,
-            standing=self._standing,
+            active=self._active,
             bar=math.exp(needed),
             reason=f"{math.exp(loud - bar):.1f} times what opens a case here",
         )
@@ -134,11 +134,11 @@ class Alarms:
             "caution": self._caution,
             "memory": self._memory,
             "quiet": self._quiet,
-            "standing": self._standing,
+            "standing": self._active,
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing.
+        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing.
 
         The rate may be another than the one under which the state was made: the peaks serve every rate.
         """
@@ -154,12 +154,12 @@ class Alarms:
         caution = _number(state.get("caution"), "caution", 0.0, CAUTION)
         memory = _number(state.get("memory"), "memory", 0.0, 3 * bound)
         rows, quiet = (_number(state.get(name), name, 0.0, 2.0**53) for name in ("rows", "quiet"))
-        standing = state.get("standing")
-        if not isinstance(standing, bool):
+        active = state.get("standing")
+        if not isinstance(active, bool):
             raise ValueError("alarms: standing must be true or false")
         self._highest, self._pushed, self._caution, self._memory = highest, pushed, caution, memory
-        self._rows, self._quiet, self._standing = int(rows), int(quiet), standing
-        self._take_up(kept)
+        self._rows, self._quiet, self._active = int(rows), int(quiet), active
+        self._resume(kept)
 
     def _learn(self, loud: float, above: float, alarm: bool) -> None:
         """Move on by a row that lay `above` the bar, all in logarithms."""
@@ -168,15 +168,15 @@ class Alarms:
         if alarm or self._memory > 0:
             self._memory = max(self._memory, ABOVE_PEAK * above)
         self._memory = self._memory * self._fade if self._memory > FADED else 0.0
-        self._pushed = max(-SAVED, self._pushed - self._let_go)
+        self._pushed = max(-SAVED, self._pushed - self._release)
         self._caution *= self._settle
         self._highest = max(self._highest, loud)
         self._rows += 1
         if self._rows >= self._rows_of_block:
-            self._take_up([*self._peaks, self._highest])
+            self._resume([*self._peaks, self._highest])
             self._rows, self._highest = 0, math.log(LEAST)
 
-    def _take_up(self, peaks: list[float]) -> None:
+    def _resume(self, peaks: list[float]) -> None:
         """Place the own bar: the n-th highest of the peaks, where n of them are what was set for their time."""
         self._peaks = peaks[-BLOCKS:]
         known = len(self._peaks)

@@ -98,7 +98,7 @@ class Baseline:
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Take up an exported state in place of the present one. Raises ValueError with what is wrong."""
+        """Restore an exported state in place of the present one. Raises ValueError with what is wrong."""
         if state.get("version") != STATE_VERSION or state.get("statistics") != list(self._statistics):
             raise ValueError("baseline: state is of another version")
         channels = state.get("channels")

@@ -18,10 +18,10 @@ LEAST_SHARE = 0.5  # of what is unusual: less than this is left where rules and 
 _SIGNED = frozenset({"Cel"})  # units in which less than nothing can be read
 
 
-def unusual(score: Score, decision: Decision, explained: Container[str], severity: Severity) -> Verdict | None:
+def anomaly_verdict(score: Score, decision: Decision, explained: Container[str], severity: Severity) -> Verdict | None:
     """Turn an alarm into a verdict, unless what carries it has been said by a rule or a trend already."""
     carrying = [series for series in score.shares if series not in explained]
-    if not decision.standing or not carrying or sum(map(score.shares.__getitem__, carrying)) < LEAST_SHARE:
+    if not decision.active or not carrying or sum(map(score.shares.__getitem__, carrying)) < LEAST_SHARE:
         return None
     carriers = tuple(_carrier(series, score) for series in carrying)
     return Verdict(
@@ -31,7 +31,7 @@ def unusual(score: Score, decision: Decision, explained: Container[str], severit
         confidence=score.value,
         reason=f"{_sentence(carriers)}. All together: {decision.reason}",
         carriers=carriers,
-        basis=Basis(judged=tuple(carrying[:4])),
+        basis=Basis(evaluated=tuple(carrying[:4])),
     )
 
 

@@ -4,7 +4,7 @@ What flows in: how far each channel lies from its mean, in deviations of its own
 when the patterns that channels usually follow together are taken off. Load moves half of all metrics: that is usual.
 One of them that moves without the others is not.
 
-The patterns are the first principal components, learnt row by row without a covariance: Weng, Zhang and Hwang,
+The patterns are the first principal components, learned row by row without a covariance: Weng, Zhang and Hwang,
 Candid covariance-free incremental principal component analysis, IEEE PAMI 25(8), 2003.
 """
 
@@ -29,7 +29,7 @@ class Components:
         self._patterns: Array = np.zeros((PATTERNS, 0))
         self._rows = 0
 
-    def make_room(self, channels: int) -> None:
+    def allocate(self, channels: int) -> None:
         """Have a place for so many channels; new ones at the end follow no pattern yet."""
         more = channels - self._patterns.shape[1]
         self._patterns = np.hstack([self._patterns, np.zeros((PATTERNS, more))])
@@ -58,7 +58,7 @@ class Components:
         return {"rows": self._rows, "channels": channels}
 
     def restore_state(self, state: Mapping[str, object], names: Sequence[str]) -> None:
-        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
         rows, channels = state.get("rows"), state.get("channels")
         if not isinstance(rows, int) or rows < 0 or not isinstance(channels, dict):
             raise ValueError("components: rows must be a count, and channels a mapping")

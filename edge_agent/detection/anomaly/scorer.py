@@ -91,7 +91,7 @@ class Scorer:
         self._recent: Array = np.zeros((0, LEVEL_ROWS))
         self._seen: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._raw: list[float] = []
-        self._judged = 0
+        self._evaluated = 0
         self.dropped_values = 0
         """Readings that were no finite number, or whose channel found no room."""
         self.row: Mapping[str, float] = {}
@@ -113,7 +113,7 @@ class Scorer:
         `time_s`: seconds since any midnight, None where the clock can't be trusted.
         """
         row = self._rows.add(values, uptime_s)
-        return None if row is None else self._judge(row, time_s)
+        return None if row is None else self._evaluate(row, time_s)
 
     def deviations(self) -> Array:
         """Of each statistic, in the unit of its channel: (statistics, channels), in the order of first sight."""
@@ -124,26 +124,26 @@ class Scorer:
         return {
             "version": STATE_VERSION,
             "step_s": self._step_s,
-            "judged": self._judged,
+            "judged": self._evaluated,
             "baseline": self._baseline.export_state(),
             "daily": self._daily.export_state(self._baseline.names),
             "components": self._components.export_state(self._baseline.names),
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
-        judged = state.get("judged")
+        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        evaluated = state.get("judged")
         if state.get("version") != STATE_VERSION or state.get("step_s") != self._step_s:
             raise ValueError("scorer: state is of another version or step")
-        if not isinstance(judged, int) or judged < 0:
+        if not isinstance(evaluated, int) or evaluated < 0:
             raise ValueError("scorer: judged must be a count")
         baseline, daily, components = (_mapping(state, name) for name in ("baseline", "daily", "components"))
-        learnt = self._unlearnt()
-        learnt[0].restore_state(baseline)
-        learnt[1].restore_state(daily, learnt[0].names)
-        learnt[2].restore_state(components, learnt[0].names)
-        self._baseline, self._daily, self._components = learnt
-        self._judged = judged
+        learned = self._unlearnt()
+        learned[0].restore_state(baseline)
+        learned[1].restore_state(daily, learned[0].names)
+        learned[2].restore_state(components, learned[0].names)
+        self._baseline, self._daily, self._components = learned
+        self._evaluated = evaluated
         self._raw, self._energy = [], 0.0
         self._recent = np.zeros((0, LEVEL_ROWS))
         self._seen = np.zeros(0, np.int64)
@@ -159,28 +159,28 @@ class Scorer:
         )
         return baseline, Daily(self._step_s), Components(SPREAD_HALF_LIFE_S / self._step_s)
 
-    def _judge(self, values: Mapping[str, float], time_s: float | None) -> Score:
+    def _evaluate(self, values: Mapping[str, float], time_s: float | None) -> Score:
         usable = {name: value for name, value in values.items() if abs(value) < LARGEST}
         self.row = usable
         row, refused = self._baseline.place(usable)
         self.dropped_values += self._rows.take_dropped() + len(values) - len(usable) + refused
-        self._make_room()
+        self._allocate()
         deviations = self.deviations()
         measured = self._measure(row, deviations[0], time_s)
         score = self._score(row, deviations, self._squares(measured, deviations))
         self._baseline.learn(row, measured)
         self._daily.learn(measured[0], time_s)
-        self._judged += 1
+        self._evaluated += 1
         return score
 
-    def _make_room(self) -> None:
+    def _allocate(self) -> None:
         """Give channels that have just appeared a place in all that is kept of each."""
         more = len(self._baseline.names) - len(self._recent)
         if more:
             self._recent = np.vstack([self._recent, np.zeros((more, LEVEL_ROWS))])
             self._seen = np.append(self._seen, np.zeros(more, np.int64))
-            self._daily.make_room(len(self._seen))
-            self._components.make_room(len(self._seen))
+            self._daily.allocate(len(self._seen))
+            self._components.allocate(len(self._seen))
 
     def _measure(self, row: Array, deviation: Array, time_s: float | None) -> Array:
         """All statistics of each channel against what was known before this row: (statistics, channels).
@@ -209,8 +209,8 @@ class Scorer:
         """
         away = measured / deviations
         capped = np.minimum(np.abs(np.where(np.isnan(away), 0.0, away)), CAP)
-        judged = np.isfinite(measured[0]) & (self._baseline.counts >= SETTLED_ROWS)
-        return np.where(judged, (capped / growth(self._baseline.counts * self._step_s)) ** 2, np.nan)
+        evaluated = np.isfinite(measured[0]) & (self._baseline.counts >= SETTLED_ROWS)
+        return np.where(evaluated, (capped / growth(self._baseline.counts * self._step_s)) ** 2, np.nan)
 
     def _rank(self, squares: Array) -> float:
         """Energy of the loudest channels, fading; 0 to CAP squared."""
@@ -228,16 +228,16 @@ class Scorer:
 
     def _score(self, row: Array, deviations: Array, squares: Array) -> Score:
         energies = squares[_DECIDING].sum(axis=0)
-        judged = np.flatnonzero(np.isfinite(energies))
-        loudest = judged[np.argsort(-energies[judged], kind="stable")[:LOUDEST]]
-        rank, strength = self._rank(squares[_RANKING, judged]), self._strength(squares[_DECIDING, judged])
-        total = float(energies[judged].sum())
+        evaluated = np.flatnonzero(np.isfinite(energies))
+        loudest = evaluated[np.argsort(-energies[evaluated], kind="stable")[:LOUDEST]]
+        rank, strength = self._rank(squares[_RANKING, evaluated]), self._strength(squares[_DECIDING, evaluated])
+        total = float(energies[evaluated].sum())
         reach = EXPECTED_DEVIATIONS * deviations[0]
         names, lows, highs = self._baseline.names, self._baseline.means - reach, self._baseline.means + reach
         return Score(
             value=rank / (rank + HALF * HALF),
             strength=strength,
-            ready=self._judged >= self._ready_rows and len(judged) > 0,
+            ready=self._evaluated >= self._ready_rows and len(evaluated) > 0,
             shares={names[i]: float(energies[i]) / total for i in loudest} if total > 0 else {},
             expected={names[i]: (float(lows[i]), float(highs[i])) for i in loudest},
             values={names[i]: float(row[i]) for i in loudest},

@@ -19,40 +19,41 @@ class Daily:
 
     def __init__(self, step_s: float) -> None:
         self._weight = 1 - 0.5 ** (step_s / _HOUR_S)
-        self._courses: Array = np.zeros((HOURS, 0))
+        self._profiles: Array = np.zeros((HOURS, 0))
 
-    def make_room(self, channels: int) -> None:
+    def allocate(self, channels: int) -> None:
         """Have a place for so many channels; new ones at the end have no course yet."""
-        more = channels - self._courses.shape[1]
-        self._courses = np.hstack([self._courses, np.zeros((HOURS, more))])
+        more = channels - self._profiles.shape[1]
+        self._profiles = np.hstack([self._profiles, np.zeros((HOURS, more))])
 
     def usual(self, time_s: float | None) -> Array:
         """How far each channel usually lies from its mean at this time (seconds since any midnight, or unknown)."""
         if time_s is None:
-            return np.zeros(self._courses.shape[1])
+            return np.zeros(self._profiles.shape[1])
         hour, part = divmod(time_s / _HOUR_S - 0.5, 1.0)  # a course is known at the middle of each hour
         before, after = int(hour) % HOURS, (int(hour) + 1) % HOURS
-        usual: Array = (1 - part) * self._courses[before] + part * self._courses[after]
+        usual: Array = (1 - part) * self._profiles[before] + part * self._profiles[after]
         return usual
 
     def learn(self, away: Array, time_s: float | None) -> None:
         """Take in how far a row lay from the means. NaN teaches nothing, nor does a row of unknown time."""
         if time_s is not None:
-            course = self._courses[int(time_s // _HOUR_S) % HOURS]
-            course += self._weight * np.where(np.isfinite(away), away - course, 0.0)
+            profile = self._profiles[int(time_s // _HOUR_S) % HOURS]
+            profile += self._weight * np.where(np.isfinite(away), away - profile, 0.0)
 
     def export_state(self, names: Sequence[str]) -> dict[str, object]:
         """Return the course of each channel as a plain dictionary, fit for JSON; six digits are enough."""
         return {
-            name: [float(f"{hour:.6g}") for hour in course] for name, course in zip(names, self._courses.T, strict=True)
+            name: [float(f"{hour:.6g}") for hour in profile]
+            for name, profile in zip(names, self._profiles.T, strict=True)
         }
 
     def restore_state(self, state: Mapping[str, object], names: Sequence[str]) -> None:
-        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
         try:
-            courses = np.array([state[name] for name in names], np.float64).reshape(len(names), HOURS).T.copy()
+            profiles = np.array([state[name] for name in names], np.float64).reshape(len(names), HOURS).T.copy()
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"daily: each channel must have {HOURS} numbers") from None
-        if not np.isfinite(courses).all():
+        if not np.isfinite(profiles).all():
             raise ValueError("daily: numbers must be finite")
-        self._courses = courses
+        self._profiles = profiles

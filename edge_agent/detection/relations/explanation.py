@@ -39,9 +39,9 @@ class _Telling:
     words: Callable[[Observed], str]
 
 
-def broken(fault: str, row: Mapping[str, float], observed: Observed, component: str | None) -> Verdict:
+def violated_relation(fault: str, row: Mapping[str, float], observed: Observed, component: str | None) -> Verdict:
     """Say what is off and by what. `component`: where it was said to be before; it stays there."""
-    telling = _TOLD[fault]
+    telling = _SHOWN[fault]
     where = component or telling.component(row)
     carriers = _carriers(telling, where, row, observed)
     return Verdict(
@@ -50,12 +50,12 @@ def broken(fault: str, row: Mapping[str, float], observed: Observed, component: 
         confidence=observed.confidence,
         reason=telling.words(observed),
         carriers=carriers,
-        basis=Basis(judged=tuple(carrier.metric for carrier in carriers)),
+        basis=Basis(evaluated=tuple(carrier.metric for carrier in carriers)),
     )
 
 
-def said_before(finding: Finding) -> Verdict:
-    """Return the verdict of a finding that stood when the agent stopped."""
+def resumed_verdict(finding: Finding) -> Verdict:
+    """Return the verdict of a finding that was open when the agent stopped."""
     return Verdict(
         fault=finding.fault,
         component=finding.component,
@@ -63,7 +63,7 @@ def said_before(finding: Finding) -> Verdict:
         confidence=finding.confidence,
         reason=finding.reason,
         carriers=finding.carriers,
-        basis=Basis(judged=tuple(carrier.metric for carrier in finding.carriers)),
+        basis=Basis(evaluated=tuple(carrier.metric for carrier in finding.carriers)),
     )
 
 
@@ -129,7 +129,7 @@ def _short(value: float, digits: int = 3) -> str:
     return f"{float(f'{value:.{digits}g}'):.12g}"
 
 
-_TOLD = {
+_SHOWN = {
     "thermal.cooling": _Telling(_Q.HEAT, _warmest, lambda answer, _found: 10 * answer, _hot),
     "disk.slow": _Telling(_Q.BUSY, _disk, lambda answer, found: float(10**answer * _operations(found)), _slow),
     "load.unexplained": _Telling(_Q.LOAD, lambda _row: "load", lambda answer, _found: _load(answer), _loaded),

@@ -1,7 +1,7 @@
-"""Regressions that begin with what a fleet knows and go on with what their device shows.
+"""Regressions that begin with the fleet prior and go on with what their device shows.
 
 What flows in: for each of a few answers a row of basis values, and the answer. What flows out: what the answer should
-have been, and how far off it may be, before it is learnt from.
+have been, and how far off it may be, before it is learned from.
 
 Each is a Bayesian linear regression (a Kalman filter whose state stands still): the fleet says how large the weights
 are and how far devices differ in them, so a device is doubted most where it has not been yet. Its first heavy load
@@ -19,9 +19,9 @@ import numpy as np
 from edge_agent.detection.trends.multiscale_window import Array
 
 STATE_VERSION = 1
-FORGET_ROWS = 7 * 1440.0  # half-life of what was learnt
+FORGET_ROWS = 7 * 1440.0  # half-life of what was learned
 ROWS_AS_ONE = 4.0  # neighbouring rows say the same thing again: so many count as one
-MOST_SURPRISE = 3.0  # deviations; a row teaches no more than that, so that a fault is not learnt at once
+MOST_SURPRISE = 3.0  # deviations; a row teaches no more than that, so that a fault is not learned at once
 NOISE_ROWS = 300.0  # over which the device's own noise is known
 NOISE_BOUNDS = (0.05, 20.0)  # of it against the fleet's, as variances
 ROUNDED = 1e-5  # of the largest entry: what 4 bytes a number may make of a covariance
@@ -47,7 +47,7 @@ class Regressions:
         """Return expected answers with their doubt and noise, both as variances (answers,), then learn.
 
         `basis` (answers, width), `variance` (answers,) of the fleet's noise, `answer` (answers,) with NaN where there
-        is none: nothing is learnt of it then.
+        is none: nothing is learned of it then.
         """
         known = np.isfinite(answer)
         spread = np.einsum("aij,aj->ai", self._covariance, basis)
@@ -75,7 +75,7 @@ class Regressions:
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
         if state.get("version") != STATE_VERSION:
             raise ValueError("relations: state is of another version")
         answers, width = self._mean.shape

@@ -4,7 +4,7 @@
     answer against what was expected, in deviations ─> mean of 15 rows ─> strength ─> alarms
 
 What flows in: rows (means over a minute of `{series: value}`). What flows out: a verdict for each relation that is
-broken for minutes. It begins with what a fleet knows, and goes on with what the device shows (regression.py). In a
+broken for minutes. It begins with the fleet prior, and goes on with what the device shows (regression.py). In a
 device's first hours it only learns. What stands goes on over rows that say nothing, up to an hour.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge_agent.detection.anomaly.alarm_rate import Alarms
-from edge_agent.detection.relations.explanation import Observed, broken, said_before
+from edge_agent.detection.relations.explanation import Observed, resumed_verdict, violated_relation
 from edge_agent.detection.relations.quantities import Quantity, quantities
 from edge_agent.detection.relations.regression import ROWS_AS_ONE, Prior, Regressions
 from edge_agent.detection.trends.multiscale_window import Array
@@ -29,8 +29,8 @@ WARM_ROWS = 30  # after a start: the slowest mean isn't one before
 SMOOTH_ROWS = 15  # those that say something
 FEWEST_ROWS = 5
 OWN_ROWS = 360  # of a relation, before it may open a case: a device may lie far from its fleet
-HELD_ROWS = 60  # in a row that say nothing: so long goes on what stands
-UNLEARNT_ROWS = 1440  # of a case that stands: before that it isn't learnt as usual
+KEEP_ROWS = 60  # in a row that say nothing: so long goes on what stands
+UNLEARNT_ROWS = 1440  # of a case that stands: before that it isn't learned as usual
 MOST = 4.0  # deviations of one row
 EXPECTED_DEVIATIONS = 2.0
 LEAST_OPERATIONS = 0.5  # a second: fewer say nothing of how fast a disk is
@@ -61,9 +61,9 @@ RELATIONS = (
     ),
 )
 INPUTS = max(len(relation.inputs) for relation in RELATIONS)
-_SIZES = {_Q.LOAD: 2.0, _Q.STARTED: 3.0, _Q.READ: 16.0, _Q.WRITTEN: 16.0, _Q.READS: 7.0, _Q.WRITES: 7.0}
-_COUNTED = np.array(list(_SIZES), np.intp)
-_LOGARITHMS = np.array(list(_SIZES.values()))
+_LOG_RANGES = {_Q.LOAD: 2.0, _Q.STARTED: 3.0, _Q.READ: 16.0, _Q.WRITTEN: 16.0, _Q.READS: 7.0, _Q.WRITES: 7.0}
+_COUNTED = np.array(list(_LOG_RANGES), np.intp)
+_LOGARITHMS = np.array(list(_LOG_RANGES.values()))
 _PLACES = np.array(
     [[place * len(_Q) + q for q, place in one.inputs] + [-1] * (INPUTS - len(one.inputs)) for one in RELATIONS]
 )
@@ -72,8 +72,8 @@ WIDTH = 1 + INPUTS + len(_LEFT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
-    """What a fleet knows of the RELATIONS; all arrays begin with (relations,).
+class FleetPrior:
+    """The fleet prior of the RELATIONS; all arrays begin with (relations,).
 
     Answers are counted from `centre` in units of `spread`. In these `prior` says what the weights are like and
     `variance` how noisy rows are. `bar` is the strength for one false case a week.
@@ -88,7 +88,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Evaluation:
     """One row of one relation, None where it says nothing (see Relations.judge).
 
     `strength`: for how long and how far the answer has been off; until SMOOTH_ROWS are there, the others are taken to
@@ -116,15 +116,15 @@ class _Row:
 
 
 @dataclass(slots=True)
-class _Course:
+class _RelationState:
     """How one relation goes on: its alarm, its last rows, and what it says while it stands."""
 
     alarms: Alarms
     last: deque[_Row] = field(default_factory=lambda: deque(maxlen=SMOOTH_ROWS))
     rows: int = 0  # that said something, ever
     silent: int = 0  # in a row
-    stood: int = 0  # rows of the case that stands
-    said: Verdict | None = None
+    rows_open: int = 0  # rows of the case that stands
+    verdict: Verdict | None = None
 
 
 def squashed(found: Array) -> Array:
@@ -165,21 +165,21 @@ class Scales:
     def step(self, values: Array) -> Array:
         """From (Quantity,) squashed to (scales * Quantity,); NaN for what is not there now."""
         here = np.isfinite(values)
-        begun = np.where(np.isnan(self._means), values, self._means)
-        self._means = np.where(here, begun + self._follow * (values - begun), self._means)
+        started = np.where(np.isnan(self._means), values, self._means)
+        self._means = np.where(here, started + self._follow * (values - started), self._means)
         return np.where(here, self._means, np.nan).ravel()
 
 
 class Relations:
     """Learns and judges the relations of one device, a row at a time; holds nothing that grows with time."""
 
-    def __init__(self, fleet: Fleet, false_per_week: float = 1.0, step_s: float = 60.0) -> None:
+    def __init__(self, fleet: FleetPrior, false_per_week: float = 1.0, step_s: float = 60.0) -> None:
         """`false_per_week`: false cases that all relations together may raise; each has the same share of it."""
         self._fleet = fleet
         self._scales = Scales()
         self._regressions = Regressions(fleet.prior)
         self._rate = (false_per_week / len(RELATIONS), step_s)
-        self._courses = [_Course(alarms) for alarms in self._new_alarms()]
+        self._states = [_RelationState(alarms) for alarms in self._new_alarms()]
         self._rows = 0
 
     @property
@@ -193,46 +193,46 @@ class Relations:
         return tuple(relation.fault for relation in RELATIONS)
 
     def resume(self, finding: Finding) -> None:
-        """Take up a finding that stood when the agent stopped: it goes on until rows that say something end it."""
-        for relation, course in zip(RELATIONS, self._courses, strict=True):
+        """Resume a finding that was open when the agent stopped: it goes on until rows that say something end it."""
+        for relation, state in zip(RELATIONS, self._states, strict=True):
             if relation.fault == finding.fault:
-                course.alarms.resume()
-                course.said = said_before(finding)
+                state.alarms.resume()
+                state.verdict = resumed_verdict(finding)
 
     def step(self, row: Mapping[str, float]) -> list[Verdict]:
-        """Judge a row, then learn from it; return what is broken now."""
-        judged = self.judge(quantities(row))
-        for relation, course, one in zip(RELATIONS, self._courses, judged, strict=True):
-            _go_on(relation.fault, course, one, row)
-        return [course.said for course in self._courses if course.said]
+        """Evaluate a row, then learn from it; return what is broken now."""
+        evaluated = self.evaluate(quantities(row))
+        for relation, state, one in zip(RELATIONS, self._states, evaluated, strict=True):
+            _go_on(relation.fault, state, one, row)
+        return [state.verdict for state in self._states if state.verdict]
 
-    def judge(self, found: Array) -> list[Judged | None]:
+    def evaluate(self, found: Array) -> list[Evaluation | None]:
         """From quantities (Quantity,) to what each relation shows; None where it says nothing, or not enough yet."""
         self._rows += 1
         inputs = named_inputs(self._scales.step(squashed(found)))
         answer = (answers(found) - self._fleet.centre) / self._fleet.spread
         complete = np.isfinite(inputs).all(axis=-1) & np.isfinite(answer) & (self._rows > WARM_ROWS)
         basis = basis_of(np.where(complete[:, np.newaxis], inputs, 0.0))
-        usual = complete & [not 0 < course.stood <= UNLEARNT_ROWS for course in self._courses]
+        usual = complete & [not 0 < state.rows_open <= UNLEARNT_ROWS for state in self._states]
         expected = self._regressions.step(basis, self._fleet.variance, np.where(usual, answer, np.nan))
-        said = np.stack([answer, *expected], axis=-1).tolist()
+        verdict = np.stack([answer, *expected], axis=-1).tolist()
         return [
-            self._judged(place, found, *numbers) if here else None
-            for place, (here, numbers) in enumerate(zip(complete.tolist(), said, strict=True))
+            self._evaluated(place, found, *numbers) if here else None
+            for place, (here, numbers) in enumerate(zip(complete.tolist(), verdict, strict=True))
         ]
 
-    def _judged(
+    def _evaluated(
         self, place: int, found: Array, answer: float, expected: float, doubt: float, noise: float
-    ) -> Judged | None:
+    ) -> Evaluation | None:
         """Take a row in, and hold the mean of the last ones against what was expected of it.
 
         Neighbouring rows count as one, so the noise of their mean falls more slowly; a doubt is the same in all.
         """
-        course = self._courses[place]
+        state = self._states[place]
         off = float(np.clip((answer - expected) / np.sqrt(doubt + noise), -MOST, MOST))
-        course.rows += 1
-        course.last.append(_Row(off, answer, expected, doubt, noise, found))
-        last = course.last
+        state.rows += 1
+        state.last.append(_Row(off, answer, expected, doubt, noise, found))
+        last = state.last
         if len(last) < FEWEST_ROWS:
             return None
         total = sum(row.off for row in last)
@@ -242,11 +242,11 @@ class Relations:
         reach = EXPECTED_DEVIATIONS * (unsure + loud * ROWS_AS_ONE / len(last)) ** 0.5
         strength, above = total / SMOOTH_ROWS, mean > usual + reach
         centre, spread = float(self._fleet.centre[place]), float(self._fleet.spread[place])
-        return Judged(
+        return Evaluation(
             strength=strength,
             lasting=total / len(last),
             above=above,
-            opens=above and off > 0 and course.rows >= OWN_ROWS,
+            opens=above and off > 0 and state.rows >= OWN_ROWS,
             observed=Observed(
                 answer=centre + spread * mean,
                 low=centre + spread * (usual - reach),
@@ -267,12 +267,12 @@ class Relations:
             "version": INPUT_VERSION,
             "fleet": self._fleet.name,
             "regressions": self._regressions.export_state(),
-            "alarms": [course.alarms.export_state() for course in self._courses],
-            "rows": [course.rows for course in self._courses],
+            "alarms": [state.alarms.export_state() for state in self._states],
+            "rows": [state.rows for state in self._states],
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
         regressions, alarms, rows = (state.get(name) for name in ("regressions", "alarms", "rows"))
         if state.get("version") != INPUT_VERSION or state.get("fleet") != self._fleet.name:
             raise ValueError("relations: state is of another version or fleet")
@@ -281,28 +281,30 @@ class Relations:
         if not isinstance(rows, list) or len(rows) != len(RELATIONS) or not all(map(_is_count, rows)):
             raise ValueError("relations: rows must be a list of one count for each relation")
         restored = self._new_alarms()
-        for one, learnt in zip(restored, alarms, strict=True):
-            one.restore_state(learnt if isinstance(learnt, dict) else {})
+        for one, learned in zip(restored, alarms, strict=True):
+            one.restore_state(learned if isinstance(learned, dict) else {})
         self._regressions.restore_state(regressions)
-        self._courses = [_Course(one, rows=count) for one, count in zip(restored, rows, strict=True)]
+        self._states = [_RelationState(one, rows=count) for one, count in zip(restored, rows, strict=True)]
 
 
-def _go_on(fault: str, course: _Course, judged: Judged | None, row: Mapping[str, float]) -> None:
+def _go_on(fault: str, state: _RelationState, evaluated: Evaluation | None, row: Mapping[str, float]) -> None:
     """Ask a relation's alarm, and put what stands in words. A row that says nothing of it is none of its rows."""
-    alarms = course.alarms
-    if judged is None:
-        course.silent += 1
-        if course.silent >= HELD_ROWS and alarms.standing:
+    alarms = state.alarms
+    if evaluated is None:
+        state.silent += 1
+        if state.silent >= KEEP_ROWS and alarms.active:
             alarms.step(None)
     else:
-        course.silent = 0
-        loud = judged.lasting if alarms.standing else judged.strength if judged.opens else 0.0
+        state.silent = 0
+        loud = evaluated.lasting if alarms.active else evaluated.strength if evaluated.opens else 0.0
         alarms.step(max(0.0, loud))
-        course.stood = course.stood + 1 if alarms.standing else 0
-    if not alarms.standing:
-        course.said = None
-    elif judged and judged.above:
-        course.said = broken(fault, row, judged.observed, course.said.component if course.said else None)
+        state.rows_open = state.rows_open + 1 if alarms.active else 0
+    if not alarms.active:
+        state.verdict = None
+    elif evaluated and evaluated.above:
+        state.verdict = violated_relation(
+            fault, row, evaluated.observed, state.verdict.component if state.verdict else None
+        )
 
 
 def _is_count(value: object) -> bool:

@@ -1,13 +1,13 @@
 """Rules: states that are wrong in themselves. In flow features, out flows a verdict for each rule that holds.
 
-One file a subject; `lasting` is where all of them count for how long something has held. They count the seconds the
+One file a subject; `hold_timer` is where all of them count for how long something has held. They count the seconds the
 device was watched: what was true before a suspend and is after it has not held in between.
 """
 
 from collections.abc import Mapping
 
 from edge_agent.detection.rules import battery, clock, memory, power, services, storage, thermal, wifi
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.rules.missing import Missing
 from edge_agent.detection.rules.sensors import Sensors
 from edge_agent.detection.verdicts import Verdict
@@ -23,7 +23,7 @@ class Rules:
     """Applies every rule to every sample."""
 
     def __init__(self) -> None:
-        self._lasting = Lasting()
+        self._lasting = HoldTimer()
         self._clock = clock.ClockRule()
         self._storage = storage.StorageRules()
         self._services = services.ServiceRules()
@@ -57,7 +57,7 @@ class Rules:
         return self._watched_s
 
     def resume(self, finding: Finding) -> None:
-        """Take up a finding that stood when the agent stopped, where a rule would need long to see it again."""
+        """Resume a finding that was open when the agent stopped, where a rule would need long to see it again."""
         self._clock.resume(finding, self._lasting)
         self._services.resume(finding)
         self._sensors.resume(finding)

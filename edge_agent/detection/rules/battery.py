@@ -5,7 +5,7 @@ An empty battery is no fault of the device, and its owner sees it.
 
 from collections.abc import Iterator, Mapping
 
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import series_attributes, series_name
 from edge_agent.protocol.records import Carrier, Finding, Threshold
@@ -16,7 +16,7 @@ BETTER_BY = 0.05  # gauges learn: the full charge they state moves with each cyc
 WORN_FOR_S = 3600.0  # and may be nonsense for a while after the start
 
 
-def worn(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+def worn(values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
     """Yield a verdict for each battery that has been so for an hour."""
     for key, value in values.items():
         if series_name(key) == HOLDS:
@@ -26,13 +26,13 @@ def worn(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator
             bad, reason = value > 0, "it says itself that it has failed"
         else:
             continue
-        worn_s = lasting.held_s(("worn", key), bad, at_s)
+        worn_s = lasting.lasted_s(("worn", key), bad, at_s)
         if worn_s is not None and worn_s >= WORN_FOR_S:
             yield _worn(key, value, reason)
 
 
-def resume(finding: Finding, lasting: Lasting) -> None:
-    """Take up a finding that stood when the agent stopped."""
+def resume(finding: Finding, lasting: HoldTimer) -> None:
+    """Resume a finding that was open when the agent stopped."""
     if finding.fault == "battery.worn":
         for carrier in finding.carriers:
             lasting.resume(("worn", carrier.metric), WORN_FOR_S)
@@ -54,6 +54,6 @@ def _worn(key: str, value: float, reason: str) -> Verdict:
         reason=reason,
         carriers=(Carrier(metric=key, value=value, unit="1", share=1.0),),
         basis=Basis(
-            judged=(key,), threshold=Threshold(metric=key, value=WORN_BELOW, meaning="worn out") if holds else None
+            evaluated=(key,), threshold=Threshold(metric=key, value=WORN_BELOW, meaning="worn out") if holds else None
         ),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant
@@ -21,19 +21,19 @@ class ClockRule:
     _boot_id: str = ""
     _was_synced: bool = False
 
-    def step(self, now: Instant, at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+    def step(self, now: Instant, at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
         """Yield a verdict if the clock was set and is not any more; for information if it never was."""
         if now.boot_id != self._boot_id:
             self._boot_id, self._was_synced = now.boot_id, False
         self._was_synced = self._was_synced or now.synced
-        lost_s = lasting.held_s(("unsynchronised", now.boot_id), not now.synced, at_s)
+        lost_s = lasting.lasted_s(("unsynchronised", now.boot_id), not now.synced, at_s)
         if lost_s is not None and self._was_synced and lost_s >= LOST_FOR_S:
             yield _unsynchronised(f"no time server has set the clock for {duration(lost_s)}", None)
         elif lost_s is not None and not self._was_synced and now.uptime_s >= NEVER_FOR_S:
             yield _unsynchronised("no time server has set the clock since the device was started", Severity.INFO)
 
-    def resume(self, finding: Finding, lasting: Lasting) -> None:
-        """Take up a finding that stood when the agent stopped; after another boot it begins anew."""
+    def resume(self, finding: Finding, lasting: HoldTimer) -> None:
+        """Resume a finding that was open when the agent stopped; after another boot it begins anew."""
         if finding.fault == "clock.unsynchronised":
             self._boot_id, self._was_synced = finding.at.boot_id, finding.severity is not Severity.INFO
             lasting.resume(("unsynchronised", self._boot_id), LOST_FOR_S)
@@ -46,5 +46,5 @@ def _unsynchronised(reason: str, severity: Severity | None) -> Verdict:
         confidence=1.0,
         reason=reason,
         severity=severity,
-        basis=Basis(judged=()),
+        basis=Basis(evaluated=()),
     )

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Lasting:
+class HoldTimer:
     """Since when each condition holds, and when it last did, by a key of the rule's choice."""
 
     _spans: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
-    def held_s(self, key: tuple[str, str], holds: bool, at_s: float, linger_s: float = 0.0) -> float | None:
+    def lasted_s(self, key: tuple[str, str], holds: bool, at_s: float, linger_s: float = 0.0) -> float | None:
         """Return the seconds since the condition began to hold; None when it does not.
 
         What holds only for moments (a dip of voltage, a killed program) counts until it has been away for `linger_s`.

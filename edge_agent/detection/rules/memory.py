@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.records import Carrier
 
@@ -11,10 +11,10 @@ OVER_AFTER_S = 600.0  # ten minutes without another kill
 _MOVED = ("system.linux.memory.available", "system.process.count")
 
 
-def killed(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+def killed(values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
     """Yield a verdict if the kernel killed a program within the last ten minutes. A rate of kills flows in."""
     rate = values.get(KILLS, 0.0)
-    since_s = lasting.held_s(("killed", ""), rate > 0, at_s, linger_s=OVER_AFTER_S)
+    since_s = lasting.lasted_s(("killed", ""), rate > 0, at_s, linger_s=OVER_AFTER_S)
     if since_s is not None:
         yield Verdict(
             fault="oom.kill",
@@ -22,7 +22,7 @@ def killed(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterat
             confidence=1.0,
             reason="memory ran out and the kernel killed a program",
             carriers=(Carrier(metric=KILLS, value=rate, unit="{process}/s", expected_high=0.0, share=1.0),),
-            basis=Basis(judged=(KILLS, *(series for series in _MOVED if series in values)), explained=_MEMORY),
+            basis=Basis(evaluated=(KILLS, *(series for series in _MOVED if series in values)), explained=_MEMORY),
         )
 
 

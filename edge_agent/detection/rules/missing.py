@@ -77,7 +77,7 @@ class Missing:
         return list(self._verdicts()) if self._away else []
 
     def resume(self, finding: Finding) -> None:
-        """Take up what was missing when the agent stopped."""
+        """Resume what was missing when the agent stopped."""
         if finding.fault in ("data.missing", "sensor.silent"):
             for carrier in finding.carriers:
                 known = _Known(0.0, carrier.value, steady_s=PLUGGED_STEADY_S, away_s=MISSING_S)
@@ -131,7 +131,7 @@ class Missing:
             reason=f"{what} not read for {duration(away_s)}, after {duration(steady_s)} without a gap",
             severity=severity,
             carriers=carriers,
-            basis=Basis(judged=tuple(missing[:_MOST_CARRIERS])),
+            basis=Basis(evaluated=tuple(missing[:_MOST_CARRIERS])),
         )
 
 

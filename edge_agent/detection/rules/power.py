@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import series, series_attributes, series_name
 from edge_agent.protocol.records import Carrier
@@ -12,7 +12,7 @@ _SLOWED = series("forewarn.cpu.throttled", forewarn__cause="voltage")
 STEADY_FOR_S = 600.0  # dips come with load; ten minutes without one and the supply holds again
 
 
-def undervoltage(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+def undervoltage(values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
     """Yield a verdict for each supply with a dip within the last ten minutes."""
     for key, alarm in values.items():
         if series_name(key) != "hw.status":
@@ -20,7 +20,7 @@ def undervoltage(values: Mapping[str, float], at_s: float, lasting: Lasting) -> 
         attributes = series_attributes(key)
         if attributes.get("hw.type") != "voltage" or attributes.get("hw.state") != "degraded":
             continue
-        since_s = lasting.held_s(("undervoltage", key), alarm > 0, at_s, linger_s=STEADY_FOR_S)
+        since_s = lasting.lasted_s(("undervoltage", key), alarm > 0, at_s, linger_s=STEADY_FOR_S)
         if since_s is not None:
             yield Verdict(
                 fault="power.undervoltage",
@@ -29,5 +29,5 @@ def undervoltage(values: Mapping[str, float], at_s: float, lasting: Lasting) -> 
                 reason="the supply fell below what the board needs"
                 + (f", again and again for {duration(since_s)}" if since_s >= STEADY_FOR_S else ""),
                 carriers=(Carrier(metric=key, value=alarm, unit="1", expected_high=0.0, share=1.0),),
-                basis=Basis(judged=(key,), explained=(_SLOWED,)),
+                basis=Basis(evaluated=(key,), explained=(_SLOWED,)),
             )

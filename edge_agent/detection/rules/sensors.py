@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import metric_of, series_attributes, series_name
 from edge_agent.protocol.records import Carrier, Finding
@@ -35,7 +35,7 @@ class Sensors:
     def __init__(self) -> None:
         self._sensors: dict[str, _Sensor] = {}
 
-    def step(self, values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+    def step(self, values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
         """Yield a verdict for each sensor that stands still or says what can't be."""
         for key, value in values.items():
             name = series_name(key)
@@ -50,13 +50,13 @@ class Sensors:
             sensible = low <= value <= high
             sensor.sensible += sensible
             wrong = not sensible and sensor.sensible >= SENSIBLE_FOR
-            nonsense_s = lasting.held_s(("nonsense", key), wrong, at_s)
+            nonsense_s = lasting.lasted_s(("nonsense", key), wrong, at_s)
             if nonsense_s is not None and nonsense_s >= NONSENSE_FOR_S:
                 what = quantity(value, metric_of(key).unit)
                 yield _verdict("sensor.out_of_range", key, value, f"it reads {what}, which can't be")
 
     def resume(self, finding: Finding) -> None:
-        """Take up a finding that stood when the agent stopped: how the sensor was before is known by it."""
+        """Resume a finding that was open when the agent stopped: how the sensor was before is known by it."""
         for carrier in finding.carriers:
             if finding.fault == "sensor.stuck":
                 self._sensors[carrier.metric] = _Sensor(carrier.value, -STUCK_FOR_S, changes=MOVED_FOR)
@@ -86,5 +86,5 @@ def _verdict(fault: str, key: str, value: float, reason: str) -> Verdict:
         carriers=(
             Carrier(metric=key, value=value, unit=metric_of(key).unit, expected_low=low, expected_high=high, share=1.0),
         ),
-        basis=Basis(judged=(key,)),
+        basis=Basis(evaluated=(key,)),
     )

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import series, series_attributes, series_name
@@ -36,15 +36,15 @@ class ServiceRules:
         self._restarts: dict[str, _Restarts] = {}
         self._last_s = 0.0
 
-    def step(self, values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+    def step(self, values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
         """Yield a verdict for each service that has failed or is in a loop. Restarts flow in as a rate."""
         passed_s, self._last_s = at_s - self._last_s, at_s
         for key, value in values.items():
             name = series_name(key)
             if name == "systemd.unit.state" and series_attributes(key).get("systemd.unit.active_state") == "failed":
-                now_s = lasting.held_s(("failed now", key), value > 0, at_s)
+                now_s = lasting.lasted_s(("failed now", key), value > 0, at_s)
                 seen = now_s is not None and now_s >= FAILED_FOR_S
-                if lasting.held_s(("failed", key), seen, at_s, linger_s=REPAIRED_FOR_S) is not None:
+                if lasting.lasted_s(("failed", key), seen, at_s, linger_s=REPAIRED_FOR_S) is not None:
                     yield _failed(key, value, values)
             elif name == "systemd.service.restarts":
                 restarts = self._restarts.get(key) or _Restarts()
@@ -56,7 +56,7 @@ class ServiceRules:
                     self._restarts.pop(key, None)
 
     def resume(self, finding: Finding) -> None:
-        """Take up a loop that stood when the agent stopped: it is over when it has been quiet for long enough."""
+        """Resume a loop that was open when the agent stopped: it is over when it has been quiet for long enough."""
         if finding.fault == "process.crash_loop":
             for carrier in finding.carriers[:1]:
                 self._restarts[carrier.metric] = _Restarts(deque([(0.0, LOOP_TIMES)]), looping=True)
@@ -83,7 +83,7 @@ def _failed(key: str, value: float, values: Mapping[str, float]) -> Verdict:
         confidence=1.0,
         reason="systemd counts it as failed",
         carriers=(Carrier(metric=key, value=value, unit="1", expected_high=0.0, share=1.0), *_beside(values)),
-        basis=Basis(judged=(key, FAILED_UNITS)),
+        basis=Basis(evaluated=(key, FAILED_UNITS)),
     )
 
 
@@ -104,7 +104,7 @@ def _loop(key: str, value: float, restarts: _Restarts, values: Mapping[str, floa
             Carrier(metric=key, value=value, unit="{restart}/s", expected_high=0.0, share=1.0),
             *_beside(values),
         ),
-        basis=Basis(judged=(key, FAILED_UNITS), explained=(crashed,)),
+        basis=Basis(evaluated=(key, FAILED_UNITS), explained=(crashed,)),
     )
 
 

@@ -47,7 +47,7 @@ class StorageRules:
             + (", and they become more" if fresh else ", none of them within the last hour"),
             severity=None if fresh else Severity.WARNING,
             carriers=(Carrier(metric=key, value=errors, unit="{error}", expected_high=0.0, share=1.0),),
-            basis=Basis(judged=(key,)),
+            basis=Basis(evaluated=(key,)),
         )
 
 
@@ -58,7 +58,7 @@ def _read_only(key: str, refuses: float) -> Verdict:
         confidence=1.0,
         reason="the file system was mounted for writing and now refuses writes",
         carriers=(Carrier(metric=key, value=refuses, unit="1", expected_high=0.0, share=1.0),),
-        basis=Basis(judged=(key,)),
+        basis=Basis(evaluated=(key,)),
     )
 
 
@@ -76,7 +76,7 @@ def _worn(key: str, value: float, reason: str) -> Verdict:
         reason=reason,
         carriers=(Carrier(metric=key, value=value, unit="1", share=1.0),),
         basis=Basis(
-            judged=(key,),
+            evaluated=(key,),
             threshold=Threshold(metric=key, value=WORN_BELOW, meaning="worn out") if wears else None,
         ),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import metric_of, series, series_attributes, series_name
@@ -19,14 +19,14 @@ FLICKERS_S = 30.0  # firmware switches quickly near its limit, and is asked ever
 COOL_FOR_S = 600.0  # it comes with load; ten minutes at full speed and the cooling holds again
 
 
-def throttling(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+def throttling(values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
     """Yield a verdict for each sensor that has been hot for a minute."""
     for key, celsius in values.items():
         if series_name(key) != "hw.temperature":
             continue
         limit = _limit_cel(values, series_attributes(key)["hw.name"])
         until = limit - (COOLED_BY_CEL if lasting.holds(("hot", key)) else 0.0)
-        hot_s = lasting.held_s(("hot", key), until <= celsius <= BELIEVABLE_CEL[1], at_s)
+        hot_s = lasting.lasted_s(("hot", key), until <= celsius <= BELIEVABLE_CEL[1], at_s)
         if hot_s is not None and hot_s >= HOT_FOR_S:
             yield _too_hot(key, celsius, limit, hot_s)
 
@@ -46,13 +46,13 @@ def _too_hot(key: str, celsius: float, limit: float, hot_s: float) -> Verdict:
         reason=f"{celsius:.0f} °C, at or near the limit of {limit:.0f} °C for {hot_s / 60:.0f} min",
         carriers=(Carrier(metric=key, value=celsius, unit=metric_of(key).unit, expected_high=limit, share=1.0),),
         basis=Basis(
-            judged=(key,),
+            evaluated=(key,),
             threshold=Threshold(metric=key, value=limit, meaning="the device slows itself down"),
         ),
     )
 
 
-def throttled(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+def throttled(values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
     """Yield a verdict if firmware has slowed the processor for a minute, and until it has not for ten.
 
     The soft limit of the 3B+ (60 °C) takes a seventh of its speed, by design: that is for information.
@@ -65,11 +65,11 @@ def throttled(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Ite
         yield _throttled(values, "soft_limit", reason, soft_s, Severity.INFO)
 
 
-def _slowed_s(values: Mapping[str, float], at_s: float, lasting: Lasting, cause: str) -> float | None:
+def _slowed_s(values: Mapping[str, float], at_s: float, lasting: HoldTimer, cause: str) -> float | None:
     """Return since when firmware does so, in seconds; None while it does not, or not for long enough to count."""
-    now_s = lasting.held_s((f"slowed by {cause}", ""), values.get(_slowed_by(cause), 0.0) > 0, at_s, FLICKERS_S)
+    now_s = lasting.lasted_s((f"slowed by {cause}", ""), values.get(_slowed_by(cause), 0.0) > 0, at_s, FLICKERS_S)
     slow = now_s is not None and now_s >= HOT_FOR_S
-    return lasting.held_s((f"throttled by {cause}", ""), slow, at_s, COOL_FOR_S)
+    return lasting.lasted_s((f"throttled by {cause}", ""), slow, at_s, COOL_FOR_S)
 
 
 def _slowed_by(cause: str) -> str:
@@ -87,5 +87,5 @@ def _throttled(
         reason=reason + (f", again and again for {duration(since_s)}" if since_s >= COOL_FOR_S else ""),
         severity=severity,
         carriers=(Carrier(metric=key, value=values.get(key, 0.0), unit="1", expected_high=0.0, share=1.0),),
-        basis=Basis(judged=(_slowed_by("heat"), _slowed_by("soft_limit"))),
+        basis=Basis(evaluated=(_slowed_by("heat"), _slowed_by("soft_limit"))),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import metric_of, series_attributes, series_name
 from edge_agent.protocol.records import Carrier, Finding, Threshold
@@ -13,13 +13,13 @@ STRONGER_BY_DB = 5.0
 WEAK_FOR_S = 900.0  # somebody stands or something moves in between: that passes
 
 
-def weak(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator[Verdict]:
+def weak(values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
     """Yield a verdict for each adapter that has been hardly connected for a quarter of an hour."""
     for key, dbm in values.items():
         if series_name(key) != "forewarn.wifi.signal":
             continue
         limit = WEAK_DBM + (STRONGER_BY_DB if lasting.holds(("weak", key)) else 0.0)
-        weak_s = lasting.held_s(("weak", key), dbm <= limit, at_s)
+        weak_s = lasting.lasted_s(("weak", key), dbm <= limit, at_s)
         if weak_s is not None and weak_s >= WEAK_FOR_S:
             yield Verdict(
                 fault="wifi.weak",
@@ -28,13 +28,13 @@ def weak(values: Mapping[str, float], at_s: float, lasting: Lasting) -> Iterator
                 reason=f"a signal of {dbm:.0f} dBm, weak for {duration(weak_s)}",
                 carriers=(Carrier(metric=key, value=dbm, unit=metric_of(key).unit, expected_low=WEAK_DBM, share=1.0),),
                 basis=Basis(
-                    judged=(key,), threshold=Threshold(metric=key, value=WEAK_DBM, meaning="too weak to rely on")
+                    evaluated=(key,), threshold=Threshold(metric=key, value=WEAK_DBM, meaning="too weak to rely on")
                 ),
             )
 
 
-def resume(finding: Finding, lasting: Lasting) -> None:
-    """Take up a finding that stood when the agent stopped."""
+def resume(finding: Finding, lasting: HoldTimer) -> None:
+    """Resume a finding that was open when the agent stopped."""
     if finding.fault == "wifi.weak":
         for carrier in finding.carriers:
             lasting.resume(("weak", carrier.metric), WEAK_FOR_S)

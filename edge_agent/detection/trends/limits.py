@@ -10,7 +10,7 @@ from edge_agent.protocol.metrics import series_attributes, series_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Limit:
     """Something with a limit. `headroom` in the metric's unit falls to 0 where the customer notices."""
 
     fault: str
@@ -25,7 +25,7 @@ class Watch:
     mirrors: tuple[str, ...] = ()  # series that say the same from the other side
 
 
-def watches(values: Mapping[str, float]) -> Iterator[Watch]:
+def limits_in(values: Mapping[str, float]) -> Iterator[Limit]:
     """Find everything in a sample that has a limit."""
     for series, value in values.items():
         name = series_name(series)
@@ -35,12 +35,12 @@ def watches(values: Mapping[str, float]) -> Iterator[Watch]:
             used = values.get(mirror)
             mountpoint = series_attributes(series)["system.filesystem.mountpoint"]
             total = None if used is None else value + used
-            yield Watch(
+            yield Limit(
                 fault=fault, component=mountpoint, series=series, headroom=value, total=total, rising=False,
                 min_span_s=min_span_s, meaning=meaning, outlives_boot=True, mirrors=(mirror,),
             )  # fmt: skip
     if (available := values.get("system.linux.memory.available")) is not None:
-        yield Watch(
+        yield Limit(
             fault="memory.leak", component="memory", series="system.linux.memory.available", headroom=available,
             total=values.get("system.memory.limit"), rising=False, min_span_s=160.0, meaning="no memory left",
             mirrors=_MEMORY,
@@ -57,16 +57,16 @@ _FREE = {
 }
 
 
-def _file_watches(values: Mapping[str, float]) -> Iterator[Watch]:
+def _file_watches(values: Mapping[str, float]) -> Iterator[Limit]:
     used, limit = (values.get(f"forewarn.file_descriptor.{what}") for what in ("usage", "limit"))
     if used is not None and limit is not None:
-        yield Watch(
+        yield Limit(
             fault="fd.leak", component="system", series="forewarn.file_descriptor.usage", headroom=limit - used,
             total=limit, rising=True, min_span_s=60.0, meaning="no more open files",
         )  # fmt: skip
     share = values.get("forewarn.process.file_descriptor.utilization")
     if share is not None:
-        yield Watch(
+        yield Limit(
             fault="fd.leak", component="process", series="forewarn.process.file_descriptor.utilization",
             headroom=1 - share, total=1.0, rising=True, min_span_s=160.0, meaning="the process's own limit",
         )  # fmt: skip

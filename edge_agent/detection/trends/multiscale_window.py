@@ -22,7 +22,7 @@ _SCALE = 65_535  # of a 16-bit point between the lowest and the highest of its l
 _MOST_STEPS = 255
 
 
-class Level:
+class Resolution:
     """The last points of a series at one spacing; each point is the mean of what fell into its slot."""
 
     def __init__(self, spacing_s: float, points: int = POINTS) -> None:
@@ -107,39 +107,39 @@ class Level:
         self._slot = int(self._mean_t // self.spacing_s) if self._count else None
 
 
-class Ladder:
+class MultiScaleWindow:
     """One series at all time scales."""
 
     def __init__(self, finest_s: float) -> None:
         fine = [finest_s]
         while fine[-1] * FACTOR < FINE_UP_TO_S:
             fine.append(fine[-1] * FACTOR)
-        self.fine = tuple(Level(spacing_s) for spacing_s in fine)
-        self.coarse = tuple(Level(spacing_s, points) for spacing_s, points in COARSE)
+        self.fine = tuple(Resolution(spacing_s) for spacing_s in fine)
+        self.coarse = tuple(Resolution(spacing_s, points) for spacing_s, points in COARSE)
 
-    def add_fine(self, uptime_s: float, v: float) -> Iterator[Level]:
+    def add_fine(self, uptime_s: float, v: float) -> Iterator[Resolution]:
         """Take a reading; yield the fine levels that have a new point, finest first."""
-        return iter([level for level in self.fine if level.add(uptime_s, v)])
+        return iter([resolution for resolution in self.fine if resolution.add(uptime_s, v)])
 
-    def add_coarse(self, life_s: float, v: float) -> Iterator[Level]:
+    def add_coarse(self, operating_s: float, v: float) -> Iterator[Resolution]:
         """Take a reading on the clock that outlives reboots; yield the coarse levels that have a new point."""
-        return iter([level for level in self.coarse if level.add(life_s, v)])
+        return iter([resolution for resolution in self.coarse if resolution.add(operating_s, v)])
 
-    def start_anew(self) -> None:
+    def restart(self) -> None:
         """Forget the fine levels: what they saw has nothing to do with what comes."""
-        for level in self.fine:
-            level.clear()
+        for resolution in self.fine:
+            resolution.clear()
 
     def export_state(self) -> list[dict[str, object]]:
         """Return the coarse levels."""
-        return [level.export_state() for level in self.coarse]
+        return [resolution.export_state() for resolution in self.coarse]
 
     def restore_state(self, state: object) -> None:
         """Take up exported coarse levels. Raises ValueError, KeyError or TypeError."""
         if not isinstance(state, list) or len(state) != len(self.coarse):
             raise ValueError("levels must be a list, one for each spacing")
-        for level, part in zip(self.coarse, state, strict=True):
-            level.restore_state(part)
+        for resolution, part in zip(self.coarse, state, strict=True):
+            resolution.restore_state(part)
 
 
 def short(value: float | None) -> float | None:

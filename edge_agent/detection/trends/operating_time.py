@@ -18,8 +18,8 @@ LONGEST_OFF_S = 60 * 86_400.0  # whoever was off for longer is another device, o
 
 
 @dataclass(slots=True)
-class Life:
-    """Where life stood when it was last read, and by what it is ahead of this boot's uptime."""
+class OperatingTime:
+    """The operating time at the last reading, and by what it is ahead of this boot's uptime."""
 
     boot_id: str = ""
     ahead_s: float = 0.0
@@ -33,8 +33,8 @@ class Life:
             self._before = None if self.last_wall_s is None else (self.last_s, self.last_wall_s)
             self.boot_id, self.ahead_s = now.boot_id, self.last_s
         if self._before is not None and now.synced:
-            life_s, wall_s = self._before
-            off_s = life_s + now.wall.timestamp() - wall_s - (now.uptime_s + self.ahead_s)
+            operating_s, wall_s = self._before
+            off_s = operating_s + now.wall.timestamp() - wall_s - (now.uptime_s + self.ahead_s)
             self.ahead_s += off_s if 0 < off_s <= LONGEST_OFF_S else 0.0
             self._before = None
         self.last_s = max(self.last_s, now.uptime_s + self.ahead_s)
@@ -46,7 +46,7 @@ class Life:
         return {"boot_id": self.boot_id, "ahead_s": self.ahead_s, "last_s": self.last_s, "wall_s": self.last_wall_s}
 
     @classmethod
-    def restored(cls, state: Mapping[str, object]) -> "Life":
+    def restored(cls, state: Mapping[str, object]) -> "OperatingTime":
         """Read an exported state. Raises KeyError or ValueError."""
         boot_id, ahead_s, last_s, wall_s = (state[key] for key in ("boot_id", "ahead_s", "last_s", "wall_s"))
         if not isinstance(boot_id, str):

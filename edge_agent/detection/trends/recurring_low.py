@@ -1,4 +1,4 @@
-"""Habits: the low that a watched thing has come back from by itself, as logs, caches and garbage collectors do.
+"""Habits: the low that a watched quantity has come back from by itself, as logs, caches and garbage collectors do.
 
 What flows in: the headroom at each sample. What flows out: whether a level is one that this device is known to live
 with. Above a known low a fall is no news; below it, it is.
@@ -16,23 +16,23 @@ CLOSE_CALL = 0.05  # share of the whole: to come back from less is no habit but 
 
 
 @dataclass(slots=True)
-class Habit:
+class RecurringLow:
     """The lowest headroom that was come back from, until when it counts, and the lowest since the last return."""
 
     low: float | None = None
     until_s: float = 0.0
     _trough: float | None = None
 
-    def add(self, headroom: float, whole: float, life_s: float) -> None:
+    def add(self, headroom: float, whole: float, operating_s: float) -> None:
         """Take a reading; what has risen well above its lowest point has come back from there."""
-        if self.low is not None and life_s >= self.until_s:
+        if self.low is not None and operating_s >= self.until_s:
             self.low = None
         if self._trough is None or headroom < self._trough:
             self._trough = headroom
         elif headroom >= COMES_BACK * self._trough:
             if self._trough >= CLOSE_CALL * whole and (self.low is None or self._trough <= self.low / SAME):
                 self.low = self._trough if self.low is None else min(self.low, self._trough)
-                self.until_s = life_s + KEPT_S
+                self.until_s = operating_s + KEPT_S
             self._trough = headroom
 
     def knows(self, headroom: float) -> bool:
@@ -48,7 +48,7 @@ class Habit:
         return [short(self.low), round(self.until_s), short(self._trough)]
 
     @classmethod
-    def restored(cls, state: object) -> "Habit":
+    def restored(cls, state: object) -> "RecurringLow":
         """Read an exported state. Raises ValueError."""
         if not isinstance(state, list) or len(state) != 3:
             raise ValueError("a habit must be a low, until when it counts, and the way down")

@@ -1,6 +1,6 @@
 """Trends: how long until something that has a limit reaches it, with an interval; silent unless that is useful.
 
-What flows in: samples of features, with their instant. What flows out: a verdict for each watched thing that is
+What flows in: samples of features, with their instant. What flows out: a verdict for each watched quantity that is
 steadily on its way to its limit.
 
     sample ─> watches (headroom of each thing) ─> ladder of windows ─> robust line ─> steady, near, narrow? ─> verdict
@@ -12,11 +12,11 @@ Fine windows live on the uptime and start anew at boot and after a suspend; coar
 from collections.abc import Mapping
 from dataclasses import replace
 
-from edge_agent.detection.trends.extrapolation import Course, Times, likely_s
-from edge_agent.detection.trends.limits import watches
-from edge_agent.detection.trends.multiscale_window import Ladder, number
-from edge_agent.detection.trends.operating_time import Life
-from edge_agent.detection.trends.recurring_low import KEPT_S, Habit
+from edge_agent.detection.trends.extrapolation import Extrapolation, Times, likely_s
+from edge_agent.detection.trends.limits import limits_in
+from edge_agent.detection.trends.multiscale_window import MultiScaleWindow, number
+from edge_agent.detection.trends.operating_time import OperatingTime
+from edge_agent.detection.trends.recurring_low import KEPT_S, RecurringLow
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant
@@ -24,74 +24,91 @@ from edge_agent.protocol.instant import Instant
 STATE_VERSION = 1
 SETTLE_S = 180.0  # after boot and resume programs start, caches fill and clocks step: nothing of that is a trend
 JUMP_S = 120.0  # between two samples: a suspend, or as good as one
-MOST_COURSES = 64  # watched things; the one unseen for longest gives way
+MOST_LIMITS = 64  # watched quantitys; the one unseen for longest gives way
 FURTHEST_S = 30 * 86_400.0  # what is further away than the horizon is noted for information, up to here
 
 
 class Trends:
-    """Keeps the course of each watched thing, on both clocks."""
+    """Keeps the course of each watched quantity, on both clocks."""
 
     def __init__(self, period_s: float, horizon_s: float) -> None:
         """`horizon_s`: how far ahead a trend may warn; what is further away is for information."""
         self._period_s, self._horizon_s = period_s, horizon_s
         self._jump_s = max(JUMP_S, 3 * period_s)
-        self._courses: dict[tuple[str, str], Course] = {}
-        self._life = Life()
+        self._extrapolations: dict[tuple[str, str], Extrapolation] = {}
+        self._operating_time = OperatingTime()
         self._last: Instant | None = None
         self._settled_at_s = SETTLE_S
 
     def step(self, values: Mapping[str, float], now: Instant) -> list[Verdict]:
-        """Return the nearest impact of each watched thing that is on its way to its limit."""
+        """Return the nearest impact of each watched quantity that is on its way to its limit."""
         if self._goes_back(now):
             return []
         self._notice_jump(now)
         times = Times(
             uptime_s=now.uptime_s,
-            life_s=self._life.at(now),
+            operating_s=self._operating_time.at(now),
             settled=now.uptime_s >= self._settled_at_s,
             furthest_s=max(FURTHEST_S, self._horizon_s),
         )
-        verdicts = (self._course(watch.fault, watch.component).step(watch, times) for watch in watches(values))
+        verdicts = (self._extrapolation(limit.fault, limit.component).step(limit, times) for limit in limits_in(values))
         return [self._graded(verdict) for verdict in verdicts if verdict]
 
     def resume(self, fault: str, component: str) -> None:
-        """Take up a fault that stood when the agent stopped: what is used up now was not always so."""
-        self._course(fault, component).roomy = True
+        """Resume a fault that was open when the agent stopped: what is used up now was not always so."""
+        self._extrapolation(fault, component).roomy = True
 
     def export_state(self) -> dict[str, object]:
-        """Return what outlives a reboot, some hundred bytes for each watched thing, fit for JSON."""
-        kept = {key: course for key, course in self._courses.items() if self._life.last_s - course.seen_s < KEPT_S}
-        courses = [[*key, course.export_state()] for key, course in kept.items()]
-        return {"version": STATE_VERSION, "life": self._life.export_state(), "courses": courses}
+        """Return what outlives a reboot, some hundred bytes for each watched quantity, fit for JSON."""
+        kept = {
+            key: extrapolation
+            for key, extrapolation in self._extrapolations.items()
+            if self._operating_time.last_s - extrapolation.seen_s < KEPT_S
+        }
+        extrapolations = [[*key, extrapolation.export_state()] for key, extrapolation in kept.items()]
+        return {"version": STATE_VERSION, "life": self._operating_time.export_state(), "courses": extrapolations}
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Take up an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
         if state.get("version") != STATE_VERSION:
             raise ValueError("trends: state is of another version")
-        life, courses = state.get("life"), state.get("courses")
-        if not isinstance(life, dict) or not isinstance(courses, list):
+        operating_time, extrapolations = state.get("life"), state.get("courses")
+        if not isinstance(operating_time, dict) or not isinstance(extrapolations, list):
             raise ValueError("trends: life must be a mapping, and courses a list")
         try:
-            restored = {(str(fault), str(thing)): self._restored(course) for fault, thing, course in courses}
-            self._life = Life.restored(life)
+            restored = {
+                (str(fault), str(thing)): self._restored(extrapolation)
+                for fault, thing, extrapolation in extrapolations
+            }
+            self._operating_time = OperatingTime.restored(operating_time)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"trends: {error!r}") from None
-        self._courses, self._last = restored, None
+        self._extrapolations, self._last = restored, None
 
-    def _restored(self, state: Mapping[str, object]) -> Course:
-        habit = Habit.restored(state.get("habit"))
+    def _restored(self, state: Mapping[str, object]) -> Extrapolation:
+        recurring_low = RecurringLow.restored(state.get("habit"))
         seen_s = number(state.get("seen_s"))
-        course = Course(Ladder(self._period_s), habit, roomy=bool(state.get("roomy")), restored=True, seen_s=seen_s)
-        course.ladder.restore_state(state.get("levels"))
-        return course
+        extrapolation = Extrapolation(
+            MultiScaleWindow(self._period_s),
+            recurring_low,
+            roomy=bool(state.get("roomy")),
+            restored=True,
+            seen_s=seen_s,
+        )
+        extrapolation.windows.restore_state(state.get("levels"))
+        return extrapolation
 
-    def _course(self, fault: str, component: str) -> Course:
+    def _extrapolation(self, fault: str, component: str) -> Extrapolation:
         key = (fault, component)
-        if key not in self._courses:
-            if len(self._courses) >= MOST_COURSES:  # containers come and go with file systems of their own
-                del self._courses[min(self._courses, key=lambda known: self._courses[known].seen_s)]
-            self._courses[key] = Course(Ladder(self._period_s), seen_s=self._life.last_s)
-        return self._courses[key]
+        if key not in self._extrapolations:
+            if len(self._extrapolations) >= MOST_LIMITS:  # containers come and go with file systems of their own
+                del self._extrapolations[
+                    min(self._extrapolations, key=lambda known: self._extrapolations[known].seen_s)
+                ]
+            self._extrapolations[key] = Extrapolation(
+                MultiScaleWindow(self._period_s), seen_s=self._operating_time.last_s
+            )
+        return self._extrapolations[key]
 
     def _goes_back(self, now: Instant) -> bool:
         return self._last is not None and now.boot_id == self._last.boot_id and now.uptime_s <= self._last.uptime_s
@@ -99,16 +116,16 @@ class Trends:
     def _notice_jump(self, now: Instant) -> None:
         """Let the fine windows start anew after another boot or a suspend."""
         last, self._last = self._last, now
-        rebooted = now.boot_id != self._life.boot_id
+        rebooted = now.boot_id != self._operating_time.boot_id
         if rebooted:
             self._settled_at_s = SETTLE_S
         elif last is not None and now.uptime_s - last.uptime_s > self._jump_s:
             self._settled_at_s = now.uptime_s + SETTLE_S
         else:
             return
-        for course in self._courses.values():
-            course.start_anew(now.uptime_s - last.uptime_s if last else 0.0)
-            course.rebooted = course.rebooted or rebooted
+        for extrapolation in self._extrapolations.values():
+            extrapolation.restart(now.uptime_s - last.uptime_s if last else 0.0)
+            extrapolation.rebooted = extrapolation.rebooted or rebooted
 
     def _graded(self, verdict: Verdict) -> Verdict:
         """What nobody will notice within the horizon opens no case yet."""

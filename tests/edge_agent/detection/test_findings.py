@@ -26,12 +26,12 @@ def a_verdict(likely_s: float | None = None) -> Verdict:
         component="/data",
         confidence=0.9,
         reason="it fills",
-        basis=Basis(judged=(FREE,)),
+        basis=Basis(evaluated=(FREE,)),
         impact=impact,
     )
 
 
-def said(
+def reported(
     findings: Findings, start_s: int, verdicts: Sequence[Verdict | None], present: Container[str] = (FREE,)
 ) -> list[tuple[int, Announcement]]:
     """Feed one verdict (or none) a second; return what was said, with the second."""
@@ -42,85 +42,87 @@ def said(
     ]
 
 
-def phases(said: list[tuple[int, Announcement]]) -> list[tuple[int, Phase]]:
-    return [(second, announcement.finding.phase) for second, announcement in said]
+def phases(reported: list[tuple[int, Announcement]]) -> list[tuple[int, Phase]]:
+    return [(second, announcement.finding.phase) for second, announcement in reported]
 
 
 def test_a_fault_opens_once_when_it_has_lasted_and_clears_once_when_it_stays_away() -> None:
     gone = int(CLEAR_AFTER_S) + 30
-    heard = said(Findings(VERSIONS), 0, [a_verdict()] * 50 + [None] * gone)
-    assert phases(heard) == [(3, Phase.OPEN), (49 + int(CLEAR_AFTER_S), Phase.CLEAR)]
+    published = reported(Findings(VERSIONS), 0, [a_verdict()] * 50 + [None] * gone)
+    assert phases(published) == [(3, Phase.OPEN), (49 + int(CLEAR_AFTER_S), Phase.CLEAR)]
 
 
 def test_a_moments_verdict_is_told_to_nobody() -> None:
-    assert said(Findings(VERSIONS), 0, [a_verdict(), a_verdict(), *[None] * 200]) == []
+    assert reported(Findings(VERSIONS), 0, [a_verdict(), a_verdict(), *[None] * 200]) == []
 
 
 def test_a_flicker_does_not_clear_a_finding() -> None:
-    heard = said(Findings(VERSIONS), 0, ([a_verdict()] * 10 + [None] * 20) * 5)
-    assert phases(heard) == [(3, Phase.OPEN)]
+    published = reported(Findings(VERSIONS), 0, ([a_verdict()] * 10 + [None] * 20) * 5)
+    assert phases(published) == [(3, Phase.OPEN)]
 
 
 def test_a_countdown_that_runs_as_expected_is_said_again_only_when_half_of_it_is_gone() -> None:
-    heard = said(Findings(VERSIONS), 0, [a_verdict(400.0 - second) for second in range(300)])
-    assert phases(heard) == [(3, Phase.OPEN), (202, Phase.UPDATE)]
+    published = reported(Findings(VERSIONS), 0, [a_verdict(400.0 - second) for second in range(300)])
+    assert phases(published) == [(3, Phase.OPEN), (202, Phase.UPDATE)]
 
 
 def test_the_moment_of_impact_is_said_once() -> None:
-    heard = said(Findings(VERSIONS), 0, [a_verdict(15.0 - second) for second in range(15)] + [a_verdict(0.0)] * 100)
-    assert phases(heard) == [(3, Phase.OPEN), (15, Phase.UPDATE)]
+    published = reported(
+        Findings(VERSIONS), 0, [a_verdict(15.0 - second) for second in range(15)] + [a_verdict(0.0)] * 100
+    )
+    assert phases(published) == [(3, Phase.OPEN), (15, Phase.UPDATE)]
 
 
 def test_an_instant_that_moves_is_news() -> None:
-    heard = said(Findings(VERSIONS), 0, [a_verdict(4000.0)] * 10 + [a_verdict(2500.0)] * 10)
-    assert phases(heard) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
+    published = reported(Findings(VERSIONS), 0, [a_verdict(4000.0)] * 10 + [a_verdict(2500.0)] * 10)
+    assert phases(published) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
 
 
 def test_what_becomes_more_urgent_is_news_and_what_becomes_less_so_is_not() -> None:
     info, usual = replace(a_verdict(), severity=Severity.INFO), a_verdict()
-    heard = said(Findings(VERSIONS), 0, [info] * 10 + [usual] * 10 + [info] * 10)
-    assert phases(heard) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
-    assert [one.finding.severity for _, one in heard] == [Severity.INFO, Severity.WARNING]
+    published = reported(Findings(VERSIONS), 0, [info] * 10 + [usual] * 10 + [info] * 10)
+    assert phases(published) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
+    assert [one.finding.severity for _, one in published] == [Severity.INFO, Severity.WARNING]
 
 
 def test_the_same_samples_give_the_same_findings_with_the_same_ids() -> None:
     verdicts = [a_verdict(400.0 - second) for second in range(300)]
-    first, second = (said(Findings(VERSIONS), 0, verdicts) for _ in range(2))
+    first, second = (reported(Findings(VERSIONS), 0, verdicts) for _ in range(2))
     assert [one.finding for _, one in first] == [one.finding for _, one in second]
     assert len({one.finding.finding_id for _, one in first}) == 1
 
 
 def test_the_next_time_is_another_finding() -> None:
     gone: list[Verdict | None] = [None] * (int(CLEAR_AFTER_S) + 10)
-    heard = said(Findings(VERSIONS), 0, [*[a_verdict()] * 10, *gone, *[a_verdict()] * 10])
-    assert len({one.finding.finding_id for _, one in heard}) == 2
+    published = reported(Findings(VERSIONS), 0, [*[a_verdict()] * 10, *gone, *[a_verdict()] * 10])
+    assert len({one.finding.finding_id for _, one in published}) == 2
 
 
 def test_a_finding_that_stood_at_a_restart_goes_on_under_its_id_or_is_cleared() -> None:
-    (opened,) = said(Findings(VERSIONS), 0, [a_verdict()] * 4)
+    (opened,) = reported(Findings(VERSIONS), 0, [a_verdict()] * 4)
     goes_on, is_over = Findings(VERSIONS), Findings(VERSIONS)
     for findings in (goes_on, is_over):
         findings.resume([opened[1].finding], an_instant(100))
-    heard = said(goes_on, 100, [a_verdict(400.0 - second) for second in range(200)])
-    assert [one.finding.phase for _, one in heard] == [Phase.UPDATE]
-    (cleared,) = said(is_over, 100, [None] * (int(RESUMED_CLEAR_AFTER_S) + 10))
+    published = reported(goes_on, 100, [a_verdict(400.0 - second) for second in range(200)])
+    assert [one.finding.phase for _, one in published] == [Phase.UPDATE]
+    (cleared,) = reported(is_over, 100, [None] * (int(RESUMED_CLEAR_AFTER_S) + 10))
     assert cleared[1].finding.phase is Phase.CLEAR
-    assert {one.finding.finding_id for _, one in [*heard, cleared]} == {opened[1].finding.finding_id}
+    assert {one.finding.finding_id for _, one in [*published, cleared]} == {opened[1].finding.finding_id}
 
 
 def test_missing_readings_refute_nothing_until_the_thing_itself_is_gone() -> None:
     findings = Findings(VERSIONS)
-    said(findings, 0, [a_verdict()] * 10)
-    assert said(findings, 10, [None] * 600, present=()) == [], "the collector can't read: that is no recovery"
-    (cleared,) = said(findings, 610, [None] * int(BLIND_CLEAR_AFTER_S), present=())
+    reported(findings, 0, [a_verdict()] * 10)
+    assert reported(findings, 10, [None] * 600, present=()) == [], "the collector can't read: that is no recovery"
+    (cleared,) = reported(findings, 610, [None] * int(BLIND_CLEAR_AFTER_S), present=())
     assert "unmounted" in cleared[1].finding.reason
 
 
 def test_a_very_long_mount_point_is_cut_and_not_fatal() -> None:
     mount = "/var/lib/" + "x" * 300
     verdict = Verdict(
-        fault="disk.filling", component=mount, confidence=1, reason="it fills", basis=Basis(judged=(FREE,)),
+        fault="disk.filling", component=mount, confidence=1, reason="it fills", basis=Basis(evaluated=(FREE,)),
         carriers=(Carrier(metric=FREE.replace("/data", mount), value=1, unit="By", share=1),),
     )  # fmt: skip
-    (opened,) = said(Findings(VERSIONS), 0, [verdict] * 5)
+    (opened,) = reported(Findings(VERSIONS), 0, [verdict] * 5)
     assert len(opened[1].finding.component) == 200

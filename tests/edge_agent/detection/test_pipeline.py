@@ -39,7 +39,7 @@ def samples(seconds: int, *faults: Fault) -> Iterator[Sample]:
 
 def findings(stream: Iterator[Sample] | list[Sample]) -> list[Finding]:
     pipeline = Pipeline(period_s=1.0, horizon_s=72 * 3600, scorer=None)
-    return [said.finding for sample in stream for said in pipeline.step(sample, sample.at).announcements]
+    return [reported.finding for sample in stream for reported in pipeline.step(sample, sample.at).announcements]
 
 
 def test_a_healthy_device_says_nothing_for_hours() -> None:
@@ -75,13 +75,13 @@ def test_what_a_trend_explains_the_model_does_not_report() -> None:
     trends = Trends(period_s=1.0, horizon_s=3600)
     for t in range(60):
         verdicts = trends.step({free: 1e8 - t * 1e6, used: 1e8 + t * 1e6}, an_instant(t))
-    assert {*verdicts[0].basis.judged, *verdicts[0].basis.explained} == {free, used}
+    assert {*verdicts[0].basis.evaluated, *verdicts[0].basis.explained} == {free, used}
 
 
 def test_a_filling_disk_and_a_leak_are_found_before_their_impact_and_nothing_else() -> None:
     disk, leak = DiskFilling(start_s=60, lasts_s=840), MemoryLeak(start_s=60, lasts_s=1140)
-    said = findings(samples(1150, disk, leak))
-    opened = {one.fault: one.at.uptime_s for one in said if one.phase is Phase.OPEN}
+    reported = findings(samples(1150, disk, leak))
+    opened = {one.fault: one.at.uptime_s for one in reported if one.phase is Phase.OPEN}
     assert set(opened) == {"disk.filling", "memory.leak"}
     assert opened["disk.filling"] < disk.impact_s - 300
     assert opened["memory.leak"] < leak.impact_s - 300
@@ -150,13 +150,13 @@ def loads(rows: int, burst_at: int) -> Iterator[Sample]:
         yield Sample(at=an_instant(60.0 * row), values=values)
 
 
-def unusual(pipeline: Pipeline, stream: Iterator[Sample]) -> list[Finding]:
-    said = [one.finding for sample in stream for one in pipeline.step(sample, sample.at).announcements]
-    return [finding for finding in said if finding.fault == "anomaly.unknown"]
+def anomaly_verdict(pipeline: Pipeline, stream: Iterator[Sample]) -> list[Finding]:
+    reported = [one.finding for sample in stream for one in pipeline.step(sample, sample.at).announcements]
+    return [finding for finding in reported if finding.fault == "anomaly.unknown"]
 
 
 def test_the_model_says_once_what_is_unusual_and_how_far_it_is_beyond_the_bar() -> None:
-    found = unusual(with_model(), loads(700, burst_at=600))
+    found = anomaly_verdict(with_model(), loads(700, burst_at=600))
     assert [one.phase for one in found if one.phase is not Phase.UPDATE][:1] == [Phase.OPEN]
     assert sum(one.phase is Phase.OPEN for one in found) == 1
     assert 600 * 60 <= found[0].at.uptime_s - 3600 <= 605 * 60
@@ -165,7 +165,7 @@ def test_the_model_says_once_what_is_unusual_and_how_far_it_is_beyond_the_bar() 
 
 def test_what_the_model_and_its_alarms_have_learnt_is_kept_and_a_broken_part_is_named() -> None:
     one, other = with_model(), with_model(false_per_week=0.2)
-    unusual(one, loads(400, burst_at=300))
+    anomaly_verdict(one, loads(400, burst_at=300))
     state = json.loads(json.dumps(one.export_state()))
     assert other.restore_state(state) == []
     assert other.export_state() == state
@@ -176,15 +176,15 @@ def test_what_the_model_and_its_alarms_have_learnt_is_kept_and_a_broken_part_is_
 
 
 def test_only_a_clock_that_was_set_tells_the_hour_of_a_row() -> None:
-    def learnt(*, synced: bool, wall: datetime | None) -> object:
+    def learned(*, synced: bool, wall: datetime | None) -> object:
         pipeline = with_model()
         for number, sample in enumerate(loads(100, burst_at=50)):
             pipeline.step(sample, an_instant(60.0 * number, synced=synced, wall=wall))
         return pipeline.export_state()["scorer"]
 
     midnight, noon = (datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (0, 12))
-    assert learnt(synced=False, wall=midnight) == learnt(synced=False, wall=noon)
-    assert learnt(synced=True, wall=midnight) != learnt(synced=True, wall=noon)
+    assert learned(synced=False, wall=midnight) == learned(synced=False, wall=noon)
+    assert learned(synced=True, wall=midnight) != learned(synced=True, wall=noon)
 
 
 def test_how_often_a_row_is_sampled_and_how_fast_it_is_replayed_changes_no_alarm() -> None:
@@ -195,7 +195,7 @@ def test_how_often_a_row_is_sampled_and_how_fast_it_is_replayed_changes_no_alarm
         for second in (0, 20, 40)
     ]
     opened = [
-        [one.component for one in unusual(with_model(), iter(stream)) if one.phase is Phase.OPEN]
+        [one.component for one in anomaly_verdict(with_model(), iter(stream)) if one.phase is Phase.OPEN]
         for stream in (rows, often)
     ]
     assert opened[0] == opened[1] != []

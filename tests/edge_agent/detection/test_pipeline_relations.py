@@ -28,7 +28,7 @@ def a_pipeline(anomalies: Severity = Severity.INFO) -> Pipeline:
     return Pipeline(period_s=60.0, horizon_s=3600.0, scorer=Scorer(), relations=Relations(FLEET), anomalies=anomalies)
 
 
-def lives(begin: int, end: int, hotter: float = 15.0, firmware_caps: Iterable[int] = ()) -> Iterator[Sample]:
+def devices(begin: int, end: int, hotter: float = 15.0, firmware_caps: Iterable[int] = ()) -> Iterator[Sample]:
     """Minutes of a device with two sensors, too hot from BEGINS to ENDS."""
     for minute in range(begin, end):
         rng = np.random.default_rng(minute)
@@ -39,46 +39,46 @@ def lives(begin: int, end: int, hotter: float = 15.0, firmware_caps: Iterable[in
         yield Sample(at=an_instant(60.0 * minute), values=values)
 
 
-def said(pipeline: Pipeline, samples: Iterable[Sample], fault: str = "thermal.cooling") -> list[Finding]:
+def reported(pipeline: Pipeline, samples: Iterable[Sample], fault: str = "thermal.cooling") -> list[Finding]:
     found = [one.finding for sample in samples for one in pipeline.step(sample, sample.at).announcements]
     return [finding for finding in found if finding.fault == fault]
 
 
 def test_heat_that_stands_is_one_finding_whichever_sensor_is_warmer() -> None:
-    phases = [one.phase for one in said(a_pipeline(), lives(0, ENDS + 120))]
+    phases = [one.phase for one in reported(a_pipeline(), devices(0, ENDS + 120))]
     assert [phase for phase in phases if phase is not Phase.UPDATE] == [Phase.OPEN, Phase.CLEAR]
 
 
 @pytest.mark.parametrize("severity", [Severity.INFO, Severity.WARNING])
 def test_heat_is_as_urgent_as_what_is_unusual(severity: Severity) -> None:
-    (opened,) = said(a_pipeline(severity), lives(0, BEGINS + 60))
+    (opened,) = reported(a_pipeline(severity), devices(0, BEGINS + 60))
     assert opened.severity is severity
 
 
 @pytest.mark.parametrize("restart_at", [BEGINS + 40, BEGINS + 200])
 def test_a_fault_that_stands_over_a_restart_is_said_once_and_cleared_when_it_is_gone(restart_at: int) -> None:
     before, after = a_pipeline(), a_pipeline()
-    (opened,) = said(before, lives(0, restart_at))
+    (opened,) = reported(before, devices(0, restart_at))
     assert after.restore_state(json.loads(json.dumps(before.export_state()))) == []
     after.resume([opened], an_instant(60.0 * restart_at))
-    assert said(after, lives(restart_at, ENDS)) == []
-    (cleared,) = said(after, lives(ENDS, ENDS + 120))
+    assert reported(after, devices(restart_at, ENDS)) == []
+    (cleared,) = reported(after, devices(ENDS, ENDS + 120))
     assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
 
 
 def test_what_stood_is_cleared_where_the_judge_is_switched_off() -> None:
-    (opened,) = said(a_pipeline(), lives(0, BEGINS + 60))
+    (opened,) = reported(a_pipeline(), devices(0, BEGINS + 60))
     off = Pipeline(period_s=60.0, horizon_s=3600.0, scorer=None)
     off.resume([opened], an_instant(60.0 * (BEGINS + 60)))
-    assert [one.phase for one in said(off, lives(BEGINS + 60, BEGINS + 120))] == [Phase.CLEAR]
+    assert [one.phase for one in reported(off, devices(BEGINS + 60, BEGINS + 120))] == [Phase.CLEAR]
 
 
 def test_too_hot_by_a_rule_takes_over_from_hotter_than_its_load_explains() -> None:
     pipeline = a_pipeline()
-    assert [one.phase for one in said(pipeline, lives(0, BEGINS + 60))] == [Phase.OPEN]
+    assert [one.phase for one in reported(pipeline, devices(0, BEGINS + 60))] == [Phase.OPEN]
     hot = [
         outcome.finding
-        for sample in lives(BEGINS + 60, ENDS, hotter=45.0)
+        for sample in devices(BEGINS + 60, ENDS, hotter=45.0)
         for outcome in pipeline.step(sample, sample.at).announcements
     ]
     assert {one.fault for one in hot if one.phase is Phase.OPEN} >= {"thermal.throttling"}
@@ -87,7 +87,7 @@ def test_too_hot_by_a_rule_takes_over_from_hotter_than_its_load_explains() -> No
 
 def test_what_firmware_says_of_heat_is_not_said_twice() -> None:
     pipeline = a_pipeline()
-    samples = lives(0, ENDS, firmware_caps=range(BEGINS - 5, ENDS))
+    samples = devices(0, ENDS, firmware_caps=range(BEGINS - 5, ENDS))
     found = [one.finding for sample in samples for one in pipeline.step(sample, sample.at).announcements]
     assert "thermal.throttled" in {one.fault for one in found}
     assert "thermal.cooling" not in {one.fault for one in found}
@@ -104,10 +104,10 @@ def bursts(begin: int, end: int) -> Iterator[Sample]:
 
 def test_what_is_unusual_goes_on_over_a_restart_and_is_cleared_when_it_is_gone() -> None:
     before, after, restart_at = a_pipeline(), a_pipeline(), BEGINS + 6
-    (opened,) = [one for one in said(before, bursts(0, restart_at), "anomaly.unknown") if one.phase is Phase.OPEN]
+    (opened,) = [one for one in reported(before, bursts(0, restart_at), "anomaly.unknown") if one.phase is Phase.OPEN]
     assert after.restore_state(json.loads(json.dumps(before.export_state()))) == []
     elsewhere = opened.model_copy(update={"component": "system.cpu.load_average.9m"})  # which carries most changes
     after.resume([elsewhere], an_instant(60.0 * restart_at))
-    (cleared,) = said(after, bursts(restart_at, ENDS + 60), "anomaly.unknown")
+    (cleared,) = reported(after, bursts(restart_at, ENDS + 60), "anomaly.unknown")
     assert cleared.at.uptime_s > an_instant(60.0 * restart_at).uptime_s + RESUMED_CLEAR_AFTER_S  # it was judged again
     assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)

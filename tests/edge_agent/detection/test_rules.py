@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
@@ -44,21 +44,21 @@ def seconds(verdicts: list[tuple[float, Verdict]], fault: str) -> list[float]:
 
 def findings(stream: Iterable[Sample]) -> list[Finding]:
     pipeline = Pipeline(period_s=1.0, horizon_s=72 * 3600, scorer=None)
-    return [said.finding for sample in stream for said in pipeline.step(sample, sample.at).announcements]
+    return [reported.finding for sample in stream for reported in pipeline.step(sample, sample.at).announcements]
 
 
 def test_a_dip_of_the_supply_counts_until_ten_minutes_have_passed_without_one() -> None:
     alarms = [0.0] * 10 + [1.0] * 2 + [0.0] * 300 + [1.0] + [0.0] * 900
-    heard = held({ALARM: alarm} for alarm in alarms)
-    assert seconds(heard, "power.undervoltage") == list(range(10, 912))
-    assert heard[0][1].component == "rpi_volt"
+    published = held({ALARM: alarm} for alarm in alarms)
+    assert seconds(published, "power.undervoltage") == list(range(10, 912))
+    assert published[0][1].component == "rpi_volt"
 
 
 def test_a_killed_program_is_one_finding_however_many_follow() -> None:
     totals = [5.0] * 10 + [6.0] * 60 + [9.0] * 1000
-    said = findings(Sample(at=an_instant(t), values=BASE | {KILLS: total}) for t, total in enumerate(totals))
-    assert [(one.fault, one.phase) for one in said] == [("oom.kill", Phase.OPEN), ("oom.kill", Phase.CLEAR)]
-    assert said[0].severity is Severity.HIGH
+    reported = findings(Sample(at=an_instant(t), values=BASE | {KILLS: total}) for t, total in enumerate(totals))
+    assert [(one.fault, one.phase) for one in reported] == [("oom.kill", Phase.OPEN), ("oom.kill", Phase.CLEAR)]
+    assert reported[0].severity is Severity.HIGH
 
 
 def test_kills_of_the_time_before_the_agent_are_not_news() -> None:
@@ -66,9 +66,9 @@ def test_kills_of_the_time_before_the_agent_are_not_news() -> None:
 
 
 def test_errors_of_a_file_system_stand_until_it_is_checked_and_new_ones_are_more_urgent() -> None:
-    heard = held([{ERRORS: 0.0}] * 5 + [{ERRORS: 2.0}] * 5 + [{ERRORS: 0.0}] * 5)
-    assert seconds(heard, "storage.io_errors") == [5, 6, 7, 8, 9]
-    assert heard[0][1].severity is None
+    published = held([{ERRORS: 0.0}] * 5 + [{ERRORS: 2.0}] * 5 + [{ERRORS: 0.0}] * 5)
+    assert seconds(published, "storage.io_errors") == [5, 6, 7, 8, 9]
+    assert published[0][1].severity is None
     old = held([{ERRORS: 7.0}] * 5)
     assert {verdict.severity for _, verdict in old} == {Severity.WARNING}
     assert FAULTS["storage.io_errors"].severity is Severity.HIGH
@@ -82,12 +82,12 @@ def test_flash_near_its_end_is_said(row: Row, worn: bool) -> None:
 
 
 def unsynchronised(synced: Iterable[bool], every_s: float) -> list[tuple[float, Severity | None]]:
-    rules, said = Rules(), []
+    rules, reported = Rules(), []
     for number, state in enumerate(synced):
         t = number * every_s
         now = Instant(boot_id=BOOT, uptime_s=t, wall=NOON + timedelta(seconds=t), synced=state)
-        said += [(t, verdict.severity) for verdict in rules.step({}, now)]
-    return said
+        reported += [(t, verdict.severity) for verdict in rules.step({}, now)]
+    return reported
 
 
 def test_a_clock_that_was_set_and_is_no_more_is_a_fault_and_one_that_never_was_is_information() -> None:
@@ -112,18 +112,18 @@ def test_a_fan_may_stand_still() -> None:
 
 
 def test_what_cannot_be_is_a_broken_sensor_unless_it_never_made_sense() -> None:
-    broken = held({HEAT: celsius} for celsius in [45.0 + t % 2 for t in range(100)] + [-273.0] * 100)
-    assert seconds(broken, "sensor.out_of_range")[0] == 160
-    assert {verdict.fault for _, verdict in broken} == {"sensor.out_of_range"}
+    violated_relation = held({HEAT: celsius} for celsius in [45.0 + t % 2 for t in range(100)] + [-273.0] * 100)
+    assert seconds(violated_relation, "sensor.out_of_range")[0] == 160
+    assert {verdict.fault for _, verdict in violated_relation} == {"sensor.out_of_range"}
     assert not held({HEAT: 65_261.8} for _ in range(1000))
 
 
 def test_a_silent_sensor_is_said_after_five_minutes_and_cleared_when_it_is_back() -> None:
     rows = [BASE | {HEAT: 45.0 + t % 2} for t in range(4000)] + [BASE] * 400 + [BASE | {HEAT: 45.0}] * 100
-    heard = held(rows)
-    assert seconds(heard, "sensor.silent") == list(range(4299, 4400))
-    assert heard[0][1].severity is None
-    assert heard[0][1].component == "cpu_thermal/0"
+    published = held(rows)
+    assert seconds(published, "sensor.silent") == list(range(4299, 4400))
+    assert published[0][1].severity is None
+    assert published[0][1].component == "cpu_thermal/0"
 
 
 def test_an_adapter_that_was_unplugged_for_a_minute_is_nobodys_business() -> None:
@@ -141,8 +141,8 @@ def test_an_adapter_that_stays_away_is_one_finding_for_information_unless_it_was
 
 def test_what_has_come_back_by_itself_may_stay_away_longer_the_next_time() -> None:
     there = BASE | dict.fromkeys(ETHERNET, 1.0)
-    heard = held([there] * 1000 + [BASE] * 400 + [there] * 1000 + [BASE] * 1100)
-    assert seconds(heard, "data.missing") == list(range(1299, 1400))
+    published = held([there] * 1000 + [BASE] * 400 + [there] * 1000 + [BASE] * 1100)
+    assert seconds(published, "data.missing") == list(range(1299, 1400))
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_what_was_there_for_a_moment_only_is_not_missed() -> None:
 
 def test_a_source_of_everything_that_fails_is_one_finding() -> None:
     many = {f"system.cpu.load_average.{minutes}m": 1.0 for minutes in range(30)}
-    heard = held([BASE | many] * 1000 + [{KILLS: 0.0}] * 400)
-    assert {(verdict.fault, verdict.component) for _, verdict in heard} == {("data.missing", "readings")}
+    published = held([BASE | many] * 1000 + [{KILLS: 0.0}] * 400)
+    assert {(verdict.fault, verdict.component) for _, verdict in published} == {("data.missing", "readings")}
 
 
 def test_a_suspend_is_no_absence() -> None:
@@ -184,7 +184,7 @@ def test_what_was_missing_when_the_agent_stopped_still_is() -> None:
 
 
 def test_what_lingers_ends_when_it_has_been_away_for_long_enough() -> None:
-    lasting = Lasting()
+    lasting = HoldTimer()
     pulse = [True, False, False, False, True, False, False, False, False, False, False]
-    got = [lasting.held_s(("a", ""), holds, float(t), linger_s=4.0) for t, holds in enumerate(pulse)]
+    got = [lasting.lasted_s(("a", ""), holds, float(t), linger_s=4.0) for t, holds in enumerate(pulse)]
     assert got == [0, 1, 2, 3, 4, 5, 6, 7, None, None, None]

@@ -21,7 +21,7 @@ DAY_S = 86_400.0
 HORIZON_S = 72 * 3600.0
 FREE = series("system.filesystem.usage", system__filesystem__mountpoint="/data", system__filesystem__state="free")
 USED = FREE.replace("state=free", "state=used")
-Said = list[tuple[float, Verdict]]
+Published = list[tuple[float, Verdict]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +34,14 @@ class Days:
     off_s: float = 60.0
     synced: bool = True
 
-    def watch(self, room: Callable[[float], float]) -> Said:
+    def watch(self, room: Callable[[float], float]) -> Published:
         """Return what is said while the free share of a disk follows `room` over time, with when."""
-        trends, said, boot, booted_s, t = Trends(self.period_s, HORIZON_S), [], 0, -3600.0, 0.0
+        trends, published, boot, booted_s, t = Trends(self.period_s, HORIZON_S), [], 0, -3600.0, 0.0
         while t < self.until_s:
             free = max(0.0, room(t))
             wall = NOON + timedelta(seconds=t)
             now = Instant(boot_id=str(boot), uptime_s=t - booted_s, wall=wall, synced=self.synced)
-            said += [(t, one) for one in trends.step({FREE: 1e9 * free, USED: 1e9 * (1 - free)}, now)]
+            published += [(t, one) for one in trends.step({FREE: 1e9 * free, USED: 1e9 * (1 - free)}, now)]
             t += self.period_s
             if t - booted_s >= self.boot_s:
                 state = json.loads(json.dumps(trends.export_state()))
@@ -49,7 +49,7 @@ class Days:
                 trends.restore_state(state)
                 t += self.off_s
                 boot, booted_s = boot + 1, t
-        return said
+        return published
 
 
 @settings(max_examples=20, deadline=None)
@@ -65,13 +65,13 @@ def test_a_disk_that_fills_over_days_is_said_early_whatever_the_reboots(
 ) -> None:
     rng, lasts_s = random.Random(seed), lasts_d * DAY_S
     days = Days(until_s=lasts_s, boot_s=boot_h * 3600, off_s=off_h * 3600)
-    said = days.watch(lambda t: 1 - t / lasts_s + rng.uniform(-noise, noise))
-    assert said, "it was never said"
-    at, first = said[0]
+    published = days.watch(lambda t: 1 - t / lasts_s + rng.uniform(-noise, noise))
+    assert published, "it was never said"
+    at, first = published[0]
     assert first.impact is not None
     assert lasts_s - at > lasts_s / 3
     assert first.impact.likely_s == pytest.approx(lasts_s - at, rel=0.25)
-    assert min(t for t, one in said if one.severity is None) < lasts_s - 2 * DAY_S, "a case opens two days before"
+    assert min(t for t, one in published if one.severity is None) < lasts_s - 2 * DAY_S, "a case opens two days before"
 
 
 @settings(max_examples=20, deadline=None)
@@ -88,10 +88,10 @@ def test_a_sawtooth_is_told_at_most_in_its_first_cycle_and_a_flat_one_never(
 ) -> None:
     rng, period_s = random.Random(seed), period_d * DAY_S
     days = Days(until_s=4 * period_s, period_s=max(10.0, period_s / 1000), boot_s=boot_h * 3600)
-    said = days.watch(lambda t: 1 - amplitude * (t % period_s) / period_s + rng.uniform(-noise, noise))
-    assert not [t for t, _ in said if t > 1.01 * period_s]
+    published = days.watch(lambda t: 1 - amplitude * (t % period_s) / period_s + rng.uniform(-noise, noise))
+    assert not [t for t, _ in published if t > 1.01 * period_s]
     if amplitude < 0.3:
-        assert not said
+        assert not published
 
 
 def test_a_leak_below_the_habit_of_a_device_is_still_said() -> None:
@@ -100,30 +100,32 @@ def test_a_leak_below_the_habit_of_a_device_is_still_said() -> None:
     def room(t: float) -> float:
         return 1 - 0.4 * (t % DAY_S) / DAY_S - max(0.0, t - 7 * DAY_S) / (10 * DAY_S)
 
-    said = [t for t, _ in Days(until_s=13 * DAY_S).watch(room) if t > DAY_S]
-    assert 7 * DAY_S < said[0] < 12.5 * DAY_S
+    published = [t for t, _ in Days(until_s=13 * DAY_S).watch(room) if t > DAY_S]
+    assert 7 * DAY_S < published[0] < 12.5 * DAY_S
 
 
 def test_a_disk_that_was_full_and_emptied_by_somebody_is_told_again() -> None:
-    said = [t for t, _ in Days(until_s=4 * DAY_S, period_s=60.0).watch(lambda t: 1 - (t % (2 * DAY_S)) / (2 * DAY_S))]
-    assert [t for t in said if t < 1.2 * DAY_S]
-    assert [t for t in said if 2 * DAY_S < t < 3.2 * DAY_S], "coming back from nothing is no habit"
+    published = [
+        t for t, _ in Days(until_s=4 * DAY_S, period_s=60.0).watch(lambda t: 1 - (t % (2 * DAY_S)) / (2 * DAY_S))
+    ]
+    assert [t for t in published if t < 1.2 * DAY_S]
+    assert [t for t in published if 2 * DAY_S < t < 3.2 * DAY_S], "coming back from nothing is no habit"
 
 
 def test_a_leak_that_only_a_restart_ends_is_told_each_time() -> None:
-    trends, memory, told = Trends(60.0, HORIZON_S), "system.linux.memory.available", set()
+    trends, memory, self_verdicts = Trends(60.0, HORIZON_S), "system.linux.memory.available", set()
     for minute in range(3 * 300):
         boot, uptime = divmod(minute, 300)
         now = replace(an_instant(60.0 * minute), boot_id=str(boot), uptime_s=60.0 * uptime)
         if trends.step({memory: 1e9 - 2.4e6 * uptime, "system.memory.limit": 1e9}, now):
-            told.add(boot)
-    assert told == {0, 1, 2}
+            self_verdicts.add(boot)
+    assert self_verdicts == {0, 1, 2}
 
 
 def test_what_is_further_away_than_the_horizon_is_for_information_only() -> None:
-    said = Days(until_s=14 * DAY_S).watch(lambda t: 1 - t / (14 * DAY_S))
-    info = [t for t, one in said if one.severity is Severity.INFO]
-    warned = [t for t, one in said if one.severity is None]
+    published = Days(until_s=14 * DAY_S).watch(lambda t: 1 - t / (14 * DAY_S))
+    info = [t for t, one in published if one.severity is Severity.INFO]
+    warned = [t for t, one in published if one.severity is None]
     assert info[0] < 7 * DAY_S
     assert warned[0] == pytest.approx(11 * DAY_S, abs=DAY_S / 2)
 
@@ -155,17 +157,17 @@ def test_a_suspend_takes_no_word_back_and_its_hours_are_not_counted_down() -> No
 
 
 def test_a_recovery_ends_a_slow_trend_at_once() -> None:
-    said = Days(until_s=11 * DAY_S).watch(lambda t: 1 - t / (14 * DAY_S) if t < 10 * DAY_S else 0.9)
-    assert max(t for t, _ in said) < 10 * DAY_S
+    published = Days(until_s=11 * DAY_S).watch(lambda t: 1 - t / (14 * DAY_S) if t < 10 * DAY_S else 0.9)
+    assert max(t for t, _ in published) < 10 * DAY_S
 
 
 def test_what_has_not_been_seen_for_long_is_not_carried_on() -> None:
     trends = Trends(600.0, HORIZON_S)
     for day in range(50):
         trends.step({FREE: 1e9} if day < 2 else {}, an_instant(DAY_S * day))
-        courses = trends.export_state()["courses"]
-        assert isinstance(courses, list)
-        assert len(courses) == (day < 46)
+        extrapolations = trends.export_state()["courses"]
+        assert isinstance(extrapolations, list)
+        assert len(extrapolations) == (day < 46)
 
 
 def test_samples_that_go_back_are_left_out() -> None:

@@ -116,7 +116,7 @@ def test_what_goes_on_is_one_case_and_what_rises_much_higher_is_another() -> Non
 
 def test_a_case_stands_until_the_strength_has_clearly_fallen() -> None:
     found = decide(Alarms(1.0, STEP_S), [1.0, 6.0, 4.0, 3.5, 1.0, 3.5])
-    assert [decision.standing for decision in found] == [False, True, True, True, False, False]
+    assert [decision.active for decision in found] == [False, True, True, True, False, False]
 
 
 def test_rows_without_a_measure_open_no_case_and_end_none_of_the_waiting() -> None:
@@ -151,10 +151,10 @@ def test_a_case_that_stands_at_a_restart_goes_on_without_another_and_ends_when_i
     assert cases([before.step(30.0) for _ in range(20)]) == 1
     after.restore_state(json.loads(json.dumps(before.export_state())))
     louder = [after.step(30.0) for _ in range(20)]
-    assert all(decision.standing and not decision.alarm for decision in louder)
-    assert not after.step(0.5).standing
+    assert all(decision.active and not decision.alarm for decision in louder)
+    assert not after.step(0.5).active
     after.resume()
-    assert after.step(30.0).standing
+    assert after.step(30.0).active
 
 
 @pytest.mark.parametrize(

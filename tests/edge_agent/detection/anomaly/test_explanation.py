@@ -3,7 +3,7 @@
 import pytest
 
 from edge_agent.detection.anomaly.alarm_rate import Decision
-from edge_agent.detection.anomaly.explanation import unusual
+from edge_agent.detection.anomaly.explanation import anomaly_verdict
 from edge_agent.detection.anomaly.scorer import Score
 from edge_agent.protocol.faults import Severity
 
@@ -11,7 +11,7 @@ IOWAIT = "system.cpu.utilization{cpu.mode=iowait}"
 BUSY = "system.disk.io_time{system.device=mmcblk0}"
 READ = "system.disk.io{disk.io.direction=read,system.device=mmcblk0}"
 HEAT = "hw.temperature{hw.name=cpu_thermal}"
-ALARM = Decision(alarm=True, standing=True, bar=3.0, reason="1.4 times what opens a case here")
+ALARM = Decision(alarm=True, active=True, bar=3.0, reason="1.4 times what opens a case here")
 EXPECTED = {IOWAIT: (-0.02, 0.06), BUSY: (-0.1, 0.3), READ: (0.0, 5 * 2.0**20), HEAT: (-4.0, 12.0)}
 VALUES = {IOWAIT: 0.45, BUSY: 0.92, READ: 2.0**20, HEAT: -11.0}
 
@@ -31,7 +31,7 @@ def a_score(**shares: float) -> Score:
 
 
 def test_the_sentence_names_the_loudest_metrics_with_what_is_usual() -> None:
-    verdict = unusual(a_score(iowait=0.5, busy=0.3), ALARM, (), Severity.INFO)
+    verdict = anomaly_verdict(a_score(iowait=0.5, busy=0.3), ALARM, (), Severity.INFO)
     assert verdict is not None
     assert verdict.reason == (
         "CPU use (iowait) is 45 %, usually 0 to 6 %; Disk busy (mmcblk0) is 92 %, usually 0 to 30 %. "
@@ -45,19 +45,19 @@ def test_the_sentence_names_the_loudest_metrics_with_what_is_usual() -> None:
 
 
 def test_what_is_within_its_range_has_changed_at_once_and_a_rate_has_the_unit_of_one() -> None:
-    verdict = unusual(a_score(read=0.6), ALARM, (), Severity.INFO)
+    verdict = anomaly_verdict(a_score(read=0.6), ALARM, (), Severity.INFO)
     assert verdict is not None
     assert verdict.reason.startswith("Disk traffic (read mmcblk0) changed at once, to 1 MiB/s. ")
 
 
 def test_whoever_set_it_up_says_whether_it_opens_a_case() -> None:
-    verdict = unusual(a_score(iowait=0.6), ALARM, (), Severity.WARNING)
+    verdict = anomaly_verdict(a_score(iowait=0.6), ALARM, (), Severity.WARNING)
     assert verdict is not None
     assert verdict.severity is Severity.WARNING
 
 
 def test_temperatures_may_be_below_zero() -> None:
-    verdict = unusual(a_score(heat=0.6), ALARM, (), Severity.INFO)
+    verdict = anomaly_verdict(a_score(heat=0.6), ALARM, (), Severity.INFO)
     assert verdict is not None
     assert verdict.reason.startswith("Temperature (cpu_thermal) is -11 °C, usually -4 to 12 °C. ")
 
@@ -65,10 +65,10 @@ def test_temperatures_may_be_below_zero() -> None:
 @pytest.mark.parametrize(
     ("decision", "explained"),
     [
-        (Decision(alarm=False, standing=False, bar=3.0, reason=""), ()),
+        (Decision(alarm=False, active=False, bar=3.0, reason=""), ()),
         (ALARM, (IOWAIT,)),
         (ALARM, (IOWAIT, BUSY)),
     ],
 )
 def test_what_opens_no_case_or_has_been_said_is_not_said(decision: Decision, explained: tuple[str, ...]) -> None:
-    assert unusual(a_score(iowait=0.6, busy=0.4), decision, explained, Severity.INFO) is None
+    assert anomaly_verdict(a_score(iowait=0.6, busy=0.4), decision, explained, Severity.INFO) is None

@@ -23,23 +23,23 @@ def rows_of(count: int, channels: int = 8, together: int = 2, seed: int = 1) -> 
     return rows
 
 
-def learnt(rows: Rows, half_life_rows: float = 2000.0) -> Components:
+def learned(rows: Rows, half_life_rows: float = 2000.0) -> Components:
     components = Components(half_life_rows)
-    components.make_room(rows.shape[1])
+    components.allocate(rows.shape[1])
     for row in rows:
         components.learn(row)
     return components
 
 
 def test_what_channels_do_together_is_taken_off() -> None:
-    components = learnt(rows_of(3000))
+    components = learned(rows_of(3000))
     further = rows_of(200, seed=2)
     rest = np.array([components.learn(row) for row in further])
     assert (rest**2).mean() < 0.01 * (further**2).mean()
 
 
 def test_what_one_channel_does_alone_is_left() -> None:
-    components = learnt(rows_of(3000, channels=16))
+    components = learned(rows_of(3000, channels=16))
     alone = np.zeros(16)
     alone[3] = 4.0
     rest = components.learn(alone)
@@ -48,7 +48,7 @@ def test_what_one_channel_does_alone_is_left() -> None:
 
 
 def test_of_few_channels_not_everything_is_explained() -> None:
-    components = learnt(rows_of(1000, channels=3))
+    components = learned(rows_of(1000, channels=3))
     assert components.learn(np.array([1.0, 2.0, 3.0])).tolist() == [1.0, 2.0, 3.0]
 
 
@@ -56,7 +56,7 @@ def test_the_patterns_are_the_principal_components() -> None:
     rows = rows_of(4000, together=2)
     principal = np.linalg.svd(np.clip(rows, -MOST, MOST), full_matrices=False)[2][:2]
     names = [str(channel) for channel in range(8)]
-    channels = learnt(rows).export_state(names)["channels"]
+    channels = learned(rows).export_state(names)["channels"]
     assert isinstance(channels, dict)
     patterns = np.array([channels[name] for name in names]).T[:2]
     found = patterns / np.linalg.norm(patterns, axis=1, keepdims=True)
@@ -64,7 +64,7 @@ def test_the_patterns_are_the_principal_components() -> None:
 
 
 def test_one_incident_is_no_pattern() -> None:
-    components = learnt(rows_of(3000))
+    components = learned(rows_of(3000))
     huge = np.zeros(8)
     huge[0] = 1e6
     components.learn(huge)
@@ -74,21 +74,21 @@ def test_one_incident_is_no_pattern() -> None:
 
 def test_nothing_is_left_of_nothing() -> None:
     components = Components(100.0)
-    components.make_room(3)
+    components.allocate(3)
     assert components.learn(np.zeros(3)).tolist() == [0.0] * 3
     assert components.learn(np.array([1.0, 0.0, 0.0])).tolist() == [1.0, 0.0, 0.0]
 
 
 def test_a_new_channel_follows_no_pattern_yet() -> None:
-    components = learnt(rows_of(1000))
-    components.make_room(9)
+    components = learned(rows_of(1000))
+    components.allocate(9)
     rest = components.learn(np.array([0.0] * 8 + [3.0]))
     assert rest[8] == pytest.approx(3.0, abs=0.2)
 
 
 def test_what_was_learnt_outlives_a_reboot_but_for_its_last_digits() -> None:
     names = [str(channel) for channel in range(8)]
-    one, other = learnt(rows_of(500)), Components(2000.0)
+    one, other = learned(rows_of(500)), Components(2000.0)
     state = json.loads(json.dumps(one.export_state(names)))
     other.restore_state(state, names)
     assert other.export_state(names) == state
@@ -102,7 +102,7 @@ def test_what_was_learnt_outlives_a_reboot_but_for_its_last_digits() -> None:
 )
 def test_a_broken_state_is_refused_and_changes_nothing(change: dict[str, object]) -> None:
     components = Components(100.0)
-    components.make_room(1)
+    components.allocate(1)
     components.learn(np.ones(1))
     before = components.export_state(["a"])
     with pytest.raises(ValueError, match="components: "):
@@ -114,7 +114,7 @@ def test_a_broken_state_is_refused_and_changes_nothing(change: dict[str, object]
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=5, max_size=5), max_size=60))
 def test_the_rest_is_finite_and_never_longer_than_the_row(rows: list[list[float]]) -> None:
     components = Components(10.0)
-    components.make_room(5)
+    components.allocate(5)
     for row in rows:
         clipped = np.clip(row, -MOST, MOST)
         rest = components.learn(np.array(row))

@@ -16,7 +16,7 @@ DAY = 144
 
 def a_daily(channels: int = 2) -> Daily:
     daily = Daily(STEP_S)
-    daily.make_room(channels)
+    daily.allocate(channels)
     return daily
 
 
@@ -69,7 +69,7 @@ def test_a_missing_channel_learns_nothing_and_a_new_one_has_no_course_yet() -> N
     night_work(daily, 3)
     before = daily.usual(3 * 3600.0)
     daily.learn(np.array([math.nan, math.nan]), 3 * 3600.0)
-    daily.make_room(3)
+    daily.allocate(3)
     assert daily.usual(3 * 3600.0).tolist() == [*before, 0.0]
 
 

@@ -47,11 +47,11 @@ def test_where_a_device_has_not_been_its_answer_is_doubted() -> None:
 
 
 def test_one_absurd_answer_teaches_hardly_more_than_an_unusual_one() -> None:
-    absurd, unusual = taught(one_line()), taught(one_line())
+    absurd, extreme = taught(one_line()), taught(one_line())
     absurd.step(at(0.5), VARIANCE, np.array([1e9]))
-    unusual.step(at(0.5), VARIANCE, np.array([3.0]))
+    extreme.step(at(0.5), VARIANCE, np.array([3.0]))
     nothing = np.array([np.nan])
-    assert absurd.step(at(0.5), VARIANCE, nothing)[0] == pytest.approx(unusual.step(at(0.5), VARIANCE, nothing)[0])
+    assert absurd.step(at(0.5), VARIANCE, nothing)[0] == pytest.approx(extreme.step(at(0.5), VARIANCE, nothing)[0])
 
 
 def test_what_was_learnt_survives_a_reboot() -> None:

@@ -15,8 +15,8 @@ from edge_agent.detection.anomaly.alarm_rate import Alarms
 from edge_agent.detection.relations.quantities import Quantity, quantities
 from edge_agent.detection.relations.relations import (
     FEWEST_ROWS,
-    HELD_ROWS,
     INPUTS,
+    KEEP_ROWS,
     OWN_ROWS,
     RELATIONS,
     WARM_ROWS,
@@ -77,7 +77,7 @@ def a_day(begin: int = 0, minutes: int = 1440, **wrong: float) -> Iterator[dict[
         yield a_row(minute, busy=0.05 + 0.25 * (minute // 30 % 3), **wrong)
 
 
-def told(relations: Relations, rows: Iterable[dict[str, float]]) -> list[Verdict]:
+def verdicts_of(relations: Relations, rows: Iterable[dict[str, float]]) -> list[Verdict]:
     return [verdict for row in rows for verdict in relations.step(row)]
 
 
@@ -93,9 +93,9 @@ def test_a_broken_relation_is_named_although_each_metric_stays_in_its_range(
     wrong: dict[str, float], fault: str, component: str
 ) -> None:
     relations = Relations(FLEET)
-    assert told(relations, a_day()) == []
+    assert verdicts_of(relations, a_day()) == []
     # the least busy third of the day: at other times the device is as hot, as slow and as loaded as now
-    found = told(relations, (a_row(minute, busy=0.05, **wrong) for minute in range(1440, 1500)))
+    found = verdicts_of(relations, (a_row(minute, busy=0.05, **wrong) for minute in range(1440, 1500)))
     assert {(verdict.fault, verdict.component) for verdict in found} == {(fault, component)}
     (carrier,) = found[0].carriers
     assert carrier.expected_high is not None
@@ -109,13 +109,13 @@ def test_a_broken_relation_is_named_although_each_metric_stays_in_its_range(
 def test_a_device_far_from_its_fleet_says_nothing_of_itself_in_its_first_hours() -> None:
     relations = Relations(FLEET)
     rows = list(a_day(minutes=OWN_ROWS + WARM_ROWS - 1, hotter=40.0, slow=60.0, stuck=9.0))
-    assert told(relations, rows) == []
-    assert told(relations, a_day(begin=len(rows), hotter=40.0, slow=60.0, stuck=9.0)) == []
+    assert verdicts_of(relations, rows) == []
+    assert verdicts_of(relations, a_day(begin=len(rows), hotter=40.0, slow=60.0, stuck=9.0)) == []
 
 
 def test_not_even_what_changes_opens_a_case_in_a_devices_first_hours() -> None:
     relations, learns = Relations(FLEET), OWN_ROWS + WARM_ROWS - 40
-    told(relations, a_day(minutes=learns))
+    verdicts_of(relations, a_day(minutes=learns))
     found = [bool(relations.step(a_row(minute, busy=0.05, slow=6.0))) for minute in range(learns, learns + 60)]
     assert not any(found[:39])
     assert any(found[39:])
@@ -123,11 +123,11 @@ def test_not_even_what_changes_opens_a_case_in_a_devices_first_hours() -> None:
 
 def test_a_case_opens_only_with_a_row_that_is_off_itself() -> None:
     relations = Relations(FLEET)
-    told(relations, a_day())
+    verdicts_of(relations, a_day())
     cool = quantities(a_row(1440, busy=0.05, hotter=-1.0))
     for minute in range(1440, 1450):
-        hot = relations.judge(quantities(a_row(minute, busy=0.05, hotter=14.0)))[0]
-    last = relations.judge(cool)[0]
+        hot = relations.evaluate(quantities(a_row(minute, busy=0.05, hotter=14.0)))[0]
+    last = relations.evaluate(cool)[0]
     assert hot is not None
     assert last is not None
     assert (hot.above, hot.opens) == (True, True)
@@ -142,18 +142,18 @@ def test_the_component_stays_while_the_alarm_stands_whichever_sensor_is_warmer()
     def both(row: dict[str, float]) -> dict[str, float]:
         return row | {other: row[HEAT] + rng.normal(0, 1)}
 
-    assert told(relations, map(both, a_day())) == []
-    found = told(relations, (both(a_row(minute, busy=0.05, hotter=14.0)) for minute in range(1440, 1560)))
+    assert verdicts_of(relations, map(both, a_day())) == []
+    found = verdicts_of(relations, (both(a_row(minute, busy=0.05, hotter=14.0)) for minute in range(1440, 1560)))
     assert len(found) > 60
     assert len({verdict.component for verdict in found}) == 1
-    assert {verdict.basis.judged for verdict in found} in ({(HEAT,)}, {(other,)})
+    assert {verdict.basis.evaluated for verdict in found} in ({(HEAT,)}, {(other,)})
 
 
 def test_of_sensors_as_warm_as_each_other_the_first_by_name_is_named() -> None:
     relations, other = Relations(FLEET), HEAT.replace("/0", "/1")
-    told(relations, ({other: row[HEAT]} | row for row in a_day()))
+    verdicts_of(relations, ({other: row[HEAT]} | row for row in a_day()))
     rows = (a_row(minute, busy=0.05, hotter=14.0) for minute in range(1440, 1560))
-    assert {verdict.component for verdict in told(relations, ({other: row[HEAT]} | row for row in rows))} == {
+    assert {verdict.component for verdict in verdicts_of(relations, ({other: row[HEAT]} | row for row in rows))} == {
         "cpu_thermal/0"
     }
 
@@ -171,9 +171,9 @@ def test_a_volume_on_the_disk_is_not_counted_beside_it() -> None:
 
 def test_of_several_disks_all_are_meant_and_each_is_shown() -> None:
     relations = Relations(FLEET)
-    assert told(relations, (with_disk("sdb", row) for row in a_day())) == []
+    assert verdicts_of(relations, (with_disk("sdb", row) for row in a_day())) == []
     slow = (with_disk("sdb", a_row(minute, busy=0.05, slow=4.0)) for minute in range(1440, 1500))
-    found = told(relations, slow)
+    found = verdicts_of(relations, slow)
     assert {verdict.component for verdict in found} == {"disks"}
     assert {series_attributes(carrier.metric)["system.device"] for carrier in found[0].carriers} == {"sda", "sdb"}
     assert sum(carrier.share for carrier in found[0].carriers) == pytest.approx(1)
@@ -186,26 +186,28 @@ def silent(row: dict[str, float]) -> dict[str, float]:
 
 def test_a_slow_disk_goes_on_over_minutes_without_transfers_for_an_hour() -> None:
     relations = Relations(FLEET)
-    told(relations, a_day())
-    assert told(relations, (a_row(minute, busy=0.05, slow=4.0) for minute in range(1440, 1500)))
+    verdicts_of(relations, a_day())
+    assert verdicts_of(relations, (a_row(minute, busy=0.05, slow=4.0) for minute in range(1440, 1500)))
     bursts = (
         silent(a_row(minute, busy=0.05)) if minute // 20 % 2 else a_row(minute, busy=0.05, slow=4.0)
         for minute in range(1500, 1620)
     )
     assert [[verdict.fault for verdict in relations.step(row)] for row in bursts] == [["disk.slow"]] * 120
     last = [bool(relations.step(silent(a_row(minute, busy=0.05)))) for minute in range(1620, 1700)]
-    assert last.index(False) <= HELD_ROWS
-    assert not any(last[HELD_ROWS:])
+    assert last.index(False) <= KEEP_ROWS
+    assert not any(last[KEEP_ROWS:])
 
 
 def test_a_device_without_a_sensor_of_its_processor_is_not_judged_by_a_drives_heat() -> None:
     relations, drive = Relations(FLEET), "hw.temperature{hw.name=nvme/Composite}"
     rows = [*a_day(), *(a_row(minute, busy=0.05, hotter=30.0) for minute in range(1440, 1500))]
-    assert not told(relations, ({drive if one == HEAT else one: value for one, value in row.items()} for row in rows))
+    assert not verdicts_of(
+        relations, ({drive if one == HEAT else one: value for one, value in row.items()} for row in rows)
+    )
 
 
 def restarted(before: Relations) -> Relations:
-    """Another run of the agent, with what the one before had learnt and said."""
+    """Another run of the agent, with what the one before had learned and said."""
     after = Relations(FLEET)
     after.restore_state(json.loads(json.dumps(before.export_state())))
     return after
@@ -213,18 +215,18 @@ def restarted(before: Relations) -> Relations:
 
 def test_what_stands_at_a_restart_goes_on_until_rows_end_it() -> None:
     before = Relations(FLEET)
-    told(before, a_day())
-    (*_, said) = told(before, (a_row(minute, busy=0.05, slow=4.0) for minute in range(1440, 1500)))
+    verdicts_of(before, a_day())
+    (*_, published) = verdicts_of(before, (a_row(minute, busy=0.05, slow=4.0) for minute in range(1440, 1500)))
     after = restarted(before)
-    after.resume(a_finding(fault=said.fault, component=said.component))
+    after.resume(a_finding(fault=published.fault, component=published.component))
     for minute in range(1500, 1600):
         (verdict,) = after.step(a_row(minute, busy=0.05, slow=4.0))
-        assert (verdict.fault, verdict.component) == (said.fault, said.component)
+        assert (verdict.fault, verdict.component) == (published.fault, published.component)
     healed = restarted(after)
-    healed.resume(a_finding(fault=said.fault, component=said.component))
-    standing = [bool(healed.step(a_row(minute, busy=0.05))) for minute in range(1600, 1660)]
-    assert all(standing[: WARM_ROWS + FEWEST_ROWS - 1])
-    assert not any(standing[WARM_ROWS + FEWEST_ROWS :])
+    healed.resume(a_finding(fault=published.fault, component=published.component))
+    active = [bool(healed.step(a_row(minute, busy=0.05))) for minute in range(1600, 1660)]
+    assert all(active[: WARM_ROWS + FEWEST_ROWS - 1])
+    assert not any(active[WARM_ROWS + FEWEST_ROWS :])
 
 
 def test_the_rate_is_shared_between_relations() -> None:
@@ -238,15 +240,15 @@ def test_the_rate_is_shared_between_relations() -> None:
 def test_the_first_heavy_load_after_idle_hours_surprises_nobody() -> None:
     relations = Relations(FLEET)
     idle = [a_row(minute, busy=0.02) for minute in range(120)]
-    assert told(relations, [*idle, *(a_row(minute, busy=0.9) for minute in range(120, 240))]) == []
+    assert verdicts_of(relations, [*idle, *(a_row(minute, busy=0.9) for minute in range(120, 240))]) == []
 
 
 def test_what_was_learnt_survives_a_reboot() -> None:
     before, after = Relations(FLEET), Relations(FLEET)
-    told(before, a_day())
+    verdicts_of(before, a_day())
     after.restore_state(json.loads(json.dumps(before.export_state())))
-    told(after, a_day(begin=1440, minutes=60))
-    found = told(after, (a_row(minute, busy=0.05, slow=4.0) for minute in range(1500, 1560)))
+    verdicts_of(after, a_day(begin=1440, minutes=60))
+    found = verdicts_of(after, (a_row(minute, busy=0.05, slow=4.0) for minute in range(1500, 1560)))
     assert {verdict.fault for verdict in found} == {"disk.slow"}
 
 

@@ -38,11 +38,11 @@ CERTAIN = {
 
 
 def opened(without: list[set[str]], every_s: float = 60.0) -> set[str]:
-    """Judge a row for each set of series that is missing from it; return the faults that opened."""
+    """Evaluate a row for each set of series that is missing from it; return the faults that opened."""
     pipeline = Pipeline(period_s=every_s, horizon_s=3600.0, scorer=None)
     rows = ({key: value for key, value in WHOLE.items() if key not in missing} for missing in without)
     samples = [Sample(at=an_instant(every_s * number), values=row) for number, row in enumerate(rows)]
-    return {said.finding.fault for one in samples for said in pipeline.step(one, one.at).announcements}
+    return {reported.finding.fault for one in samples for reported in pipeline.step(one, one.at).announcements}
 
 
 def test_a_machine_with_every_fault_at_once_says_each() -> None:

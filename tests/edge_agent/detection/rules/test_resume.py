@@ -21,14 +21,14 @@ SLOWED = series("forewarn.cpu.throttled", forewarn__cause="heat")
 MOVING: list[Row] = [{HEAT: 40.0 + number % 7} for number in range(500)]
 
 
-def told(pipeline: Pipeline, rows: Sequence[Row], begin_s: float, *, synced: bool = True) -> list[Finding]:
-    """Judge a row every ten seconds."""
-    said = []
+def self_verdicts(pipeline: Pipeline, rows: Sequence[Row], begin_s: float, *, synced: bool = True) -> list[Finding]:
+    """Evaluate a row every ten seconds."""
+    reported = []
     for number, row in enumerate(rows):
         after_s = begin_s + 10.0 * number
         now = Instant(boot_id=BOOT, uptime_s=after_s, wall=NOON + timedelta(seconds=after_s), synced=synced)
-        said += [one.finding for one in pipeline.step(Sample(at=now, values=row), now).announcements]
-    return said
+        reported += [one.finding for one in pipeline.step(Sample(at=now, values=row), now).announcements]
+    return reported
 
 
 def a_pipeline() -> Pipeline:
@@ -49,37 +49,37 @@ def a_pipeline() -> Pipeline:
 def test_what_still_holds_goes_on_under_its_id_and_what_does_not_is_cleared(
     fault: str, before: list[Row], bad: Row, well: Row
 ) -> None:
-    opened = told(a_pipeline(), [*before, *[bad] * 1600], 0)[0]
+    opened = self_verdicts(a_pipeline(), [*before, *[bad] * 1600], 0)[0]
     assert (opened.fault, opened.phase) == (fault, Phase.OPEN)
     at = Instant(boot_id=BOOT, uptime_s=50_000, wall=NOON, synced=True)
 
     holds = a_pipeline()
     holds.resume([opened], at)
-    assert told(holds, [bad] * 1000, 50_001) == []
-    (cleared,) = told(holds, [well] * 200, 60_001)
+    assert self_verdicts(holds, [bad] * 1000, 50_001) == []
+    (cleared,) = self_verdicts(holds, [well] * 200, 60_001)
     assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
 
     over = a_pipeline()
     over.resume([opened], at)
-    (cleared,) = told(over, [well] * 200, 50_001)
+    (cleared,) = self_verdicts(over, [well] * 200, 50_001)
     assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
 
 
 def test_a_clock_that_is_still_not_set_goes_on_being_said() -> None:
     pipeline = a_pipeline()
-    told(pipeline, [{}] * 10, 0)
-    (opened,) = told(pipeline, [{}] * 400, 100, synced=False)
+    self_verdicts(pipeline, [{}] * 10, 0)
+    (opened,) = self_verdicts(pipeline, [{}] * 400, 100, synced=False)
     at = Instant(boot_id=BOOT, uptime_s=5000, wall=NOON, synced=False)
     resumed = a_pipeline()
     resumed.resume([opened], at)
-    assert told(resumed, [{}] * 200, 5001, synced=False) == []
-    (cleared,) = told(resumed, [{}] * 20, 7001, synced=True)
+    assert self_verdicts(resumed, [{}] * 200, 5001, synced=False) == []
+    (cleared,) = self_verdicts(resumed, [{}] * 20, 7001, synced=True)
     assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
 
 
 def test_a_sensor_that_was_stuck_must_show_anew_how_often_it_moves() -> None:
-    opened = told(a_pipeline(), [*MOVING, *[{HEAT: 48.5}] * 1600], 0)[0]
+    opened = self_verdicts(a_pipeline(), [*MOVING, *[{HEAT: 48.5}] * 1600], 0)[0]
     resumed = a_pipeline()
     resumed.resume([opened], Instant(boot_id=BOOT, uptime_s=50_000, wall=NOON, synced=True))
     slow: list[Row] = [{HEAT: 48.5 if number < 60 else 40.0 + number // 60 % 7} for number in range(600)]
-    assert [one.phase for one in told(resumed, [*slow, *[{HEAT: 49.0}] * 3000], 50_001)] == [Phase.CLEAR]
+    assert [one.phase for one in self_verdicts(resumed, [*slow, *[{HEAT: 49.0}] * 3000], 50_001)] == [Phase.CLEAR]

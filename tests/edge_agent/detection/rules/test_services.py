@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.rules.hold_timer import Lasting
+from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.rules.services import (
     FAILED_UNITS,
     LOOP_FOR_S,
@@ -29,9 +29,9 @@ CRASHED = series("forewarn.systemd.crashed", systemd__unit__name="app.service")
 
 
 def test_a_failed_service_is_said_once_it_was_seen_twice_and_until_it_has_been_well_for_five_minutes() -> None:
-    heard = held([{FAILED: 0.0}] * 10 + [{FAILED: 1.0}] * 120 + [{FAILED: 0.0}] * 400)
-    assert seconds(heard, "service.failed") == list(range(100, 429))
-    assert heard[0][1].component == "app.service"
+    published = held([{FAILED: 0.0}] * 10 + [{FAILED: 1.0}] * 120 + [{FAILED: 0.0}] * 400)
+    assert seconds(published, "service.failed") == list(range(100, 429))
+    assert published[0][1].component == "app.service"
 
 
 def test_a_service_that_fails_for_a_moment_is_not_said() -> None:
@@ -41,8 +41,8 @@ def test_a_service_that_fails_for_a_moment_is_not_said() -> None:
 def test_a_job_that_fails_every_time_is_one_finding() -> None:
     """It is asked about while it runs, too."""
     rows = ([{FAILED: 1.0}] * 60 * 4 + [{FAILED: 0.0}] * 60) * 5
-    said = findings(Sample(at=an_instant(t), values=row) for t, row in enumerate(rows))
-    assert [one.phase for one in said] == [Phase.OPEN]
+    reported = findings(Sample(at=an_instant(t), values=row) for t, row in enumerate(rows))
+    assert [one.phase for one in reported] == [Phase.OPEN]
 
 
 def restarted(totals: Iterable[int], *, crashed: float = 1.0, every_s: int = 60) -> list[Row]:
@@ -50,12 +50,12 @@ def restarted(totals: Iterable[int], *, crashed: float = 1.0, every_s: int = 60)
     return [{RESTARTS: float(total), CRASHED: crashed, FAILED_UNITS: 0.0} for total in totals for _ in range(every_s)]
 
 
-def said_of(rows: list[Row]) -> list[Finding]:
+def reported_of(rows: list[Row]) -> list[Finding]:
     return findings(Sample(at=an_instant(t), values=row) for t, row in enumerate(rows))
 
 
 def test_a_service_that_crashes_again_and_again_is_one_finding_until_it_has_run_for_half_an_hour() -> None:
-    opened, cleared = said_of(restarted([1, 2, 3, 5, 9, 14, 14, *[14] * 40]))
+    opened, cleared = reported_of(restarted([1, 2, 3, 5, 9, 14, 14, *[14] * 40]))
     assert (opened.fault, opened.component, opened.phase) == ("process.crash_loop", "app.service", Phase.OPEN)
     assert opened.severity is Severity.HIGH
     assert "restarted it" in opened.reason
@@ -64,29 +64,29 @@ def test_a_service_that_crashes_again_and_again_is_one_finding_until_it_has_run_
 
 
 def test_a_loop_of_one_crash_in_twenty_minutes_is_found() -> None:
-    assert said_of(restarted(total for total in range(1, 7) for _ in range(20)))[0].phase is Phase.OPEN
+    assert reported_of(restarted(total for total in range(1, 7) for _ in range(20)))[0].phase is Phase.OPEN
 
 
 def test_services_that_wait_for_each_other_after_a_start_are_not_in_a_loop() -> None:
-    assert not said_of(restarted([1, 20, 30, *[30] * 60]))
+    assert not reported_of(restarted([1, 20, 30, *[30] * 60]))
 
 
 def test_one_crash_a_day_is_no_loop() -> None:
-    assert not said_of(restarted([1, *[2] * 70, *[3] * 70, *[4] * 70]))
+    assert not reported_of(restarted([1, *[2] * 70, *[3] * 70, *[4] * 70]))
 
 
 def test_a_service_that_may_end_on_purpose_is_for_information_until_a_failure_was_seen() -> None:
     rows = restarted(range(1, 10), crashed=0.0)
-    assert [one.severity for one in said_of(rows)] == [Severity.INFO]
+    assert [one.severity for one in reported_of(rows)] == [Severity.INFO]
     rows += restarted(range(10, 20), crashed=1.0)
-    assert [(one.phase, one.severity) for one in said_of(rows)] == [
+    assert [(one.phase, one.severity) for one in reported_of(rows)] == [
         (Phase.OPEN, Severity.INFO),
         (Phase.UPDATE, Severity.HIGH),
     ]
 
 
 def test_a_counter_that_begins_anew_is_no_restart() -> None:
-    assert not said_of(restarted(range(50, 0, -5)))
+    assert not reported_of(restarted(range(50, 0, -5)))
 
 
 def test_a_unit_that_is_removed_is_not_missed() -> None:
@@ -97,16 +97,16 @@ def test_a_unit_that_is_removed_is_not_missed() -> None:
 
 
 def test_a_loop_goes_on_over_a_restart_of_the_agent_and_ends_when_the_service_runs() -> None:
-    (opened,) = said_of(restarted(range(1, 10)))
+    (opened,) = reported_of(restarted(range(1, 10)))
     pipeline = Pipeline(period_s=1.0, horizon_s=3600.0, scorer=None)
     pipeline.resume([opened], an_instant(10_000))
-    heard = [
-        (said.finding.phase, said.finding.finding_id, now.uptime_s)
+    published = [
+        (reported.finding.phase, reported.finding.finding_id, now.uptime_s)
         for t, row in enumerate(restarted([9] * 60))
         for now in [an_instant(10_001 + t)]
-        for said in pipeline.step(Sample(at=now, values=row), now).announcements
+        for reported in pipeline.step(Sample(at=now, values=row), now).announcements
     ]
-    ((phase, finding_id, at_s),) = heard
+    ((phase, finding_id, at_s),) = published
     assert (phase, finding_id) == (Phase.CLEAR, opened.finding_id)
     assert at_s - 13_600 >= LOOP_OVER_S
 
@@ -115,35 +115,35 @@ def test_what_was_repaired_while_the_agent_was_away_is_cleared_although_its_seri
     """After the restart a unit that is well has no series of its own, but systemd answers."""
     failed: list[Row] = [{FAILED: 1.0, FAILED_UNITS: 1.0}] * 200
     for rows in (failed, restarted(range(1, 10))):
-        (opened,) = said_of(rows)
+        (opened,) = reported_of(rows)
         pipeline = Pipeline(period_s=1.0, horizon_s=3600.0, scorer=None)
         pipeline.resume([opened], an_instant(10_000))
         phases = [
-            said.finding.phase
+            reported.finding.phase
             for t in range(1000)
             for now in [an_instant(10_001 + t)]
-            for said in pipeline.step(Sample(at=now, values={FAILED_UNITS: 0.0}), now).announcements
+            for reported in pipeline.step(Sample(at=now, values={FAILED_UNITS: 0.0}), now).announcements
         ]
         assert phases == [Phase.CLEAR]
 
 
 def test_a_service_that_still_fails_after_a_restart_of_the_agent_stays_the_same_finding() -> None:
     row: Row = {FAILED: 1.0, FAILED_UNITS: 1.0}
-    (opened,) = said_of([row] * 200)
+    (opened,) = reported_of([row] * 200)
     pipeline = Pipeline(period_s=1.0, horizon_s=3600.0, scorer=None)
     pipeline.resume([opened], an_instant(300))
     assert not [
-        said
+        reported
         for t in range(2000)
         for now in [an_instant(301 + t)]
-        for said in pipeline.step(Sample(at=now, values=row), now).announcements
+        for reported in pipeline.step(Sample(at=now, values=row), now).announcements
     ]
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=90))
 def test_a_loop_takes_enough_restarts_far_enough_apart_and_ends_by_itself(times: list[int]) -> None:
     """A number of restarts each minute, then silence."""
-    rules, lasting = ServiceRules(), Lasting()
+    rules, lasting = ServiceRules(), HoldTimer()
     at_s, history = 0.0, []
     for count in [*times, *[0] * int(LOOP_OVER_S / 60)]:
         history.append((at_s, count))

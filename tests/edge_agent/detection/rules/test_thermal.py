@@ -11,10 +11,10 @@ HEAT, SOFT, VOLTAGE = (series("forewarn.cpu.throttled", forewarn__cause=c) for c
 
 
 def test_a_processor_slowed_for_a_minute_is_said_until_it_has_been_fast_for_ten() -> None:
-    heard = held({HEAT: slow, SOFT: 0.0} for slow in [0.0] * 10 + [1.0] * 100 + [0.0] * 700)
-    assert seconds(heard, "thermal.throttled")[0] == 70
-    assert seconds(heard, "thermal.throttled")[-1] in range(709, 740)
-    assert {verdict.severity for _, verdict in heard} == {None}
+    published = held({HEAT: slow, SOFT: 0.0} for slow in [0.0] * 10 + [1.0] * 100 + [0.0] * 700)
+    assert seconds(published, "thermal.throttled")[0] == 70
+    assert seconds(published, "thermal.throttled")[-1] in range(709, 740)
+    assert {verdict.severity for _, verdict in published} == {None}
 
 
 def test_firmware_that_switches_quickly_near_its_limit_counts() -> None:
@@ -27,8 +27,8 @@ def test_a_short_peak_is_what_a_busy_processor_does() -> None:
 
 
 def test_the_soft_limit_is_by_design_and_for_information() -> None:
-    heard = held([{HEAT: 0.0, SOFT: 1.0}] * 200)
-    assert {verdict.severity for _, verdict in heard} == {Severity.INFO}
+    published = held([{HEAT: 0.0, SOFT: 1.0}] * 200)
+    assert {verdict.severity for _, verdict in published} == {Severity.INFO}
 
 
 def test_want_of_voltage_is_another_fault() -> None:
@@ -37,8 +37,8 @@ def test_want_of_voltage_is_another_fault() -> None:
 
 def test_heat_that_lasts_is_one_finding_and_clears_by_itself() -> None:
     rows = [{HEAT: 1.0, SOFT: 1.0}] * 200 + [{HEAT: 0.0, SOFT: 0.0}] * 800
-    said = findings(Sample(at=an_instant(t), values=row) for t, row in enumerate(rows))
-    assert [(one.fault, one.phase) for one in said] == [
+    reported = findings(Sample(at=an_instant(t), values=row) for t, row in enumerate(rows))
+    assert [(one.fault, one.phase) for one in reported] == [
         ("thermal.throttled", Phase.OPEN),
         ("thermal.throttled", Phase.CLEAR),
     ]

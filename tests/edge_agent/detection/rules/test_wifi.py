@@ -9,19 +9,19 @@ from tests.edge_agent.detection.test_rules import held, seconds
 SIGNAL = series("forewarn.wifi.signal", network__interface__name="wlan0")
 
 
-def heard(signals: Iterable[float]) -> list[tuple[float, Verdict]]:
+def published(signals: Iterable[float]) -> list[tuple[float, Verdict]]:
     return held(({SIGNAL: dbm} for dbm in signals), every_s=10.0)
 
 
 def test_a_signal_that_stays_too_weak_is_said_after_a_quarter_of_an_hour() -> None:
-    said = heard([-60.0] * 10 + [-86.0, -81.0] * 100 + [-79.0] * 10)
-    assert seconds(said, "wifi.weak") == [float(t) for t in range(1000, 2100, 10)]
-    assert said[0][1].component == "wlan0"
+    reported = published([-60.0] * 10 + [-86.0, -81.0] * 100 + [-79.0] * 10)
+    assert seconds(reported, "wifi.weak") == [float(t) for t in range(1000, 2100, 10)]
+    assert reported[0][1].component == "wlan0"
 
 
 def test_a_signal_that_is_weak_for_a_while_or_just_poor_is_not_said() -> None:
-    assert not heard(([-90.0] * 80 + [-70.0]) * 10)
-    assert not heard([-84.0] * 1000)
+    assert not published(([-90.0] * 80 + [-70.0]) * 10)
+    assert not published([-84.0] * 1000)
 
 
 def test_an_adapter_that_is_not_connected_is_not_missed() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detection.trends.operating_time import LONGEST_OFF_S, Life
+from edge_agent.detection.trends.operating_time import LONGEST_OFF_S, OperatingTime
 from edge_agent.protocol.instant import Instant
 from tests.builders import NOON
 
@@ -17,10 +17,10 @@ def at(boot: str, uptime_s: float, wall_s: float, synced: bool = True) -> Instan
 
 def after_a_reboot(*, before: bool, after: bool, off_s: float = 1000.0) -> float:
     """Live for 100 s, be off, live for 50 s; the clock is set `before` and `after` or not."""
-    life = Life()
+    life = OperatingTime()
     life.at(at("one", 0, 0, before))
     life.at(at("one", 100, 100, before))
-    life = Life.restored(json.loads(json.dumps(life.export_state())))
+    life = OperatingTime.restored(json.loads(json.dumps(life.export_state())))
     life.at(at("two", 10, 110 + off_s, False))  # nobody's clock is set right after a start
     return life.at(at("two", 50, 150 + off_s, after))
 
@@ -37,15 +37,15 @@ def test_a_wall_clock_that_cannot_be_right_counts_as_none() -> None:
 
 
 def test_a_restart_of_the_agent_alone_is_no_gap() -> None:
-    life = Life()
+    life = OperatingTime()
     life.at(at("one", 100, 0, False))
-    life = Life.restored(life.export_state())
+    life = OperatingTime.restored(life.export_state())
     assert life.at(at("one", 130, 30, False)) == 130
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 1e5), st.floats(-1e8, 1e8), st.booleans()), max_size=30))
 def test_within_a_boot_no_step_of_the_wall_clock_moves_it(samples: list[tuple[float, float, bool]]) -> None:
-    life, uptime_s = Life(), 0.0
+    life, uptime_s = OperatingTime(), 0.0
     for step_s, wall_s, synced in samples:
         uptime_s += step_s
         assert life.at(at("one", uptime_s, wall_s, synced)) == uptime_s

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.detection.trends.theil_sen import theil_sen
-from edge_agent.detection.trends.trends import MOST_COURSES, Trends
+from edge_agent.detection.trends.trends import MOST_LIMITS, Trends
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.metrics import series
 from tests.builders import an_instant
@@ -63,7 +63,7 @@ def test_time_to_impact_is_near_the_truth_whatever_the_size_speed_and_noise(
 
 
 @pytest.mark.parametrize(
-    ("habit", "metric", "curve"),
+    ("behaviour", "metric", "curve"),
     [
         ("a log that is rotated", FREE, lambda t: 1000 * MIB - 300 * MIB * (t % 1800) / 1800),
         ("a garbage collector", MEMORY, lambda t: 300 * MIB - 150 * MIB * (t % 100) / 100),
@@ -79,8 +79,10 @@ def test_time_to_impact_is_near_the_truth_whatever_the_size_speed_and_noise(
         ("a disk that is emptied", FREE, lambda t: 100 * MIB + t * MIB),
     ],
 )
-def test_a_habit_of_healthy_devices_is_not_a_trend(habit: str, metric: str, curve: Callable[[float], float]) -> None:
-    assert first_verdict(curve, 7200, metric) is None, habit
+def test_a_habit_of_healthy_devices_is_not_a_trend(
+    behaviour: str, metric: str, curve: Callable[[float], float]
+) -> None:
+    assert first_verdict(curve, 7200, metric) is None, behaviour
 
 
 def test_it_is_not_extrapolated_from_one_minute_after_boot() -> None:
@@ -96,8 +98,8 @@ def test_memory_is_watched_for_minutes_before_a_word() -> None:
 
 def test_recovery_ends_a_trend_at_once() -> None:
     trends = Trends(period_s=1.0, horizon_s=3600)
-    held = [trends.step({FREE: 64 * MIB - t * MIB}, an_instant(t)) for t in range(40)]
-    assert held[-1]
+    lasted = [trends.step({FREE: 64 * MIB - t * MIB}, an_instant(t)) for t in range(40)]
+    assert lasted[-1]
     assert not trends.step({FREE: 64 * MIB}, an_instant(40))
 
 
@@ -135,14 +137,14 @@ def test_the_robust_slope_ignores_a_quarter_of_wild_points() -> None:
 
 def test_a_disk_that_is_full_stays_a_fault_until_it_has_room_again() -> None:
     trends, used = Trends(period_s=1.0, horizon_s=3600), FREE.replace("state=free", "state=used")
-    held = []
+    lasted = []
     for t in range(400):
         free = max(0.0, 64 * MIB - t * MIB) if t < 300 else 32 * MIB
-        held.append(trends.step({FREE: free, used: 64 * MIB - free}, an_instant(t)))
-    assert all(held[30:300])
-    assert held[200][0].impact is not None
-    assert held[200][0].impact.likely_s == 0
-    assert not any(held[300:])
+        lasted.append(trends.step({FREE: free, used: 64 * MIB - free}, an_instant(t)))
+    assert all(lasted[30:300])
+    assert lasted[200][0].impact is not None
+    assert lasted[200][0].impact.likely_s == 0
+    assert not any(lasted[300:])
 
 
 def test_a_disk_that_has_always_been_full_is_meant_to_be() -> None:
@@ -156,5 +158,5 @@ def test_file_systems_that_went_away_are_forgotten_when_there_are_too_many() -> 
     trends = Trends(period_s=60.0, horizon_s=3600)
     for minute in range(300):
         trends.step({FREE.replace("/data", f"/run/{minute}"): MIB, FREE: MIB}, an_instant(minute * 60.0))
-    assert len(trends._courses) == MOST_COURSES
-    assert ("disk.filling", "/data") in trends._courses
+    assert len(trends._extrapolations) == MOST_LIMITS
+    assert ("disk.filling", "/data") in trends._extrapolations
