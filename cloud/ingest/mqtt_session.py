@@ -7,13 +7,14 @@ at QoS 1 and publications at QoS 0. paho acknowledges a QoS 1 message on receipt
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar, cast
 from uuid import uuid4
 
 import aiomqtt
+import paho.mqtt.client as mqtt
 from aiomqtt.exceptions import MqttConnectError
 
 from cloud.ingest.buffered_socket import PlainContext, TlsSocket
@@ -45,6 +46,17 @@ class BrokerAddress:
 
 class SessionError(Exception):
     """The broker is unreachable, refuses the session or has closed it."""
+
+
+class _Client(aiomqtt.Client):
+    def publish_soon(self, topic: str, payload: bytes) -> None:
+        """Write a message at QoS 0 when the socket next takes it. Raises aiomqtt.MqttError if the connection is lost.
+
+        `publish` makes an event, a task and a timer for each message, and waits until that message is written.
+        """
+        result = self._client.publish(topic, payload, qos=0)
+        if result.rc != mqtt.MQTT_ERR_SUCCESS:
+            raise aiomqtt.MqttCodeError(result.rc, CONNECTION_LOST)
 
 
 class _Receiver(asyncio.Queue[aiomqtt.Message]):
@@ -88,12 +100,12 @@ async def _connect(client: aiomqtt.Client) -> None:
         raise SessionError(str(error)) from error
 
 
-def _client(broker: BrokerAddress, on_message: OnMessage) -> aiomqtt.Client:
+def _client(broker: BrokerAddress, on_message: OnMessage) -> _Client:
     try:
         context = _tls(broker.ca_file) if broker.tls else cast("ssl.SSLContext", PlainContext())
     except OSError as error:  # the file may be about to be replaced
         raise SessionError(str(error)) from error
-    return aiomqtt.Client(
+    return _Client(
         broker.host,
         broker.port,
         username=broker.username,
@@ -117,13 +129,15 @@ def _tls(ca_file: str | None) -> ssl.SSLContext:
 class MqttSession:
     """A connected client: subscribe, wait for messages, publish."""
 
-    def __init__(self, client: aiomqtt.Client) -> None:
+    def __init__(self, client: _Client) -> None:
         self._client = client
         self._lost = asyncio.ensure_future(anext(client.messages))  # ends with the connection: the queue stays empty
+        self._lost.add_done_callback(lambda lost: lost.cancelled() or lost.exception())  # or asyncio logs the exception
 
     async def subscribe(self, *filters: str) -> None:
         """Subscribe to these topic filters at QoS 1, in this order. Raises SessionError."""
-        granted = await self._answer(self._client.subscribe([(each, 1) for each in filters]))
+        with _session_errors(self._lost):
+            granted = await self._client.subscribe([(each, 1) for each in filters])
         codes = [code if isinstance(code, int) else code.value for code in granted]
         if len(codes) != len(filters) or max(codes) >= _REFUSED:
             raise SessionError(f"the broker refuses the subscription to {', '.join(filters)}")
@@ -142,16 +156,25 @@ class MqttSession:
             waiting.cancel()
 
     async def publish(self, messages: Iterable[tuple[str, bytes]]) -> None:
-        """Publish topics and payloads at QoS 0. Raises SessionError."""
-        for topic, payload in messages:
-            await self._answer(self._client.publish(topic, payload, qos=0))
+        """Publish topics and payloads at QoS 0, in this order; return when all are written. Raises SessionError."""
+        last: tuple[str, bytes] | None = None
+        with _session_errors(self._lost):
+            for message in messages:
+                if last:
+                    self._client.publish_soon(*last)
+                last = message
+            if last:
+                await self._client.publish(*last, qos=0)  # written after those before it
 
     def close(self) -> None:
         """Stop watching the connection."""
         self._lost.cancel()
 
-    async def _answer(self, call: Awaitable[_T]) -> _T:
-        try:
-            return await call
-        except aiomqtt.MqttError as error:
-            raise SessionError(CONNECTION_LOST if self._lost.done() else str(error)) from error
+
+@contextmanager
+def _session_errors(lost: "asyncio.Future[aiomqtt.Message]") -> Iterator[None]:
+    """Raise SessionError in place of aiomqtt's errors."""
+    try:
+        yield
+    except aiomqtt.MqttError as error:
+        raise SessionError(CONNECTION_LOST if lost.done() else str(error)) from error
