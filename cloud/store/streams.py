@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, literal, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
+from cloud.store.multi_row import insert_rows, raise_values
 from cloud.store.tables import Base, DeadLetter, Device, LossRow, RecordRow, Stream, TelemetryChunk
 from edge_agent.protocol.topics import Lane
 
@@ -100,18 +101,23 @@ async def mark_devices_seen(session: AsyncSession, seen: dict[str, datetime]) ->
     """Note when devices last spoke; one that speaks for the first time gets its row."""
     if not seen:
         return
-    rows = [{"device": device, "first_seen": at, "last_seen": at} for device, at in sorted(seen.items())]
-    statement = _upsert(session, Device)
-    later = case(
-        (Device.last_seen < statement.excluded.last_seen, statement.excluded.last_seen), else_=Device.last_seen
+    later = "CASE WHEN device.last_seen < excluded.last_seen THEN excluded.last_seen ELSE device.last_seen END"
+    await insert_rows(
+        session, _table(Device), _new_devices(seen), f"ON CONFLICT (device) DO UPDATE SET last_seen = {later}"
     )
-    await session.execute(statement.on_conflict_do_update(index_elements=["device"], set_={"last_seen": later}), rows)
 
 
 async def add_new_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
     """Devices of which something is heard for the first time get their row; the others' stay as they are."""
-    rows = [{"device": device, "first_seen": at, "last_seen": at} for device, at in sorted(seen.items())]
-    await session.execute(_upsert(session, Device).on_conflict_do_nothing(), rows)
+    await insert_rows(session, _table(Device), _new_devices(seen), "ON CONFLICT DO NOTHING")
+
+
+def _new_devices(seen: dict[str, datetime]) -> list[Row]:
+    unknown = dict.fromkeys(("agent", "model", "firmware", "hardware", "boot_id", "customer", "site"), "")
+    return [
+        {"device": device, "first_seen": at, "last_seen": at, "presence": "offline", "metrics": 0, **unknown}
+        for device, at in sorted(seen.items())
+    ]
 
 
 async def device_rows(session: AsyncSession, devices: Collection[str]) -> dict[str, Device]:
@@ -135,7 +141,7 @@ async def _progress_of_some(
 ) -> dict[StreamKey, StreamProgress]:
     found = await _stored_progress(session, keys)
     if new := [{**key._asdict(), "stored_up_to": 0, "started_at": now} for key in keys if key not in found]:
-        await session.execute(_upsert(session, Stream).on_conflict_do_nothing(), new)
+        await insert_rows(session, _table(Stream), new, "ON CONFLICT DO NOTHING")
         found = await _stored_progress(session, keys)
     if any(key.lane is Lane.TELEMETRY for key in keys):
         for key, seq in await _above(session, TelemetryChunk, keys, TelemetryChunk.seq):
@@ -182,22 +188,13 @@ async def contents(session: AsyncSession, key: StreamKey, seqs: Collection[int])
 
 async def add(session: AsyncSession, table: type[Base], rows: Sequence[Row]) -> None:
     """Insert rows, at once and without making objects of them."""
-    if rows:
-        await session.execute(insert(_table(table)), rows)
+    await insert_rows(session, _table(table), rows)
 
 
 async def advance_streams(session: AsyncSession, reached: dict[StreamKey, int]) -> None:
     """Note how far streams have come; none ever goes back."""
-    rows = [
-        {"k_device": key.device, "k_lane": key.lane, "k_stream": key.stream, "to": to} for key, to in reached.items()
-    ]
-    if rows:
-        table = _table(Stream)
-        here = (table.c.device == bindparam("k_device")) & (table.c.lane == bindparam("k_lane"))
-        statement = update(table).where(
-            here, table.c.stream == bindparam("k_stream"), table.c.stored_up_to < bindparam("to")
-        )
-        await session.execute(statement.values(stored_up_to=bindparam("to")), rows)
+    rows = [{**key._asdict(), "stored_up_to": up_to} for key, up_to in reached.items()]
+    await raise_values(session, _table(Stream), rows, StreamKey._fields, "stored_up_to")
 
 
 async def records_between(
