@@ -18,11 +18,8 @@ from cloud import accounts
 from cloud.case_service import CaseService
 from cloud.change_signal import ChangeSignal
 from cloud.config import Config, ConfigError, Endpoint, read_secret
-from cloud.ingest.embedded_broker import embedded_broker
-from cloud.ingest.fair_queue import Limits
-from cloud.ingest.mqtt_session import BrokerAddress
-from cloud.ingest.transaction import Intake
-from cloud.ingest.worker import Ingest, Outage
+from cloud.ingest import BatchWriter, BrokerAddress, IngestWorker, Limits, embedded_broker
+from cloud.ingest.outage_log import OutageLog
 from cloud.store.database import Database, is_trouble
 from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
@@ -49,15 +46,15 @@ async def run(config: Config) -> None:
 
 async def _serve(config: Config, database: Database, broker: BrokerAddress) -> None:
     case_service, change_signal = CaseService(config.rules), ChangeSignal()
-    intake = Intake(database, case_service, dead_letters_max=config.data.dead_letters_max)
+    writer = BatchWriter(database, case_service, dead_letters_max=config.data.dead_letters_max)
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
     welcome = f"Console: http://{_name(listening)}/\n{await _welcome(database, config)}"
     room = config.ingest.waiting_mib << 20
     limits = Limits(waiting=room, device_waiting=room // DEVICE_SHARE, device_bytes_s=config.ingest.device_kib_s << 10)
-    ingest = Ingest(broker, intake, change_signal, now=_now, limits=limits)
+    worker = IngestWorker(broker, writer, change_signal, now=_now, limits=limits)
     console = _Console(
-        create_app(database, case_service, change_signal, now=_now, tally=ingest.tally), change_signal, welcome
+        create_app(database, case_service, change_signal, now=_now, counters=worker.counters), change_signal, welcome
     )
 
     async def prune(session: AsyncSession, now: datetime) -> bool:
@@ -66,7 +63,7 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
 
     async with asyncio.TaskGroup() as group:
         chores = (
-            group.create_task(ingest.run()),
+            group.create_task(worker.run()),
             group.create_task(_repeat(TICK_S, case_service.tick, database, change_signal)),
             group.create_task(_repeat(PRUNE_EVERY_S, prune, database, change_signal)),
         )
@@ -126,7 +123,7 @@ class _Console(uvicorn.Server):
 
 async def _repeat(period_s: float, chore: _Chore, database: Database, change_signal: ChangeSignal) -> None:
     """Do something in its own transaction, every `period_s`; notify waiting pages when it changed something."""
-    outage = Outage("database")
+    outage_log = OutageLog("database")
     while True:
         try:
             async with database.begin() as session:
@@ -134,9 +131,9 @@ async def _repeat(period_s: float, chore: _Chore, database: Database, change_sig
         except Exception as error:
             if not is_trouble(error):
                 raise
-            outage.down(error)
+            outage_log.down(error)
         else:
-            outage.up()
+            outage_log.up()
             if changed:
                 change_signal.notify()
         await asyncio.sleep(period_s)

@@ -28,7 +28,7 @@ from tests.wire import Publisher, packet
 DEVICES = 200  # whose names the bad messages bear
 BEHIND_MAX = 4000  # messages that the cloud may be behind
 STALL_S = 60.0
-OUR_FAULT = "our fault"
+OUR_FAULT = "this is a bug"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,7 @@
-"""Deliveries: what has come in from the devices, by number, and how far it is complete.
+"""Streams: the numbered records of devices, and up to which number each stream is complete.
 
-What flows in: a session, and records with their numbers. What flows out: what was there before, and up to which number
-nothing is missing any more. Each function sends a fixed number of statements, and one more for each ASKED_AT_ONCE
-numbers.
+What flows in: a session, and records with their numbers. What flows out: what is stored, and how far it is complete.
+Each function sends a fixed number of statements, one for each ROWS_AT_ONCE rows or ASKED_AT_ONCE numbers.
 """
 
 from bisect import bisect_left, bisect_right
@@ -20,11 +19,11 @@ from cloud.store.multi_row import insert_rows, raise_values
 from cloud.store.tables import Base, DeadLetter, Device, LossRow, RecordRow, Stream, TelemetryChunk
 from edge_agent.protocol.topics import Lane
 
-DEAD_LETTER_BYTES = 64 << 10  # of a message that is kept to be looked at
+DEAD_LETTER_BYTES = 64 << 10  # of a dead letter that are kept
 CAUSE_LENGTH = 500
-ASKED_AT_ONCE = 5000  # numbers in one statement; PostgreSQL takes 32,767 parameters
-AHEAD_MAX = 1024  # records of a stream that may wait behind a gap; a device has 128 under way
-SPANS_MAX = 4096  # gaps of a stream that may be known to be lost before what lies between them has come
+ASKED_AT_ONCE = 5000  # numbers in one query; PostgreSQL takes 32,767 parameters
+AHEAD_MAX = 1024  # records of a stream that may wait behind a gap; a device has 128 in flight
+SPANS_MAX = 4096  # declared losses of a stream that may wait behind gaps
 
 Row = dict[str, Any]
 _T = TypeVar("_T")
@@ -41,35 +40,35 @@ class StreamKey(NamedTuple):
 
 @dataclass(slots=True)
 class StreamProgress:
-    """How far a stream has come, and what is there behind its first gap."""
+    """Up to which number a stream is complete, and what is stored behind its first gap."""
 
     up_to: int
     seqs: set[int] = field(default_factory=set)
     spans: list[tuple[int, int]] = field(default_factory=list)  # lost, both ends included; in order and apart
 
     def copy(self) -> "StreamProgress":
-        """The same, to go on from."""
+        """Return a copy that can be changed."""
         return StreamProgress(self.up_to, set(self.seqs), list(self.spans))
 
     def holds(self, seq: int) -> bool:
-        """Whether this number is stored already, or does not count any more."""
+        """Whether this number is stored or complete."""
         return seq <= self.up_to or seq in self.seqs
 
-    def is_crowded_before(self, seq: int) -> bool:
-        """Whether so much waits behind a gap that nothing this far behind it may join."""
+    def is_too_far_ahead(self, seq: int) -> bool:
+        """Whether too many records wait behind a gap for one this far ahead to be stored."""
         return len(self.seqs) >= AHEAD_MAX and seq > self.up_to + AHEAD_MAX
 
     def add(self, seq: int) -> None:
-        """A new number is stored."""
+        """Count a number as stored."""
         self.seqs.add(seq)
         self._advance()
 
     def can_lose(self, first: int, last: int) -> bool:
-        """Whether these numbers may be counted as lost: they close the next gap, or not too many others wait."""
+        """Whether these numbers may be counted as lost: they close the next gap, or not too many other losses wait."""
         return first <= self.up_to + 1 or len(self.spans) < SPANS_MAX or bool(self.spans[self._touched(first, last)])
 
     def lose(self, first: int, last: int) -> bool:
-        """Count numbers as lost; say whether some of them are new."""
+        """Count numbers as lost; return whether some of them are new."""
         touched = self._touched(first, last)
         held = self.spans[touched]
         span = (min(first, held[0][0]), max(last, held[-1][1])) if held else (first, last)
@@ -78,12 +77,12 @@ class StreamProgress:
         return held != [span]
 
     def _touched(self, first: int, last: int) -> slice:
-        """The spans with which this one makes one."""
+        """The spans that this one touches or overlaps."""
         low = bisect_left(self.spans, first - 1, key=lambda span: span[1])
         return slice(low, bisect_right(self.spans, last + 1, lo=low, key=lambda span: span[0]))
 
     def _advance(self) -> None:
-        """Go on to where the next number is missing, over what was declared lost."""
+        """Advance to the next gap, over numbers that are stored or lost."""
         while True:
             if self.up_to + 1 in self.seqs:
                 self.up_to += 1
@@ -98,7 +97,7 @@ class StreamProgress:
 
 
 async def mark_devices_seen(session: AsyncSession, seen: dict[str, datetime]) -> None:
-    """Note when devices last spoke; one that speaks for the first time gets its row."""
+    """Update when devices were last seen; insert those that are new."""
     if not seen:
         return
     later = "CASE WHEN device.last_seen < excluded.last_seen THEN excluded.last_seen ELSE device.last_seen END"
@@ -108,7 +107,7 @@ async def mark_devices_seen(session: AsyncSession, seen: dict[str, datetime]) ->
 
 
 async def add_new_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
-    """Devices of which something is heard for the first time get their row; the others' stay as they are."""
+    """Insert devices that are new; leave the others unchanged."""
     await insert_rows(session, _table(Device), _new_devices(seen), "ON CONFLICT DO NOTHING")
 
 
@@ -121,22 +120,22 @@ def _new_devices(seen: dict[str, datetime]) -> list[Row]:
 
 
 async def device_rows(session: AsyncSession, devices: Collection[str]) -> dict[str, Device]:
-    """The rows of devices that have been seen."""
+    """Return the rows of devices, locked for this transaction."""
     query = select(Device).where(Device.device.in_(devices)).with_for_update()
     return {row.device: row for row in await session.scalars(query)}
 
 
-async def progress_of(
+async def load_progress(
     session: AsyncSession, keys: Sequence[StreamKey], now: datetime
 ) -> dict[StreamKey, StreamProgress]:
-    """How far each stream has come; one that begins gets its row."""
+    """Return the progress of each stream; insert streams that are new."""
     found: dict[StreamKey, StreamProgress] = {}
     for some in _pieces(keys, ASKED_AT_ONCE // len(_KEY)):
-        found |= await _progress_of_some(session, some, now)
+        found |= await _load_some(session, some, now)
     return found
 
 
-async def _progress_of_some(
+async def _load_some(
     session: AsyncSession, keys: Sequence[StreamKey], now: datetime
 ) -> dict[StreamKey, StreamProgress]:
     found = await _stored_progress(session, keys)
@@ -164,7 +163,7 @@ async def _stored_progress(session: AsyncSession, keys: Collection[StreamKey]) -
 async def _above(
     session: AsyncSession, table: _Numbered, keys: Collection[StreamKey], *numbers: InstrumentedAttribute[int]
 ) -> list[tuple[Any, ...]]:
-    """StreamKey and numbers of all rows whose last number lies above what their stream has reached."""
+    """Return key and numbers of all rows that lie behind the first gap of their stream."""
     query = (
         select(*_KEY, *numbers)
         .join(table, _of(table, Stream.device, Stream.lane, Stream.stream))
@@ -173,8 +172,8 @@ async def _above(
     return [(StreamKey(row[0], Lane(row[1]), row[2]), *row[3:]) for row in await session.execute(query)]
 
 
-async def contents(session: AsyncSession, key: StreamKey, seqs: Collection[int]) -> dict[int, Any]:
-    """What is stored under these numbers of a stream."""
+async def stored_contents(session: AsyncSession, key: StreamKey, seqs: Collection[int]) -> dict[int, Any]:
+    """Return the bodies that are stored under these numbers of a stream."""
     tables: list[type[RecordRow] | type[TelemetryChunk]] = [RecordRow]
     if key.lane is Lane.TELEMETRY:
         tables.append(TelemetryChunk)
@@ -186,13 +185,13 @@ async def contents(session: AsyncSession, key: StreamKey, seqs: Collection[int])
     return found
 
 
-async def add(session: AsyncSession, table: type[Base], rows: Sequence[Row]) -> None:
-    """Insert rows, at once and without making objects of them."""
+async def insert(session: AsyncSession, table: type[Base], rows: Sequence[Row]) -> None:
+    """Insert rows without creating ORM objects."""
     await insert_rows(session, _table(table), rows)
 
 
-async def advance_streams(session: AsyncSession, reached: dict[StreamKey, int]) -> None:
-    """Note how far streams have come; none ever goes back."""
+async def save_progress(session: AsyncSession, reached: dict[StreamKey, int]) -> None:
+    """Save up to which number streams are complete; it never decreases."""
     rows = [{**key._asdict(), "stored_up_to": up_to} for key, up_to in reached.items()]
     await raise_values(session, _table(Stream), rows, StreamKey._fields, "stored_up_to")
 
@@ -200,7 +199,7 @@ async def advance_streams(session: AsyncSession, reached: dict[StreamKey, int]) 
 async def records_between(
     session: AsyncSession, key: StreamKey, after: int, up_to: int, kinds: Iterable[str]
 ) -> list[RecordRow]:
-    """The stored records of these kinds with numbers above `after`, up to `up_to`, in order."""
+    """Return the stored records of these kinds with numbers above `after`, up to `up_to`, in order."""
     query = (
         select(RecordRow)
         .where(_of(RecordRow, *key), RecordRow.seq > after, RecordRow.seq <= up_to, RecordRow.kind.in_(kinds))
@@ -209,8 +208,8 @@ async def records_between(
     return list(await session.scalars(query))
 
 
-async def declare_lost(session: AsyncSession, rows: Sequence[Row]) -> None:
-    """Count numbers as lost; of two declarations that begin alike the longer counts."""
+async def insert_losses(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """Insert losses; of two that start with the same number the longer one is kept."""
     statement = _upsert(session, LossRow)
     longer = case((LossRow.last_seq < statement.excluded.last_seq, statement.excluded.last_seq), else_=LossRow.last_seq)
     keys = ["device", "lane", "stream", "first_seq"]
@@ -218,14 +217,14 @@ async def declare_lost(session: AsyncSession, rows: Sequence[Row]) -> None:
 
 
 async def add_dead_letters(session: AsyncSession, rows: Sequence[Row], keep: int) -> None:
-    """Set messages aside for people to look at, and let the oldest go when there are more than `keep`.
+    """Insert dead letters, and delete the oldest when there are more than `keep`.
 
-    Of one topic a tenth of these stay at most, so that one device does not push out what others have said.
+    One topic keeps a tenth of these at most, so that one device does not displace the dead letters of others.
     """
     if not rows:
         return
     short = {"topic": 256, "cause": CAUSE_LENGTH, "payload": DEAD_LETTER_BYTES}
-    await add(session, DeadLetter, [row | {name: row[name][:most] for name, most in short.items()} for row in rows])
+    await insert(session, DeadLetter, [row | {name: row[name][:most] for name, most in short.items()} for row in rows])
     of_topic = select(DeadLetter.id).where(DeadLetter.topic == bindparam("of")).order_by(DeadLetter.id.desc())
     surplus = of_topic.offset(max(1, keep // 10)).limit(1).scalar_subquery()
     table = _table(DeadLetter)
@@ -249,13 +248,13 @@ def _pieces(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
 
 
 def _of(table: _Numbered, device: Any, lane: Any, stream: Any) -> ColumnElement[bool]:
-    """The rows of a stream; the arguments are values, or columns to join with."""
+    """Return the condition for rows of a stream; the arguments are values, or columns to join with."""
     in_lane = literal(Lane.TELEMETRY.value) == lane if table is TelemetryChunk else table.__table__.c.lane == lane
     return and_(table.device == device, table.stream == stream, in_lane)
 
 
 def _upsert(session: AsyncSession, table: type[Base]) -> Any:
-    """An insert that may say what happens on a conflict: the same words in both dialects, but no common type."""
+    """Return an INSERT that supports ON CONFLICT; the two dialects have no common type for it."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     return dialect.insert(_table(table))
 

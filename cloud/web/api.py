@@ -143,8 +143,9 @@ async def losses(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)]
 @router.get("/ingest")
 async def ingest(console: Here) -> IngestOut:
     """Return the message counts since this process started."""
-    tally = console.tally
-    return IngestOut(taken=tally.taken, dead_lettered=tally.dead_lettered, dropped=dict(tally.dropped))
+    counters = console.counters
+    dropped = dict(counters.dropped)
+    return IngestOut(taken=counters.committed, dead_lettered=counters.dead_lettered, dropped=dropped)
 
 
 async def _changed(console: Console, number: int, change: changes.Change) -> CaseDetail:

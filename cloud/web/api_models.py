@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cloud.ingest.counters import Dropped
+from cloud.ingest import DropReason
 from cloud.store.tables import CaseState, Label
 from edge_agent.protocol.faults import Severity
 
@@ -172,7 +172,7 @@ class IngestOut(BaseModel):
 
     taken: int
     dead_lettered: int
-    dropped: dict[Dropped, int]
+    dropped: dict[DropReason, int]
 
 
 class CloseIn(BaseModel):

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cloud import __version__
 from cloud.case_service import CaseService
 from cloud.change_signal import ChangeSignal
-from cloud.ingest.counters import Tally
+from cloud.ingest import Counters
 from cloud.store.database import Database
 from cloud.web import api, assets, login, pages, server_sent_events
 from cloud.web.auth import LoginNeeded
@@ -46,13 +46,17 @@ def create_app(
     change_signal: ChangeSignal,
     *,
     now: Callable[[], datetime],
-    tally: Tally | None = None,
+    counters: Counters | None = None,
 ) -> FastAPI:
     """Return the console and the API over this database. It reads no clock but `now`, and owns nothing it is given."""
     # No documentation page: FastAPI's loads its scripts from another host. The description is at /api/openapi.json.
     app = FastAPI(title="Forewarn", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = Console(
-        database=database, case_service=case_service, change_signal=change_signal, now=now, tally=tally or Tally()
+        database=database,
+        case_service=case_service,
+        change_signal=change_signal,
+        now=now,
+        counters=counters or Counters(),
     )
     app.state.assets = assets.Assets()
     app.state.templates = environment(app.state.assets)

@@ -10,7 +10,7 @@ from fastapi import Request
 from cloud.accounts import RecentPasswords, Throttle
 from cloud.case_service import CaseService
 from cloud.change_signal import ChangeSignal
-from cloud.ingest.counters import Tally
+from cloud.ingest import Counters
 from cloud.store.database import Database
 from cloud.web.sparklines import Sparklines
 
@@ -23,7 +23,7 @@ class Console:
     case_service: CaseService
     change_signal: ChangeSignal
     now: Callable[[], datetime]
-    tally: Tally
+    counters: Counters
     throttle: Throttle = field(default_factory=Throttle)
     recent: RecentPasswords = field(default_factory=RecentPasswords)
     sparklines: Sparklines = field(default_factory=Sparklines)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.ingest.parsing import MAX_BYTES, Arrived, Delivery, read
+from cloud.ingest.parsing import MAX_BYTES, Delivery, ReceivedMessage, parse_content
 from edge_agent.protocol import cbor, telemetry
 from edge_agent.protocol.records import Presence
 from edge_agent.protocol.telemetry import encoding
@@ -24,15 +24,15 @@ JSON = st.recursive(
 
 
 def taken(channel: Channel | str, payload: bytes) -> Delivery | Presence | None:
-    """What was understood; None where a reason was given."""
+    """What was parsed; None where a reason was given."""
     name = topic(DEVICE, channel) if isinstance(channel, Channel) else channel
     try:
-        said = read(Arrived(name, payload, NOON))
+        said = parse_content(ReceivedMessage(name, payload, NOON))
     except (ValueError, OverflowError, RecursionError):
         return None
     if isinstance(said, Delivery):
-        assert [item.seq for item in said.items] == list(range(said.items[0].seq, said.items[-1].seq + 1))
-        assert all(item.problem or item.kind for item in said.items)
+        assert [item.seq for item in said.records] == list(range(said.records[0].seq, said.records[-1].seq + 1))
+        assert all(item.problem or item.kind for item in said.records)
     return said
 
 
@@ -55,19 +55,19 @@ def test_every_mutation_of_a_good_message(seed: int) -> None:
 def test_any_record_in_a_good_envelope(changes: dict[str, object]) -> None:
     said = taken(Channel.FINDINGS, an_envelope(1, a_finding().model_dump(mode="json") | changes, a_finding()))
     if isinstance(said, Delivery):
-        assert said.items[1].problem == ""
+        assert said.records[1].problem == ""
 
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=5))
 def test_any_record_in_a_good_message_of_telemetry(records: list[bytes]) -> None:
     said = taken(Channel.TELEMETRY, a_telemetry_message(1, *records, a_chunk()))
     assert isinstance(said, Delivery)
-    assert said.items[-1].problem == ""
+    assert said.records[-1].problem == ""
 
 
 def test_a_message_that_is_too_large_is_not_even_looked_at() -> None:
     with pytest.raises(ValueError, match="larger than"):
-        read(Arrived(topic(DEVICE, Channel.FINDINGS), b"[" * (MAX_BYTES + 1), NOON))
+        parse_content(ReceivedMessage(topic(DEVICE, Channel.FINDINGS), b"[" * (MAX_BYTES + 1), NOON))
 
 
 @pytest.mark.parametrize("spoilt", [{}, {"like": None}])
@@ -88,10 +88,10 @@ def test_what_the_records_of_a_message_unfold_to_is_bounded_for_all_of_them(spoi
     most = a_telemetry_message(1, *[record] * 32)
     assert taken(Channel.TELEMETRY, most) is not None
     with pytest.raises(ValueError, match="unfold to more than"):
-        read(Arrived(topic(DEVICE, Channel.TELEMETRY), a_telemetry_message(1, *[record] * 33), NOON))
+        parse_content(ReceivedMessage(topic(DEVICE, Channel.TELEMETRY), a_telemetry_message(1, *[record] * 33), NOON))
 
 
 def test_what_a_message_inflates_to_is_bounded() -> None:
     bomb = encoding._deflate(bytes(telemetry.MAX_RECORD_BYTES))
     with pytest.raises(ValueError, match="unfold to more than"):
-        read(Arrived(topic(DEVICE, Channel.TELEMETRY), a_telemetry_message(1, *[bomb] * 33), NOON))
+        parse_content(ReceivedMessage(topic(DEVICE, Channel.TELEMETRY), a_telemetry_message(1, *[bomb] * 33), NOON))

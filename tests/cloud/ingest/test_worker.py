@@ -16,13 +16,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.case_service import CaseService
 from cloud.cases.episodes import Rules
 from cloud.change_signal import ChangeSignal
-from cloud.ingest.counters import Dropped
+from cloud.ingest.batch_writer import BatchWriter
+from cloud.ingest.counters import DropReason
 from cloud.ingest.embedded_broker import embedded_broker
-from cloud.ingest.fair_queue import BURST_S, READING_SHARE, Limits, Message
+from cloud.ingest.fair_queue import BURST_S, PARSING_SHARE, Limits, QueuedMessage
 from cloud.ingest.mqtt_session import BrokerAddress
-from cloud.ingest.parsing import Arrived
-from cloud.ingest.transaction import Intake, Outcome, Read, understood
-from cloud.ingest.worker import BATCH_RECORDS, Ingest, acknowledgements
+from cloud.ingest.parsing import ParsedMessage, ReceivedMessage, parse
+from cloud.ingest.transaction import WriteResult
+from cloud.ingest.worker import BATCH_RECORDS, IngestWorker, acknowledgements
 from cloud.store.database import Database
 from cloud.store.streams import StreamKey
 from cloud.store.tables import DeadLetter, Device, SupportCase
@@ -39,11 +40,11 @@ CRITICAL = an_envelope(1, a_finding(severity=Severity.CRITICAL))
 @contextlib.asynccontextmanager
 async def ingesting(
     broker: int | BrokerAddress, database: Database, change_signal: ChangeSignal, limits: Limits = PLENTY
-) -> AsyncIterator[Ingest]:
+) -> AsyncIterator[IngestWorker]:
     address = BrokerAddress(host=HOST, port=broker) if isinstance(broker, int) else broker
-    intake = Intake(database, CaseService(Rules()))
+    writer = BatchWriter(database, CaseService(Rules()))
     later = NOON + timedelta(seconds=1)
-    ingest = Ingest(address, intake, change_signal, now=lambda: later, limits=limits, backoff_min_s=0.02)
+    ingest = IngestWorker(address, writer, change_signal, now=lambda: later, limits=limits, backoff_min_s=0.02)
     task = asyncio.create_task(ingest.run())
     try:
         yield ingest
@@ -120,7 +121,7 @@ async def test_a_database_that_fails_gives_no_acknowledgement_until_it_is_back(
         waiting = asyncio.create_task(pump.acked(an_envelope(2, a_finding())))
         await asyncio.sleep(0.7)
         assert not waiting.done()
-        assert ingest.tally.dropped[Dropped.DATABASE] > 1
+        assert ingest.counters.dropped[DropReason.DATABASE] > 1
         async with sqlite.begin() as session:
             await session.execute(text("ALTER TABLE away RENAME TO record"))
         assert (await waiting).up_to == 2
@@ -135,7 +136,7 @@ async def test_presence_that_met_trouble_of_the_database_is_not_lost(port: int, 
             await session.execute(text("ALTER TABLE device RENAME TO away"))
         await pump.say(Channel.PRESENCE, a_presence())
         await asyncio.sleep(0.5)
-        assert ingest.tally.dropped[Dropped.DATABASE] == 1
+        assert ingest.counters.dropped[DropReason.DATABASE] == 1
         async with sqlite.begin() as session:
             await session.execute(text("ALTER TABLE away RENAME TO device"))
         await asyncio.sleep(1.5)
@@ -144,37 +145,39 @@ async def test_presence_that_met_trouble_of_the_database_is_not_lost(port: int, 
 
 
 async def test_trouble_makes_batches_smaller_so_that_what_causes_it_ends_alone(sqlite: Database) -> None:
-    class Picky(Intake):
-        async def take(self, batch: Sequence[Read]) -> Outcome:
+    class Picky(BatchWriter):
+        async def write(self, batch: Sequence[ParsedMessage]) -> WriteResult:
             sizes.append(len(batch))
-            if any("culprit" in message.arrived.topic for message in batch):
+            if any("culprit" in message.received.topic for message in batch):
                 raise SQLAlchemyError("too many parameters")
-            return await super().take(batch)
+            return await super().write(batch)
 
     sizes: list[int] = []
-    intake = Picky(sqlite, CaseService(Rules()))
+    writer = Picky(sqlite, CaseService(Rules()))
     address = BrokerAddress(host=HOST, port=1)
-    ingest = Ingest(address, intake, ChangeSignal(), now=lambda: NOON, limits=PLENTY)
+    ingest = IngestWorker(address, writer, ChangeSignal(), now=lambda: NOON, limits=PLENTY)
     session = AsyncMock()
     for _ in range(3):
         for number in range(8):
             name = "culprit" if number == 3 else f"pump-{number}"
-            said = Message(topic(name, Channel.FINDINGS), CRITICAL)
-            ingest._arrivals.put_nowait(said)
-    ingest._most = 8
-    while not ingest._arrivals.empty():
-        await ingest._take(session, ingest._batch(ingest._arrivals.get_nowait()))
+            said = QueuedMessage.of(topic(name, Channel.FINDINGS), CRITICAL)
+            ingest._queue.put_nowait(said)
+    ingest._batch_max = 8
+    while not ingest._queue.empty():
+        await ingest._write(session, ingest._next_batch(ingest._queue.get_nowait()))
     assert min(sizes) < max(sizes)
-    assert ingest.tally.taken
+    assert ingest.counters.committed
 
 
 def test_a_batch_is_bounded_by_its_records(sqlite: Database) -> None:
     address = BrokerAddress(host=HOST, port=1)
-    ingest = Ingest(address, Intake(sqlite, CaseService(Rules())), ChangeSignal(), now=lambda: NOON, limits=PLENTY)
+    ingest = IngestWorker(
+        address, BatchWriter(sqlite, CaseService(Rules())), ChangeSignal(), now=lambda: NOON, limits=PLENTY
+    )
     for first in range(1, 10_000, 256):
         payload = a_telemetry_message(first, *[b"x"] * 256)
-        ingest._arrivals.put_nowait(Message(topic(DEVICE, Channel.TELEMETRY), payload))
-    assert len(ingest._batch(ingest._arrivals.get_nowait())) <= BATCH_RECORDS // 256
+        ingest._queue.put_nowait(QueuedMessage.of(topic(DEVICE, Channel.TELEMETRY), payload))
+    assert len(ingest._next_batch(ingest._queue.get_nowait())) <= BATCH_RECORDS // 256
 
 
 async def test_what_nobody_can_read_is_dead_lettered_and_the_next_message_is_taken(port: int, sqlite: Database) -> None:
@@ -191,17 +194,17 @@ async def test_a_device_pays_for_the_time_that_its_messages_take_to_be_read(
 ) -> None:
     uptime_s = [50.0]
 
-    def slow(message: Arrived) -> Read:
-        uptime_s[0] += BURST_S * READING_SHARE * 2
-        return understood(message)
+    def slow(message: ReceivedMessage) -> ParsedMessage:
+        uptime_s[0] += BURST_S * PARSING_SHARE * 2
+        return parse(message)
 
-    monkeypatch.setattr("cloud.ingest.worker.understood", slow)
+    monkeypatch.setattr("cloud.ingest.worker.parse", slow)
     monkeypatch.setattr("cloud.ingest.worker.time", SimpleNamespace(monotonic=lambda: uptime_s[0]))
     async with embedded_broker(HOST, port), ingesting(port, sqlite, ChangeSignal()) as ingest, a_pump(port) as pump:
         await pump.acked(CRITICAL)
         await pump.say(Channel.FINDINGS, an_envelope(2, a_finding()))
         await asyncio.sleep(0.5)
-        assert ingest.tally.dropped[Dropped.TOO_FAST]
+        assert ingest.counters.dropped[DropReason.TOO_FAST]
 
 
 async def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(

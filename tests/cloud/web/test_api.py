@@ -5,7 +5,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from cloud.ingest.counters import Dropped
+from cloud.ingest import DropReason
 from cloud.store.database import Database
 from cloud.store.tables import DeadLetter, LossRow
 from tests.cloud.web.conftest import NOW, ORIGIN, PASSWORD
@@ -179,7 +179,7 @@ async def test_basic_login_needs_no_origin(carol: httpx.AsyncClient, numbers: di
 
 
 async def test_what_came_in_is_counted(alice: httpx.AsyncClient, app: FastAPI) -> None:
-    tally = app.state.console.tally
-    tally.taken, tally.dead_lettered = 7, 2
-    tally.drop("loud", Dropped.TOO_FAST)
+    counters = app.state.console.counters
+    counters.committed, counters.dead_lettered = 7, 2
+    counters.drop("loud", DropReason.TOO_FAST)
     assert await ask(alice, "/api/v1/ingest") == {"taken": 7, "dead_lettered": 2, "dropped": {"device_too_fast": 1}}

@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from cloud.case_service import CaseService
 from cloud.store.database import Database
-from cloud.store.streams import add
+from cloud.store.streams import insert
 from cloud.store.tables import LossRow
 from cloud.web.auth import COOKIE
 from edge_agent.protocol.records import Carrier, Phase, Threshold
@@ -398,8 +398,10 @@ async def test_a_case_says_what_its_device_has_lost_and_why(
     cut = "the agent stopped without writing down what it held in memory"
     row = {"device": "pump-07", "lane": "telemetry", "stream": an_id(1), "reason": cut, "declared_at": NOW}
     async with staffed.begin() as session:
-        await add(session, LossRow, [row | {"first_seq": 3, "last_seq": 8}, row | {"first_seq": 20, "last_seq": 20}])
-        await add(session, LossRow, [row | {"lane": "findings", "first_seq": 5, "last_seq": 5, "reason": "<b>bad</b>"}])
+        await insert(session, LossRow, [row | {"first_seq": 3, "last_seq": 8}, row | {"first_seq": 20, "last_seq": 20}])
+        await insert(
+            session, LossRow, [row | {"lane": "findings", "first_seq": 5, "last_seq": 5, "reason": "<b>bad</b>"}]
+        )
     page = await read(alice, f"/cases/{numbers['pump-07']}")
     assert f"Up to 7 records of telemetry: {cut}" in words_of(page)
     assert "Up to 1 record of findings: &lt;b&gt;bad&lt;/b&gt;" in page

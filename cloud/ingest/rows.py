@@ -1,0 +1,56 @@
+"""Rows: parsed records and presence as rows of the tables, and the comparison of repeated records. Pure.
+
+What flows in: parsed records. What flows out: rows, and whether a record is the one that is stored under its number.
+"""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from cloud.cases.episodes import dated
+from cloud.ingest.parsing import DEAD_LETTERED, ParsedRecord
+from cloud.store.streams import Row, StreamKey
+from cloud.store.tables import Device
+from edge_agent.protocol.records import Presence
+
+_INT4_MAX = 2**31 - 1
+
+
+def update_device(row: Device, presence: Presence, received_at: datetime) -> bool:
+    """Copy a presence message into the device's row; return whether the device went online or offline."""
+    row.last_seen = max(row.last_seen, dated(presence.at, received_at))
+    changed = row.presence_at is None or row.presence != presence.state
+    if changed:
+        row.presence, row.presence_at = presence.state, received_at
+    row.agent, row.model, row.firmware, row.hardware = (
+        presence.agent,
+        presence.model,
+        presence.firmware,
+        presence.hardware,
+    )
+    row.boot_id, row.metrics = presence.at.boot_id[:64], min(presence.metrics, _INT4_MAX)
+    return changed
+
+
+def record_row(key: StreamKey, record: ParsedRecord, received_at: datetime) -> Row:
+    """Return the row of a record: of the telemetry table if it has a start, of the record table otherwise."""
+    row = {"device": key.device, "stream": key.stream, "seq": record.seq, "received_at": received_at}
+    if record.start_at:
+        return row | {"start_at": record.start_at, "body": record.content}
+    body = {DEAD_LETTERED: record.problem} if record.problem else record.content
+    return row | {"lane": key.lane, "kind": record.kind, "body": body}
+
+
+def is_same_record(content: dict[str, Any] | bytes, stored: dict[str, Any] | bytes | None) -> bool:
+    """Whether a record equals the stored one with its number, as far as enough of that is kept to compare."""
+    if stored is None or stored == content or (isinstance(stored, dict) and DEAD_LETTERED in stored):
+        return True
+    return isinstance(content, dict) and stored == evidence_reference(content)
+
+
+def evidence_reference(evidence: dict[str, Any]) -> dict[str, Any]:
+    """Return what an evidence record keeps once its content is in the evidence table: its identity and its hash."""
+    digest = hashlib.sha256(json.dumps(evidence, sort_keys=True).encode()).hexdigest()
+    names = ("kind", "evidence_id", "part")
+    return {name: evidence.get(name) for name in names} | {"content_sha256": digest}
