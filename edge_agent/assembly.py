@@ -4,12 +4,14 @@ What flows in: an AgentConfig. What flows out: an Agent that is ready to run. Er
 """
 
 import sqlite3
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_agent.agent import Agent, Settings
+from edge_agent.agent import Agent
 from edge_agent.artifacts import load_fleet, shipped
-from edge_agent.clock import SystemClock
+from edge_agent.clock import Clock, SystemClock
 from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.battery import BatteryCollector
 from edge_agent.collectors.host import HostCollector
@@ -23,18 +25,68 @@ from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, read
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.relations.relations import Relations
+from edge_agent.evidence import EvidenceRecorder, Ring
 from edge_agent.outbox import Outbox, open_outbox
+from edge_agent.outbox.backdating import Backdating
 from edge_agent.outbox.database import StoreInUseError
+from edge_agent.outbox.detector_state import DetectorState
 from edge_agent.outbox.quota import Quota
 from edge_agent.protocol.faults import Severity
-from edge_agent.resource_budget import Budgets
-from edge_agent.uplink import Link
+from edge_agent.resource_budget import Budgets, Limits
+from edge_agent.telemetry_batches import Telemetry
+from edge_agent.uplink import Link, Uplink
+from edge_agent.uplink.delivery import Delivery
+from edge_agent.uplink.presence import PresenceReport
 
 MIB = 1 << 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an agent needs to know about its device, in plain values."""
+
+    device: str
+    firmware: str
+    hardware: str
+    model: str
+    period_s: float
+    evidence_before_s: float
+    evidence_after_s: float
+    telemetry: str  # the profile
+    publish_every_min: int  # minutes in one telemetry batch; 0 is the profile's own interval
+    budgets: Budgets = field(default_factory=Budgets)
+
+
+def assemble(
+    settings: Settings, *, clock: Clock, collection: Collection, pipeline: Pipeline, outbox: Outbox, link: Link
+) -> Agent:
+    """Connect the parts of an agent; nothing is read or sent before `Agent.run`."""
+    presence = PresenceReport(clock=clock, firmware=settings.firmware, hardware=settings.hardware, model=settings.model)
+    backdating = Backdating()
+    uplink = Uplink(
+        device=settings.device,
+        link=link,
+        outbox=outbox,
+        presence=presence.message,
+        monotonic=time.monotonic,
+        undated=lambda: backdating.is_pending(clock.now().uptime_s),
+    )
+    ring = Ring(rows=round(settings.evidence_before_s / settings.period_s))
+    return Agent(
+        period_s=settings.period_s,
+        clock=clock,
+        collection=collection,
+        limits=Limits(settings.budgets),
+        pipeline=pipeline,
+        evidence=EvidenceRecorder(ring, settings.evidence_after_s),
+        telemetry=Telemetry(settings.telemetry, settings.publish_every_min, settings.period_s),
+        delivery=Delivery(outbox, uplink, DetectorState(pipeline, clock.now().uptime_s), backdating),
+        presence=presence,
+    )
+
+
 def make_agent(config: AgentConfig) -> Agent:
-    """Wire the agent of this machine. Raises ConfigError or ModelError."""
+    """Return the agent of this machine. Raises ConfigError or ModelError."""
     scorer = make_scorer(config)
     settings = Settings(
         device=config.device_id,
@@ -57,7 +109,7 @@ def make_agent(config: AgentConfig) -> Agent:
         anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
     )
     link = make_link(config)
-    return Agent(
+    return assemble(
         settings,
         clock=SystemClock(),
         collection=make_collection(config),

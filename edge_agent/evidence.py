@@ -69,12 +69,16 @@ class _Open:
 
 
 @dataclass(slots=True)
-class EvidenceRoom:
+class EvidenceRecorder:
     """Freezes packs out of a ring."""
 
     ring: Ring
     after_s: float
     _open: list[_Open] = field(default_factory=list)
+
+    def add(self, uptime_s: float, features: Mapping[str, float]) -> None:
+        """Add the features of one sample to the ring."""
+        self.ring.add(uptime_s, features)
 
     def freeze(self, announcement: Announcement, now: Instant) -> list[Evidence]:
         """Return the first half of the pack when a finding opens; nothing for updates and clearings."""

@@ -13,6 +13,7 @@ DAY_WINDOWS = 144
 CALM = 0.7  # of a budget: below it, for `CALM_WINDOWS`, the agent does more again
 CALM_WINDOWS = 3
 EASED = 0.9  # of a day's budget: below it the agent does all again
+SLOW_SAMPLING_FACTOR = 4
 _A_STEP = 0.25  # of a day's budget: each further quarter costs one more step
 
 CPU, MEMORY = "forewarn.agent.cpu.utilization", "forewarn.agent.memory.usage"
@@ -21,12 +22,17 @@ NAMES = {CPU: "cpu", MEMORY: "memory", SENT: "sent", WRITTEN: "written"}
 
 
 class DegradationLevel(IntEnum):
-    """How much the agent does, from all to the least. Findings are always made and sent."""
+    """How much the agent does, from everything to the least. Findings are always made and sent."""
 
     NORMAL = 0
     SLOW_SAMPLING = 1  # samples at a quarter of the rate
     SPARSE_TELEMETRY = 2  # and sends aggregates of four times as long
     FINDINGS_ONLY = 3  # and sends no aggregates
+
+    @property
+    def slowdown(self) -> int:
+        """How many times the configured period lies between two samples."""
+        return SLOW_SAMPLING_FACTOR if self >= DegradationLevel.SLOW_SAMPLING else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

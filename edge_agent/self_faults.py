@@ -5,18 +5,27 @@ What flows in: a store that was set aside, budgets that are crossed. What flows 
 
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.outbox.database import Damage
+from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import feature_unit, metric_of
 from edge_agent.protocol.records import Carrier
 from edge_agent.protocol.wording import quantity
-from edge_agent.resource_budget import CPU, DegradationLevel, Excess
+from edge_agent.resource_budget import CPU, DegradationLevel, Excess, Limits
 
-SAID_FOR_S = 600.0  # a store is damaged once; this is for how long the finding stands
+DAMAGE_REPORTED_S = 600.0  # a store is damaged once; its finding stays open for this long
 
 _DOES = {
     DegradationLevel.SLOW_SAMPLING: "it samples at a quarter of its rate",
     DegradationLevel.SPARSE_TELEMETRY: "it samples at a quarter of its rate, and sends aggregates less often",
     DegradationLevel.FINDINGS_ONLY: "it samples at a quarter of its rate, and sends findings only",
 }
+
+
+def own_verdicts(limits: Limits, damage: tuple[Damage, float] | None, now: Instant) -> list[Verdict]:
+    """Return the verdicts of this moment. `damage` is the last damaged store and the uptime when it was found."""
+    verdicts = [over_budget(excess, limits.level) for excess in limits.excesses]
+    if damage and now.uptime_s - damage[1] < DAMAGE_REPORTED_S:
+        verdicts.append(store_damaged(damage[0]))
+    return verdicts
 
 
 def store_damaged(damage: Damage) -> Verdict:

@@ -4,6 +4,7 @@ What flows in: the features of each sample. What flows out: a batch for the tele
 What is not handed over yet is in memory only: `rows` bound what a power cut costs; its number stands in the outbox.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,10 +13,15 @@ import numpy as np
 
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import feature_unit, metric_of
-from edge_agent.protocol.telemetry import COARSEST, LARGEST_MULTIPLE, MAX_CELLS, Batch, Column
+from edge_agent.protocol.telemetry import COARSEST, LARGEST_MULTIPLE, MAX_CELLS, Batch, Column, pack
+from edge_agent.resource_budget import DegradationLevel
+
+log = logging.getLogger(__name__)
 
 AGGREGATE_MIN = 5  # minutes behind one mean, minimum and maximum
 AGGREGATE_STEPS = 1e4  # aggregates are told to a thousandth of a batch's largest value, or finer; the rest is noise
+SPARSE_BATCH_MIN = 240  # minutes of aggregates in one batch at SPARSE_TELEMETRY
+RESERVED_FOR_S = 6 * 3600.0  # telemetry numbers are reserved for this long: four writes a day
 FULL_MAX_MIN = 15  # minutes of full rate in one batch: more than 40 series at 1 Hz then still fit
 
 
@@ -47,6 +53,49 @@ def batcher(profile: str, publish_every_min: int, sample_period_s: float) -> Bat
             )
         case _:
             return None
+
+
+class Telemetry:
+    """Encodes telemetry batches: those of the profile, or less where the degradation level asks for it."""
+
+    def __init__(self, profile: str, publish_every_min: int, period_s: float) -> None:
+        """`publish_every_min`: 0 is the profile's own interval. `period_s`: between samples, at the normal level."""
+        self._profile, self._publish_every_min, self._period_s = profile, publish_every_min, period_s
+        self._batcher = batcher(profile, publish_every_min, period_s)
+
+    @property
+    def numbers_ahead(self) -> int:
+        """How many numbers one write of the outbox should reserve; 0 where no telemetry is sent."""
+        return max(1, round(RESERVED_FOR_S / self._batcher.lasts_s)) if self._batcher else 0
+
+    def step(self, features: Mapping[str, float], now: Instant) -> list[bytes]:
+        """Take the features of one sample; return the batch that is complete, encoded, if there is one."""
+        return _encoded(self._batcher.step(features, now)) if self._batcher else []
+
+    def finish(self) -> list[bytes]:
+        """Return the batch as far as it is filled, encoded, if it holds anything."""
+        return _encoded(self._batcher.finish()) if self._batcher else []
+
+    def change_level(self, level: DegradationLevel) -> list[bytes]:
+        """Finish the batch and continue at another degradation level."""
+        finished, profile, minutes = self.finish(), self._profile, self._publish_every_min
+        if level >= DegradationLevel.FINDINGS_ONLY:
+            profile = "findings-only"
+        elif level >= DegradationLevel.SPARSE_TELEMETRY and profile != "findings-only":
+            profile, minutes = "frugal", SPARSE_BATCH_MIN
+        self._batcher = batcher(profile, minutes, self._period_s * level.slowdown)
+        return finished
+
+
+def _encoded(batch: Batch | None) -> list[bytes]:
+    """Encode a batch. One that exceeds the size of a record, with thousands of series, is dropped and logged."""
+    if batch is None:
+        return []
+    try:
+        return [pack(batch)]
+    except ValueError as error:
+        log.error("telemetry since %s is dropped: %s", batch.start.wall, error)
+        return []
 
 
 @dataclass(slots=True)

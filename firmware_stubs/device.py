@@ -4,8 +4,9 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_agent.agent import Agent, Settings
+from edge_agent.agent import Agent
 from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.assembly import Settings, assemble
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
@@ -61,7 +62,7 @@ class VirtualDevice:
             publish_every_min=60,
         )
         host, port = self.broker
-        return Agent(
+        return assemble(
             settings,
             clock=self.clock,
             collection=Collection((HostCollector(VirtualMachine(self.clock, self.name, self.faults)),)),

@@ -40,8 +40,9 @@ from random import Random
 
 import psutil
 
-from edge_agent.agent import Agent, Settings
+from edge_agent.agent import Agent
 from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.assembly import Settings, assemble
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
@@ -254,7 +255,7 @@ def _running(options: argparse.Namespace, folder: Path) -> Iterator[Device]:
     clock = LeapingClock(options.days * DAY_S)
     outbox = RecordingOutbox(state / "outbox.db", accepted_log, Quota(budget_bytes=options.budget_mib << 20))
     agent = _agent(options, clock, outbox, port)
-    watch = Watch(state, clock, lambda: sum(map(outbox.waiting, Lane)), lambda: agent._uplink.connected)
+    watch = Watch(state, clock, lambda: sum(map(outbox.waiting, Lane)), lambda: agent.delivery.uplink.connected)
     with ThreadPoolExecutor(1) as executor, ExitStack() as stack:
         stack.callback(stop.set)
         yield Device(agent, watch, state, accepted_log, port, executor.submit(agent.run, stop, watch.step), stop)
@@ -265,7 +266,7 @@ def _agent(options: argparse.Namespace, clock: LeapingClock, outbox: RecordingOu
     period_s, horizon_s, seed = options.period_s, 72 * 3600.0, options.seed
     faults = (Leaks(start_s=0.0, lasts_s=TURN_S, seed=seed), Fills(start_s=0.0, lasts_s=TURN_S, seed=seed))
     relations = Relations(load_fleet(shipped()))
-    return Agent(
+    return assemble(
         Settings(
             device=DEVICE, firmware="virtual-1", hardware="Forewarn virtual device", model=DETECTOR,
             period_s=period_s, evidence_before_s=600.0, evidence_after_s=60.0,
@@ -312,7 +313,7 @@ def _drain(device: Device) -> float:
             logged += 1
             _log(f"{watch.left:.0f} records are pending")
     drain_s = time.monotonic() - watch.connected_s
-    sent = device.agent._uplink.sent_bytes
+    sent = device.agent.delivery.uplink.sent_bytes
     _log(f"drained in {drain_s:.1f} s: {sent / MIB:.2f} MiB, {sent / 1000 / drain_s:.1f} kB/s")
     return drain_s
 

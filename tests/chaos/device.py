@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from edge_agent.agent import Agent, Settings
+from edge_agent.assembly import Settings, assemble
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.pipeline import Pipeline
@@ -77,7 +77,7 @@ def live(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGUSR1, clock.step)
     starts = (UP_S + 60 + LEAK_EVERY_S * number for number in range(LEAKS))
     leaks = tuple(MemoryLeak(start_s=start, lasts_s=LEAK_S) for start in starts)
-    agent = Agent(
+    agent = assemble(
         Settings(
             device=options.name, firmware="chaos", hardware="virtual", model="", period_s=1.0,
             evidence_before_s=120.0, evidence_after_s=30.0, telemetry="full", publish_every_min=1,

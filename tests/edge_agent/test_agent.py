@@ -5,13 +5,17 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge_agent.agent import LEARNED_STATE, Agent, Settings
+from edge_agent.agent import Agent, next_due
+from edge_agent.assembly import Settings, assemble
 from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection.anomaly.scorer import Scorer
 from edge_agent.detection.pipeline import Outcome, Pipeline
 from edge_agent.outbox import Outbox
+from edge_agent.outbox.detector_state import LEARNED_STATE
 from edge_agent.protocol import records
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.telemetry import unpack
@@ -43,7 +47,7 @@ def an_agent(
         host="127.0.0.1", port=free_port(), tls=None,
         username=None, password=None, keepalive_s=30,
     )  # fmt: skip
-    return Agent(
+    return assemble(
         settings,
         clock=clock,
         collection=Collection(collectors or (HostCollector(VirtualMachine(clock, "pump-07", faults)),)),
@@ -93,7 +97,7 @@ def test_what_was_learnt_by_another_version_is_left_aside_with_a_word(
     store.save_learned_state(LEARNED_STATE, b'{"scorer": {"version": 99}, "trends": {"version": 98}}')
     store.close()
     live(tmp_path, HandClock(), 70).close()
-    (warning,) = [record.message for record in caplog.records if "starts anew" in record.message]
+    (warning,) = [record.message for record in caplog.records if "is discarded" in record.message]
     assert "scorer: " in warning
     assert "trends: " in warning
 
@@ -178,7 +182,7 @@ def test_a_damaged_store_is_reported_as_a_finding_that_clears_by_itself_and_its_
     (tmp_path / "outbox.db").write_bytes(b"x" * 20_000)
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     agent = an_agent(outbox, clock)
-    agent._resume(clock.now())
+    agent.delivery.resume(clock.now())
     for _ in range(700):
         clock.uptime_s += 1
         agent.step()
@@ -228,7 +232,7 @@ def test_an_agent_over_its_budget_samples_more_slowly_says_so_and_comes_back(
         while clock.uptime_s < uptime_s:
             agent.step()
             samples += 1
-            clock.uptime_s += agent._period_s()
+            clock.uptime_s += agent.current_period_s
 
     until(590.0)
     assert samples == 590
@@ -242,7 +246,7 @@ def test_an_agent_over_its_budget_samples_more_slowly_says_so_and_comes_back(
     burning = 0.01
     until(3600.0 * 4)
     assert kinds(outbox)[-1] == "clear"
-    assert agent._period_s() == 1.0
+    assert agent.current_period_s == 1.0
     assert outbox.last_seq(Lane.TELEMETRY) > telemetry_up_to
     assert caplog.text.count("degradation level is now findings_only") == 1
     outbox.close()
@@ -262,3 +266,12 @@ def test_a_batch_that_a_power_cut_ends_is_missed_and_hardly_more_than_that(
     missed = [(lost.lane, lost.first_seq, lost.last_seq) for lost in again.undeclared()]
     assert missed == ([(Lane.TELEMETRY, 1, ahead)] if ahead else [])
     again.close()
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1000), st.sampled_from([0.1, 1.0, 60.0]))
+def test_the_schedule_does_not_drift_and_never_makes_up_for_lost_samples(
+    due_s: float, late_s: float, period_s: float
+) -> None:
+    due_next = next_due(due_s, due_s + late_s, period_s)
+    assert due_next > due_s + late_s - 1e-6 * max(1.0, due_s)
+    assert due_next <= due_s + late_s + period_s * (1 + 1e-6) + 1e-6 * max(1.0, due_s)

@@ -18,7 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edge_agent.agent import Agent, Settings
+from edge_agent.agent import Agent
+from edge_agent.assembly import Settings, assemble
 from edge_agent.clock import SystemClock
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
@@ -52,7 +53,7 @@ def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault, port: int = 1, bu
         evidence_after_s=60.0, telemetry="frugal", publish_every_min=15, budgets=budgets or Budgets(),
     )  # fmt: skip
     link = Link(host="127.0.0.1", port=port, tls=None, username=None, password=None, keepalive_s=30)
-    return Agent(
+    return assemble(
         settings,
         clock=clock,
         collection=Collection((HostCollector(VirtualMachine(clock, DEVICE, faults)),)),
@@ -78,15 +79,15 @@ def said(outbox: Outbox) -> list[Finding | Loss]:
 
 @contextmanager
 def connected(agent: Agent) -> Iterator[Agent]:
-    agent._uplink.start()
+    agent.delivery.uplink.start()
     try:
         deadline = time.monotonic() + 10
-        while not agent._uplink.connected and time.monotonic() < deadline:
+        while not agent.delivery.uplink.connected and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert agent._uplink.connected
+        assert agent.delivery.uplink.connected
         yield agent
     finally:
-        agent._uplink.stop()
+        agent.delivery.uplink.stop()
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def eventually(agent: Agent, done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not done():
         assert time.monotonic() < deadline
-        agent._uplink.pump()
+        agent.delivery.uplink.pump()
         time.sleep(0.002)
 
 
@@ -195,8 +196,8 @@ def test_a_backlog_is_not_taken_for_the_cost_of_watching(tmp_path: Path) -> None
         with connected(agent):
             eventually(agent, lambda: all_away(outbox))
             live(agent, clock, 1300.0)
-            assert agent._uplink.sent_bytes > 180_000
-            assert agent._limits.level is DegradationLevel.NORMAL
+            assert agent.delivery.uplink.sent_bytes > 180_000
+            assert agent.limits.level is DegradationLevel.NORMAL
     outbox.close()
 
 
@@ -248,7 +249,7 @@ def test_what_found_no_room_in_memory_while_the_store_could_not_be_written_is_de
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     with ScriptedBroker() as broker:
         agent = an_agent(outbox, clock, port=broker.port)
-        agent._unsaid += [a_finding()] * 300
+        agent.delivery.add([a_finding()] * 300)
         outbox._store.db.execute("PRAGMA query_only = 1")  # every write fails, as on a file system that went read-only
         live(agent, clock, 30.0)
         outbox._store.db.execute("PRAGMA query_only = 0")
@@ -306,10 +307,10 @@ def test_own_logs_do_not_fill_the_disk_while_the_broker_is_away_for_days(
     caplog.set_level(logging.INFO)
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     agent = an_agent(outbox, clock)
-    agent._uplink.start()
+    agent.delivery.uplink.start()
     live(agent, clock, DAY_S, step_s=60.0)
     time.sleep(0.5)
-    agent._uplink.stop()
+    agent.delivery.uplink.stop()
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("edge_agent")]
     assert len(lines) <= 3, lines
     outbox.close()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from edge_agent import assembly
-from edge_agent.agent import LEARNED_STATE
 from edge_agent.config import ConfigError, State
 from edge_agent.outbox import Outbox
+from edge_agent.outbox.detector_state import LEARNED_STATE
 from edge_agent.outbox.loss_table import QUOTA_EXCEEDED, UNCLEAN_STOP
 from edge_agent.outbox.memory_fallback import MAX_MEMORY_BYTES, RETRY_EVERY_S, MemoryFallback
 from edge_agent.outbox.migration import MIGRATED, migrated_up_to
@@ -258,16 +258,16 @@ def test_an_agent_on_a_full_disk_logs_it_and_migrates_when_there_is_space(
         with connected(agent):
             live(agent, clock, 2400.0)
             eventually(agent, lambda: any(b"disk.filling" in body for body in broker.taken[Lane.FINDINGS].values()))
-            eventually(agent, lambda: not agent._uplink.is_under_way)
+            eventually(agent, lambda: not agent.delivery.uplink.is_under_way)
             disk.free()
             live(agent, clock, 2 * RETRY_EVERY_S)
-            assert not isinstance(agent._outbox, MemoryFallback)
-            agent._outbox.put([records.encode(a_finding())])
-            agent._outbox.buffer(a_chunk())
-            eventually(agent, lambda: all_away(agent._outbox))
-    assert list(agent._outbox.open_findings()), "the findings opened in memory are open in the store"
+            assert not isinstance(agent.delivery.outbox, MemoryFallback)
+            agent.delivery.outbox.put([records.encode(a_finding())])
+            agent.delivery.outbox.buffer(a_chunk())
+            eventually(agent, lambda: all_away(agent.delivery.outbox))
+    assert list(agent.delivery.outbox.open_findings()), "the findings opened in memory are open in the store"
     assert caplog.text.count("the records from memory are on disk") == 1
-    agent._outbox.close()
+    agent.delivery.outbox.close()
 
 
 def test_an_agent_without_a_link_migrates_all_its_records(disk: SmallDisk) -> None:
@@ -275,11 +275,11 @@ def test_an_agent_without_a_link_migrates_all_its_records(disk: SmallDisk) -> No
     disk.fill()
     agent = an_agent(opened(disk), clock, DiskFilling(start_s=1100, lasts_s=3600))
     live(agent, clock, 2400.0)
-    before = said(agent._outbox)
+    before = said(agent.delivery.outbox)
     assert before
     disk.free()
     live(agent, clock, 2 * RETRY_EVERY_S)
-    crash(agent._outbox)
+    crash(agent.delivery.outbox)
     again = opened(disk)
     assert said(again)[: len(before)] == before
     again.close()
@@ -297,14 +297,14 @@ def test_records_in_flight_are_acknowledged_before_the_migration(disk: SmallDisk
             eventually(agent, lambda: bool(broker.taken[Lane.FINDINGS]))
             disk.free()
             live(agent, clock, 2 * RETRY_EVERY_S)
-            assert agent._outbox is outbox
+            assert agent.delivery.outbox is outbox
             broker.acknowledges = True
             outbox.put([records.encode(a_finding())])
-            eventually(agent, lambda: not agent._uplink.is_under_way)
+            eventually(agent, lambda: not agent.delivery.uplink.is_under_way)
             live(agent, clock, RETRY_EVERY_S)
-            assert agent._outbox is not outbox
-    assert waiting(agent._outbox, Lane.FINDINGS) == []
-    agent._outbox.close()
+            assert agent.delivery.outbox is not outbox
+    assert waiting(agent.delivery.outbox, Lane.FINDINGS) == []
+    agent.delivery.outbox.close()
 
 
 def test_an_agent_that_stops_tries_once_more_to_migrate(disk: SmallDisk) -> None:
@@ -312,7 +312,7 @@ def test_an_agent_that_stops_tries_once_more_to_migrate(disk: SmallDisk) -> None
     disk.fill()
     agent = an_agent(opened(disk), clock, DiskFilling(start_s=1100, lasts_s=3600))
     live(agent, clock, 2400.0)
-    findings = [one.finding_id for one in said(agent._outbox) if isinstance(one, Finding)]
+    findings = [one.finding_id for one in said(agent.delivery.outbox) if isinstance(one, Finding)]
     disk.free()
     stop.set()
     agent.run(stop)

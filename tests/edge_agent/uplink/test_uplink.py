@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.agent import _next_due
 from edge_agent.outbox import Outbox
 from edge_agent.protocol import records
 from edge_agent.protocol.records import Presence, PresenceState
@@ -383,12 +382,3 @@ def test_a_message_holds_consecutive_records_within_its_size_and_always_at_least
     assert bool(run) == bool(batch)
     assert [seq for seq, _ in run] == list(range(run[0][0], run[0][0] + len(run))) if run else True
     assert len(run) <= 1 or sum(len(body) for _, body in run) <= MESSAGE_BYTES
-
-
-@given(st.floats(0, 1e6), st.floats(0, 1000), st.sampled_from([0.1, 1.0, 60.0]))
-def test_the_schedule_does_not_drift_and_never_makes_up_for_lost_samples(
-    due_s: float, late_s: float, period_s: float
-) -> None:
-    due_next = _next_due(due_s, due_s + late_s, period_s)
-    assert due_next > due_s + late_s - 1e-6 * max(1.0, due_s)
-    assert due_next <= due_s + late_s + period_s * (1 + 1e-6) + 1e-6 * max(1.0, due_s)

@@ -1,0 +1,87 @@
+"""Detector state: the learned state and the open findings of the detectors, across restarts.
+
+What flows in: the state that the detectors export, and the outbox that stores it. What flows out: detectors that resume
+where the last run stopped.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+from edge_agent.outbox.outbox import Outbox
+from edge_agent.protocol import records
+from edge_agent.protocol.faults import FAULTS
+from edge_agent.protocol.instant import Instant
+
+log = logging.getLogger(__name__)
+
+LEARNED_STATE = "judges"  # its name in the outbox, as in the first version
+SAVE_EVERY_S = 6 * 3600.0  # a power cut loses at most this much learned state; a write is some 30 kB
+
+
+class Detectors(Protocol):
+    """What the detection pipeline offers for this."""
+
+    def export_state(self) -> dict[str, object]:
+        """Return the learned state, fit for JSON."""
+        ...
+
+    def restore_state(self, state: Mapping[str, object], /) -> list[str]:
+        """Restore an exported state; return a reason for each part that can't be used."""
+        ...
+
+    def resume(self, findings: Iterable[records.Finding], now: Instant, /) -> None:
+        """Resume the findings that were open when the agent stopped."""
+        ...
+
+
+class DetectorState:
+    """Saves and restores the state of the detectors."""
+
+    def __init__(self, detectors: Detectors, now_s: float) -> None:
+        """`now_s` is the uptime: the state is saved for the first time one interval later."""
+        self._detectors = detectors
+        self._saved_at_s = now_s
+
+    def save_if_due(self, outbox: Outbox, now_s: float) -> None:
+        """Save the learned state if the interval has passed since it was last saved."""
+        if now_s - self._saved_at_s >= SAVE_EVERY_S:
+            self.save(outbox, now_s)
+
+    def save(self, outbox: Outbox, now_s: float) -> None:
+        """Save the learned state now."""
+        self._saved_at_s = now_s
+        outbox.save_learned_state(LEARNED_STATE, json.dumps(self._detectors.export_state()).encode())
+
+    def resume(self, outbox: Outbox, now: Instant) -> None:
+        """Restore the learned state and the open findings of the last run."""
+        if (learned := outbox.learned_state(LEARNED_STATE)) and (unusable := self._restore(learned)):
+            log.warning("learned state that can't be used is discarded: %s", unusable)
+        self._detectors.resume(_open_findings(outbox), now)
+
+    def _restore(self, learned: bytes) -> str:
+        """Restore the learned state; return what can't be used, and why."""
+        try:
+            state = json.loads(learned)
+        except ValueError as error:
+            return str(error)
+        return "; ".join(self._detectors.restore_state(state)) if isinstance(state, dict) else "no mapping"
+
+
+def _open_findings(outbox: Outbox) -> Iterator[records.Finding]:
+    """Yield the open findings of the last run; one that this version can't evaluate is cleared and logged."""
+    for finding_id, body in outbox.open_findings().items():
+        try:
+            finding = records.read_record(json.loads(body))
+        except ValueError:
+            finding = None
+        if isinstance(finding, records.Finding) and finding.fault in FAULTS:
+            yield finding
+            continue
+        log.warning("finding %s of another version can't be resumed; it is cleared", finding_id)
+        cleared = []
+        if isinstance(finding, records.Finding):
+            over = {"phase": records.Phase.CLEAR, "impact": None, "reason": "this version does not evaluate it"}
+            cleared = [records.encode(finding.model_copy(update=over))]
+        outbox.put(cleared, {finding_id: None})
