@@ -188,12 +188,12 @@ class Config(_Table):
         return self.data.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'cloud.db'}"
 
 
-def load(path: Path | None, said: Mapping[str, object]) -> Config:
-    """Read the file if one is named; `said` on the command line, by dotted key, wins. Raises ConfigError."""
+def load(path: Path | None, options: Mapping[str, object]) -> Config:
+    """Read the file if one is named; `options` on the command line, by dotted key, wins. Raises ConfigError."""
     tree = _with_present_names(_read_toml(path), path) if path else {}
-    for key, value in said.items():
+    for key, value in options.items():
         _put(tree, key, value)
-    sources = _Sources(str(path) if path else "defaults", frozenset(said))
+    sources = _Sources(str(path) if path else "defaults", frozenset(options))
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -221,10 +221,10 @@ class _Sources(NamedTuple):
     """Who said what: the file, and the keys that the command line said."""
 
     file: str
-    said: frozenset[str]
+    options: frozenset[str]
 
     def error(self, key: str, value: object, remedy: str) -> ConfigError:
-        return ConfigError(f"{COMMAND_LINE if key in self.said else self.file}: {key} = {value!r}: {remedy}")
+        return ConfigError(f"{COMMAND_LINE if key in self.options else self.file}: {key} = {value!r}: {remedy}")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -87,8 +87,8 @@ class ScriptedBroker:
             link.sendall(_framed(CONNACK, b"\0\1"))
             return False
         properties = b"" if self.packet_bytes is None else b"\x27" + struct.pack("!I", self.packet_bytes)
-        told = bytes([len(properties)]) + properties if version == 5 else b""
-        link.sendall(_framed(CONNACK, b"\0\0" + told))
+        properties = bytes([len(properties)]) + properties if version == 5 else b""
+        link.sendall(_framed(CONNACK, b"\0\0" + properties))
         return not self.kicks_after_connack
 
     def _answer(self, link: socket.socket, version: int, kind: int, body: bytes) -> bool:
@@ -107,8 +107,8 @@ class ScriptedBroker:
             ack = self._take(name, payload)
             if ack is not None and self.acknowledges:
                 head = topic(parse(name).device, Channel.ACK).encode()
-                said = struct.pack("!H", len(head)) + head + (b"\0" if five else b"") + records.encode(ack)
-                link.sendall(_framed(PUBLISH, said))
+                record = struct.pack("!H", len(head)) + head + (b"\0" if five else b"") + records.encode(ack)
+                link.sendall(_framed(PUBLISH, record))
         return kind != DISCONNECT
 
     def _take(self, name: str, payload: bytes) -> Ack | None:
@@ -124,9 +124,9 @@ class ScriptedBroker:
             stream, first, base = envelope.stream, envelope.first_seq, envelope.base_seq
             bodies = [str(one).encode() for one in envelope.records]
             for raw in envelope.records:
-                if (said := records.read_record(dict(raw))) and isinstance(said, records.Loss):
-                    taken = self.taken[said.lane]
-                    taken |= {seq: b"lost" for seq in range(said.first_seq, said.last_seq + 1) if seq not in taken}
+                if (record := records.read_record(dict(raw))) and isinstance(record, records.Loss):
+                    taken = self.taken[record.lane]
+                    taken |= {seq: b"lost" for seq in range(record.first_seq, record.last_seq + 1) if seq not in taken}
         else:
             message = telemetry.decode(payload)
             stream, first, base, bodies = message.stream, message.first_seq, message.base_seq, list(message.records)

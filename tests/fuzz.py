@@ -56,7 +56,7 @@ class Healthy:
     """A device that says one finding after the other, and waits for each acknowledgement."""
 
     def __init__(self, port: int) -> None:
-        self.said = self.acked = 0
+        self.sent = self.acked = 0
         self.slowest_s = 0.0
         self._port, self._done = port, threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._talk()))
@@ -75,12 +75,12 @@ class Healthy:
             while not self._done.is_set():
                 began = time.monotonic()
                 async with asyncio.timeout(STALL_S):
-                    ack, said = await pump.tell(
+                    ack, sent = await pump.publish_until_acked(
                         an_envelope(self.acked + 1, a_finding(), stream=an_id(77)), patience_s=2.0
                     )
                 self.slowest_s = max(self.slowest_s, time.monotonic() - began)
                 self.acked = ack.up_to
-                self.said += said
+                self.sent += sent
                 await asyncio.sleep(0.1)
 
 
@@ -101,7 +101,7 @@ def fuzz(folder: Path, messages: int, seed: int) -> Verdict:
             _flood(mqtt_port, console, healthy, random.Random(seed), messages)
         finally:
             healthy.stop()
-        published = messages + healthy.said
+        published = messages + healthy.sent
         counts = _settled(console, published, 0)
         if cloud.poll() is not None:
             raise ConnectionError("the cloud has ended")

@@ -135,7 +135,7 @@ def _in_turn(seed: str, turn: float) -> tuple[float, float]:
 
 
 @dataclass(slots=True)
-class Watch:
+class Observer:
     """What is measured of the device at each of its samples."""
 
     state: Path
@@ -173,7 +173,7 @@ class Device:
     """The running agent, and what is measured of it."""
 
     agent: Agent
-    watch: Watch
+    observer: Observer
     state: Path
     accepted_log: Path
     port: int  # of the broker, which starts later
@@ -245,7 +245,7 @@ def offline(options: argparse.Namespace, folder: Path) -> tuple[dict[str, object
             _send_the_rest(device)
     url = f"sqlite+aiosqlite:///{folder / 'cloud' / 'cloud.db'}"
     accounting = account({DEVICE: device.accepted_log}, url, frozenset({Kind.TELEMETRY, Kind.EVIDENCE}))
-    return _verdict(options, accounting, device.watch, drain_s)
+    return _verdict(options, accounting, device.observer, drain_s)
 
 
 @contextlib.contextmanager
@@ -255,10 +255,10 @@ def _running(options: argparse.Namespace, folder: Path) -> Iterator[Device]:
     clock = LeapingClock(options.days * DAY_S)
     outbox = RecordingOutbox(state / "outbox.db", accepted_log, Quota(budget_bytes=options.budget_mib << 20))
     agent = _agent(options, clock, outbox, port)
-    watch = Watch(state, clock, lambda: sum(map(outbox.waiting, Lane)), lambda: agent.delivery.uplink.connected)
+    observer = Observer(state, clock, lambda: sum(map(outbox.waiting, Lane)), lambda: agent.delivery.uplink.connected)
     with ThreadPoolExecutor(1) as executor, ExitStack() as stack:
         stack.callback(stop.set)
-        yield Device(agent, watch, state, accepted_log, port, executor.submit(agent.run, stop, watch.step), stop)
+        yield Device(agent, observer, state, accepted_log, port, executor.submit(agent.run, stop, observer.step), stop)
 
 
 def _agent(options: argparse.Namespace, clock: LeapingClock, outbox: RecordingOutbox, port: int) -> Agent:
@@ -282,37 +282,37 @@ def _agent(options: argparse.Namespace, clock: LeapingClock, outbox: RecordingOu
 
 def _run_offline(device: Device, days: float) -> None:
     """Wait for the end of the days offline; log each day, and what was written."""
-    process, watch, began_s, day = psutil.Process(), device.watch, time.monotonic(), 1
+    process, observer, began_s, day = psutil.Process(), device.observer, time.monotonic(), 1
     before = process.io_counters().write_bytes
-    while not watch.clock.arrived:
+    while not observer.clock.arrived:
         device.check()
-        if watch.clock.now().uptime_s >= UP_S + day * DAY_S:
-            _log(f"day {day} of {days:g}: {watch.samples} samples, store {watch.largest / MIB:.1f} MiB")
+        if observer.clock.now().uptime_s >= UP_S + day * DAY_S:
+            _log(f"day {day} of {days:g}: {observer.samples} samples, store {observer.largest / MIB:.1f} MiB")
             day += 1
         time.sleep(0.1)
     wrote = process.io_counters().write_bytes - before - device.accepted_log.stat().st_size
     _log(
-        f"{days:g} days offline in {time.monotonic() - began_s:.0f} s: {watch.samples} samples, "
+        f"{days:g} days offline in {time.monotonic() - began_s:.0f} s: {observer.samples} samples, "
         f"{wrote / days / MIB:.2f} MiB written a day, "
-        f"store at most {watch.largest / MIB:.2f} MiB, its log {watch.largest_log / MIB:.2f} MiB"
+        f"store at most {observer.largest / MIB:.2f} MiB, its log {observer.largest_log / MIB:.2f} MiB"
     )
 
 
 def _drain(device: Device) -> float:
     """Wait until the cloud has acknowledged all; return the seconds since the first connection."""
-    watch, least, logged = device.watch, math.inf, 0
+    observer, least, logged = device.observer, math.inf, 0
     began_s = moved_s = time.monotonic()
-    while not watch.drained.wait(0.1):
+    while not observer.drained.wait(0.1):
         device.check()
         now_s = time.monotonic()
-        if watch.left < least:
-            least, moved_s = watch.left, now_s
+        if observer.left < least:
+            least, moved_s = observer.left, now_s
         if now_s - moved_s > STUCK_S:
-            raise SetupError(f"{watch.left:.0f} records are pending, and none was acknowledged for {STUCK_S:.0f} s")
+            raise SetupError(f"{observer.left:.0f} records are pending, and none was acknowledged for {STUCK_S:.0f} s")
         if (now_s - began_s) // LOG_EVERY_S > logged:
             logged += 1
-            _log(f"{watch.left:.0f} records are pending")
-    drain_s = time.monotonic() - watch.connected_s
+            _log(f"{observer.left:.0f} records are pending")
+    drain_s = time.monotonic() - observer.connected_s
     sent = device.agent.delivery.uplink.sent_bytes
     _log(f"drained in {drain_s:.1f} s: {sent / MIB:.2f} MiB, {sent / 1000 / drain_s:.1f} kB/s")
     return drain_s
@@ -328,7 +328,7 @@ def _send_the_rest(device: Device) -> None:
 
 
 def _verdict(
-    options: argparse.Namespace, accounting: Accounting, watch: Watch, drain_s: float
+    options: argparse.Namespace, accounting: Accounting, observer: Observer, drain_s: float
 ) -> tuple[dict[str, object], bool]:
     for number in accounting.missing[:20]:
         _log(f"missing: {number}")
@@ -344,11 +344,11 @@ def _verdict(
         "evidence_lost": accounting.declared_lost[Kind.EVIDENCE],
         "missing": len(accounting.missing),
         "duplicates": accounting.duplicates,
-        "largest_mib": round(watch.largest / MIB, 3),
+        "largest_mib": round(observer.largest / MIB, 3),
         "budget_mib": options.budget_mib,
         "drain_s": round(drain_s, 1),
     }
-    within = watch.largest <= options.budget_mib * MIB and watch.largest_log <= LOG_MIB * MIB
+    within = observer.largest <= options.budget_mib * MIB and observer.largest_log <= LOG_MIB * MIB
     return verdict, within and not accounting.missing and not accounting.duplicates
 
 

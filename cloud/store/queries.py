@@ -84,7 +84,7 @@ class Tabs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class FleetStatus:
     """What is being watched: how many devices, how many of them online, and when one last spoke."""
 
     devices: int
@@ -139,13 +139,13 @@ async def tabs(session: AsyncSession, me: str) -> Tabs:
     return Tabs(open=row[0], mine=row[1], closed=row[2])
 
 
-async def watch(session: AsyncSession) -> Watch:
+async def fleet_status(session: AsyncSession) -> FleetStatus:
     """What the inbox says is being watched."""
     query = select(
         func.count(), func.count().filter(Device.presence == "online"), func.max(Device.last_seen)
     ).select_from(Device)
     row = (await session.execute(query)).one()
-    return Watch(devices=row[0], online=row[1], last_seen=row[2])
+    return FleetStatus(devices=row[0], online=row[1], last_seen=row[2])
 
 
 async def case_file(session: AsyncSession, number: int) -> CaseFile | None:

@@ -65,7 +65,7 @@ def draw(curve: Curve, frame: Frame, height: int) -> Chart:
         title=title_of(curve, frame, scale),
         spec=chart.to_dict() | {"datasets": axes.datasets},
         value_name=metric_words(curve.metric),
-        rows=tuple((at, _said(value, scale)) for at, value in thin(curve.points, MOST_ROWS)),
+        rows=tuple((at, _reading(value, scale)) for at, value in thin(curve.points, MOST_ROWS)),
         styles=tuple(layers),
     )
 
@@ -86,7 +86,7 @@ def title_of(curve: Curve, frame: Frame, scale: Scale) -> str:
     return text
 
 
-def _said(value: float | None, scale: Scale) -> str:
+def _reading(value: float | None, scale: Scale) -> str:
     return "no reading" if value is None else f"{number(value * scale.factor)} {scale.unit}".rstrip()
 
 
@@ -211,14 +211,14 @@ class _Axes:
 
     def limit(self, threshold: Threshold) -> Any:
         value = self.scaled(threshold.value)
-        said = f"{threshold.meaning}: {_said(threshold.value, self.scale)}"
-        chart = self.on("limit", [{"value": value, "said": said}]).encode(y=self.y("value"))
+        label = f"{threshold.meaning}: {_reading(threshold.value, self.scale)}"
+        chart = self.on("limit", [{"value": value, "label": label}]).encode(y=self.y("value"))
         return chart.mark_rule(style="limit") + chart.mark_text(
             style="limit-text", align="left", baseline="bottom", dx=4, dy=-3
-        ).encode(x=alt.value(0), text="said:N")
+        ).encode(x=alt.value(0), text="label:N")
 
-    def moment(self, at: float, said: str, *, align: Literal["left", "right"]) -> Any:
-        chart = self.on(said, [{"at": self.ms(at), "said": said}]).encode(x=self.x("at"))
-        return chart.mark_rule(style=said) + chart.mark_text(
-            style=f"{said}-text", align=align, baseline="bottom", dx=4 if align == "left" else -4, dy=-4
-        ).encode(y=alt.value(0), text="said:N")
+    def moment(self, at: float, label: str, *, align: Literal["left", "right"]) -> Any:
+        chart = self.on(label, [{"at": self.ms(at), "label": label}]).encode(x=self.x("at"))
+        return chart.mark_rule(style=label) + chart.mark_text(
+            style=f"{label}-text", align=align, baseline="bottom", dx=4 if align == "left" else -4, dy=-4
+        ).encode(y=alt.value(0), text="label:N")

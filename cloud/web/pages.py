@@ -63,7 +63,7 @@ async def inbox(
         ids = [line.episodes[0].evidence_id or "" for line in lines if line.episodes]
         values: dict[str, Any] = {
             "tabs": await queries.tabs(session, context.visitor.name),
-            "watch": await queries.watch(session),
+            "fleet_status": await queries.fleet_status(session),
             "feed": await queries.last_entry_id(session),
         }
         sparks = await context.console.sparklines.draw(session, ids)
@@ -191,5 +191,5 @@ async def devices(context: InPage) -> Response:
     async with context.console.database.read() as session:
         feed = await queries.last_entry_id(session)
         lines = await queries.devices(session)
-        watch = await queries.watch(session)
-    return context.page("devices.html", active="devices", feed=feed, lines=lines, watch=watch)
+        fleet_status = await queries.fleet_status(session)
+    return context.page("devices.html", active="devices", feed=feed, lines=lines, fleet_status=fleet_status)

@@ -39,13 +39,13 @@ def environment(assets: Assets) -> Environment:
 
 def when(at: datetime, now: datetime, style: TimeStyle = "ago") -> Markup:
     """Return a time as people say it, with the exact instant on hover; the script keeps it up to date."""
-    said = (
+    text = (
         {"ago": formatting.ago, "in": formatting.countdown}[style](at, now)
         if style != "clock"
         else formatting.clock(at)
     )
     return Markup('<time datetime="{}" data-as="{}" title="{}">{}</time>').format(
-        at.isoformat(timespec="milliseconds"), style, formatting.clock(at), escape(said)
+        at.isoformat(timespec="milliseconds"), style, formatting.clock(at), escape(text)
     )
 
 

@@ -33,7 +33,7 @@ async def live(
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream changes since the page was rendered, until the login ends or the service stops."""
     seen = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
-    sent: queries.Watch | None = None
+    sent: queries.FleetStatus | None = None
     yield ServerSentEvent(comment="following", retry=2000)
     while not console.change_signal.closed:
         waiting = await _start_waiting(console.change_signal)
@@ -44,8 +44,8 @@ async def live(
             if changes.numbers:
                 seen = changes.seen
                 yield ServerSentEvent(event="changed", id=str(seen), data={"cases": changes.numbers})
-            if changes.watch != sent:
-                sent = changes.watch
+            if changes.fleet_status != sent:
+                sent = changes.fleet_status
                 yield ServerSentEvent(event="devices", data=sent)
             await waiting
         finally:
@@ -56,7 +56,7 @@ async def live(
 class _Changes:
     seen: int
     numbers: list[int]
-    watch: queries.Watch
+    fleet_status: queries.FleetStatus
 
 
 async def _read_changes(request: Request, console: Console, seen: int) -> _Changes | None:
@@ -70,7 +70,7 @@ async def _read_changes(request: Request, console: Console, seen: int) -> _Chang
         if await by_cookie(request, console):
             async with console.database.read() as session:
                 seen, numbers = await queries.cases_changed_since(session, seen)
-                changes = _Changes(seen, numbers, await queries.watch(session))
+                changes = _Changes(seen, numbers, await queries.fleet_status(session))
     return changes
 
 

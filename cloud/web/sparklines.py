@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 88, 24
 class Sparklines:
     """SVG paths by evidence id; the oldest are forgotten when there are too many."""
 
-    REMEMBERED = 2000
+    MOST_PATHS = 2000
 
     def __init__(self) -> None:
         self._paths: OrderedDict[str, str] = OrderedDict()
@@ -24,9 +24,11 @@ class Sparklines:
         missing = [evidence_id for evidence_id in ids if evidence_id not in self._paths]
         if missing:
             for evidence_id, body in (await queries.evidence_before(session, missing)).items():
-                judged = evaluated_points(body)
-                self._paths[evidence_id] = path(thin(curve_of(*judged[0]).points, 80), WIDTH, HEIGHT) if judged else ""
+                evaluated = evaluated_points(body)
+                self._paths[evidence_id] = (
+                    path(thin(curve_of(*evaluated[0]).points, 80), WIDTH, HEIGHT) if evaluated else ""
+                )
         found = {evidence_id: self._paths[evidence_id] for evidence_id in ids if evidence_id in self._paths}
-        while len(self._paths) > self.REMEMBERED:
+        while len(self._paths) > self.MOST_PATHS:
             self._paths.popitem(last=False)
         return found

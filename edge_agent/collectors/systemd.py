@@ -89,24 +89,24 @@ class SystemdCollector:
         self._asked = None
         with answer:
             answer.seek(0)
-            said = answer.read().decode(errors="replace")
+            output = answer.read().decode(errors="replace")
         if process.returncode is None:
             process.kill()
             self._killed = process  # it may hang in the kernel for as long as a dying card does
             self._error = f"systemd has not answered for {_PATIENCE_S:.0f} s"
         elif process.returncode:
-            self._error = said.strip().partition("\n")[0] or f"{self._command[0]} ended with {process.returncode}"
+            self._error = output.strip().partition("\n")[0] or f"{self._command[0]} ended with {process.returncode}"
         else:
             try:
-                self._values, self._error = dict(self._read(said)), ""
+                self._values, self._error = dict(self._read(output)), ""
             except ValueError as error:
                 self._error = f"the answer is not understood: {error}"
 
-    def _read(self, said: str) -> Iterator[Reading]:
+    def _read(self, output: str) -> Iterator[Reading]:
         failed: set[str] = set()
         restarts: dict[str, int] = {}
         count = 0
-        for unit in parse(said):
+        for unit in parse(output):
             if unit.get("Transient") == "yes" or any(fnmatchcase(unit["Id"], pattern) for pattern in self._exclude):
                 continue
             name = without_instance(unit["Id"])
@@ -139,9 +139,9 @@ def unit_failed(name: str) -> str:
     return series("systemd.unit.state", systemd__unit__active_state="failed", systemd__unit__name=name)
 
 
-def parse(said: str) -> Iterator[_Unit]:
+def parse(output: str) -> Iterator[_Unit]:
     """Yield the properties of each unit: lines of NAME=VALUE, an empty line between two units."""
-    for block in said.split("\n\n"):
+    for block in output.split("\n\n"):
         unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if "Id" in unit:
             yield unit

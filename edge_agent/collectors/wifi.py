@@ -14,7 +14,7 @@ from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
 
 _EVERY_S = 10.0
-_HEARD_DBM = (-120.0, 0.0)  # a row of zeros is not connected, and some drivers give a share instead of dBm
+_PLAUSIBLE_DBM = (-120.0, 0.0)  # a row of zeros is not connected, and some drivers give a share instead of dBm
 
 
 class WifiCollector:
@@ -37,5 +37,5 @@ class WifiCollector:
                 dbm = float(rest.split()[2])
             except (IndexError, ValueError):
                 continue
-            if _HEARD_DBM[0] < dbm < _HEARD_DBM[1]:
+            if _PLAUSIBLE_DBM[0] < dbm < _PLAUSIBLE_DBM[1]:
                 yield series("forewarn.wifi.signal", network__interface__name=adapter.strip()), dbm

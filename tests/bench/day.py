@@ -37,10 +37,10 @@ def a_day(folder: Path, hours: float = 24.0) -> dict[str, float]:
         stack.callback(proxy.stop)
         command = [sys.executable, "-m", "tests.bench.day", "--state", str(folder / "day"), "--hours", str(hours)]
         with Popen([*command, "--mqtt-port", str(proxy.port)], stdout=PIPE) as device:
-            said, _ = device.communicate()
+            output, _ = device.communicate()
         if device.returncode:
             raise RuntimeError(f"the device ended with exit code {device.returncode}")
-        wrote: dict[str, float] = json.loads(said)
+        wrote: dict[str, float] = json.loads(output)
         return {name: value * 24 / hours for name, value in {**wrote, "sent_bytes": proxy.sent_bytes}.items()}
 
 

@@ -95,7 +95,7 @@ def dearest(history: History, count: int) -> History:
 
 
 def figure(profile: str, history: History) -> Figure:
-    """Send a history in a profile; what the last batch had begun does not count, unless there is no other.
+    """Send a history in a profile; what the last batch had unfinished does not count, unless there is no other.
 
     A batch has a fixed cost and one for each row. Where no batch is complete, what one row and all rows cost is drawn
     on to the length of a batch.
@@ -122,12 +122,12 @@ def sent(profile: str, history: History) -> tuple[float, list[float]]:
     batches = batcher(profile, 0, 1.0)
     if batches is None:
         return len(history), []
-    told = [batch for at_s, features in history if (batch := batches.step(features, an_instant(at_s)))]
-    if not told and (begun := batches.finish()):
-        told.append(begun)
+    batches_sent = [batch for at_s, features in history if (batch := batches.step(features, an_instant(at_s)))]
+    if not batches_sent and (unfinished := batches.finish()):
+        batches_sent.append(unfinished)
     name = topic(DEVICE, Lane.TELEMETRY)
-    sizes = [float(published(name, telemetry.encode(STREAM, 1, 9, [telemetry.pack(batch)]))) for batch in told]
-    return sum(batch.period_s * len(batch.columns[0].values) for batch in told), sizes
+    sizes = [float(published(name, telemetry.encode(STREAM, 1, 9, [telemetry.pack(batch)]))) for batch in batches_sent]
+    return sum(batch.period_s * len(batch.columns[0].values) for batch in batches_sent), sizes
 
 
 def published(name: str, payload: bytes) -> int:

@@ -20,24 +20,27 @@ class Pump:
     def __init__(self, client: aiomqtt.Client) -> None:
         self._client = client
 
-    async def say(self, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
+    async def publish(self, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
         await self._client.publish(topic(DEVICE, channel), payload, qos=1, retain=retain)
 
     async def acked(self, payload: bytes) -> LaneAck:
         """Send again and again until all of it is acknowledged, as the uplink does."""
-        ack, _ = await self.tell(payload)
+        ack, _ = await self.publish_until_acked(payload)
         return ack
 
-    async def tell(self, payload: bytes, *, patience_s: float = 0.2) -> tuple[LaneAck, int]:
+    async def publish_until_acked(self, payload: bytes, *, patience_s: float = 0.2) -> tuple[LaneAck, int]:
         """The same; return how often it was sent, too."""
-        said = decode_envelope(payload)
+        envelope = decode_envelope(payload)
         for times in itertools.count(1):
-            await self.say(Channel.FINDINGS, payload)
+            await self.publish(Channel.FINDINGS, payload)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
                     async for message in self._client.messages:
                         ack = decode_ack(bytes(message.payload)).lanes[Lane.FINDINGS]
-                        if ack.stream == said.stream and ack.up_to >= said.first_seq + len(said.records) - 1:
+                        if (
+                            ack.stream == envelope.stream
+                            and ack.up_to >= envelope.first_seq + len(envelope.records) - 1
+                        ):
                             return ack, times
         raise AssertionError("it is tried for ever")
 

@@ -29,7 +29,7 @@ async def session(database: Database) -> AsyncIterator[AsyncSession]:
         yield session
 
 
-async def say(session: AsyncSession, *findings: Finding) -> None:
+async def report(session: AsyncSession, *findings: Finding) -> None:
     """Apply findings as they are said, and let the clock tick six seconds after each."""
     for finding in findings:
         await SERVICE.apply_finding(session, DEVICE, finding, finding.at.wall)
@@ -55,7 +55,7 @@ async def kinds(session: AsyncSession, number: int = 1) -> list[str]:
 
 
 async def test_a_finding_that_lasts_opens_a_case_with_title_severity_impact_and_reasons(session: AsyncSession) -> None:
-    await say(session, a_finding(impact=an_impact(3 * HOUR), evidence_id=an_id(2)))
+    await report(session, a_finding(impact=an_impact(3 * HOUR), evidence_id=an_id(2)))
     case, episode = await only_case(session), await session.scalar(select(Episode))
     assert case.title == "File system /data of pump-07 is filling up"
     assert (case.state, case.severity, case.impact_at) == (CaseState.NEW, Severity.HIGH, NOON + timedelta(hours=3))
@@ -71,22 +71,22 @@ async def test_a_finding_that_lasts_opens_a_case_with_title_severity_impact_and_
 
 
 async def test_information_is_kept_and_opens_no_case(session: AsyncSession) -> None:
-    await say(session, a_finding(fault="anomaly.unknown", severity=Severity.INFO))
+    await report(session, a_finding(fault="anomaly.unknown", severity=Severity.INFO))
     assert await all_cases(session) == []
     assert await session.scalar(select(Episode.state)) == EpisodeState.PENDING
 
 
 async def test_the_same_fault_said_again_is_the_same_episode(session: AsyncSession) -> None:
-    await say(session, a_finding(), a_finding(Phase.UPDATE, 60, finding_id=an_id(9)), a_finding(Phase.OPEN, 120))
+    await report(session, a_finding(), a_finding(Phase.UPDATE, 60, finding_id=an_id(9)), a_finding(Phase.OPEN, 120))
     (episode,) = (await session.scalars(select(Episode))).all()
     assert episode.findings == 3
     assert await kinds(session) == [EntryKind.OPENED]
 
 
 async def test_a_case_follows_its_fault_to_the_end_and_then_waits_for_its_label(session: AsyncSession) -> None:
-    await say(session, a_finding(impact=an_impact(2 * HOUR)), a_finding(Phase.UPDATE, 60, impact=an_impact(600)))
+    await report(session, a_finding(impact=an_impact(2 * HOUR)), a_finding(Phase.UPDATE, 60, impact=an_impact(600)))
     assert (await only_case(session)).severity == Severity.CRITICAL
-    await say(session, a_finding(Phase.CLEAR, 120, since_s=0))
+    await report(session, a_finding(Phase.CLEAR, 120, since_s=0))
     assert (await only_case(session)).impact_at is None
     assert not await SERVICE.tick(session, NOON + timedelta(seconds=419))
     assert await SERVICE.tick(session, NOON + timedelta(seconds=420))
@@ -96,7 +96,7 @@ async def test_a_case_follows_its_fault_to_the_end_and_then_waits_for_its_label(
 
 
 async def test_time_that_changes_nothing_says_so(session: AsyncSession) -> None:
-    await say(session, a_finding())
+    await report(session, a_finding())
     assert not await SERVICE.tick(session, NOON + timedelta(hours=1))
 
 
@@ -180,19 +180,19 @@ async def test_a_backlog_is_judged_like_the_same_findings_live(session: AsyncSes
 
 
 async def test_a_clearing_of_what_was_never_heard_of_is_nothing(session: AsyncSession) -> None:
-    await say(session, a_finding(Phase.CLEAR))
+    await report(session, a_finding(Phase.CLEAR))
     assert (await session.scalars(select(Episode))).all() == []
 
 
 async def a_closed_case(session: AsyncSession, label: Label) -> None:
-    await say(session, a_finding(), a_finding(Phase.CLEAR, 60, since_s=0))
+    await report(session, a_finding(), a_finding(Phase.CLEAR, 60, since_s=0))
     await SERVICE.tick(session, NOON + timedelta(seconds=360))
     await SERVICE.close(session, 1, "alice", label, "card replaced", NOON + timedelta(minutes=10))
 
 
 async def test_a_fault_that_returns_within_a_day_reopens_its_closed_case(session: AsyncSession) -> None:
     await a_closed_case(session, Label.TRUE_FAULT)
-    await say(session, a_finding(after_s=20 * HOUR))
+    await report(session, a_finding(after_s=20 * HOUR))
     case = await only_case(session)
     assert (case.state, case.label, case.closed_at) == (CaseState.NEW, None, None)
     assert (await kinds(session))[-2:] == [EntryKind.CLOSED, EntryKind.REOPENED]
@@ -200,42 +200,42 @@ async def test_a_fault_that_returns_within_a_day_reopens_its_closed_case(session
 
 async def test_a_fault_that_returns_after_a_day_is_another_case(session: AsyncSession) -> None:
     await a_closed_case(session, Label.TRUE_FAULT)
-    await say(session, a_finding(after_s=26 * HOUR))
+    await report(session, a_finding(after_s=26 * HOUR))
     assert [case.state for case in await all_cases(session)] == [CaseState.CLOSED, CaseState.NEW]
 
 
 async def test_a_false_alarm_keeps_its_label_when_the_fault_returns(session: AsyncSession) -> None:
     await a_closed_case(session, Label.FALSE_ALARM)
-    await say(session, a_finding(after_s=20 * HOUR))
+    await report(session, a_finding(after_s=20 * HOUR))
     first, second = await all_cases(session)
     assert (first.state, first.label) == (CaseState.CLOSED, Label.FALSE_ALARM)
     assert "closed as false alarm" in second.opened_reason
 
 
 async def test_two_faults_of_one_device_are_one_case_as_urgent_as_the_worse(session: AsyncSession) -> None:
-    await say(session, a_finding(), a_finding(after_s=60, fault="memory.leak", component="memory"))
-    await say(session, a_finding(after_s=120, fault="storage.read_only", severity=Severity.CRITICAL))
+    await report(session, a_finding(), a_finding(after_s=60, fault="memory.leak", component="memory"))
+    await report(session, a_finding(after_s=120, fault="storage.read_only", severity=Severity.CRITICAL))
     assert (await only_case(session)).severity == Severity.CRITICAL
     assert await kinds(session) == ["opened", "finding", "breakout", "severity"]
-    await say(session, a_finding(Phase.CLEAR, 200, fault="storage.read_only", since_s=120))
+    await report(session, a_finding(Phase.CLEAR, 200, fault="storage.read_only", since_s=120))
     await SERVICE.tick(session, NOON + timedelta(seconds=501))
     assert (await only_case(session)).severity == Severity.WARNING
 
 
 async def test_a_flapping_fault_is_told_once_and_then_counted(session: AsyncSession) -> None:
     for start in range(0, 1200, 120):
-        await say(session, a_finding(after_s=start), a_finding(Phase.CLEAR, start + 60, since_s=start))
+        await report(session, a_finding(after_s=start), a_finding(Phase.CLEAR, start + 60, since_s=start))
     assert await session.scalar(select(Episode.flaps)) == 9
     assert await kinds(session) == ["opened", "cleared", "flapped", "cleared"]
 
 
 async def test_an_unknown_fault_has_an_episode_and_a_case(session: AsyncSession) -> None:
-    await say(session, a_finding(fault="flux.capacitor", component="c" * 200))
+    await report(session, a_finding(fault="flux.capacitor", component="c" * 200))
     assert (await only_case(session)).title.startswith("flux.capacitor on ccc")
 
 
 async def test_evidence_is_kept_dated_checked_and_told(session: AsyncSession) -> None:
-    await say(session, a_finding(evidence_id=an_id(2)))
+    await report(session, a_finding(evidence_id=an_id(2)))
     forged = an_evidence(EvidencePart.AFTER, after_s=60).model_copy(update={"events": ("forged",)})
     for pack in (an_evidence(), forged):
         await SERVICE.apply_evidence(session, DEVICE, pack, pack.at.wall)
@@ -255,7 +255,7 @@ async def test_evidence_is_never_replaced(session: AsyncSession) -> None:
 
 
 async def test_what_people_do_stands_in_the_timeline_with_their_name(session: AsyncSession) -> None:
-    await say(session, a_finding())
+    await report(session, a_finding())
     later = NOON + timedelta(minutes=1)
     await SERVICE.take(session, 1, "alice", later)
     await SERVICE.note(session, 1, "alice", "called the customer", later)
@@ -280,7 +280,7 @@ async def test_a_case_that_does_not_exist_is_said_so(session: AsyncSession) -> N
 
 
 async def test_of_two_people_at_the_same_moment_the_second_is_told(session: AsyncSession) -> None:
-    await say(session, a_finding())
+    await report(session, a_finding())
     case = await only_case(session)
     statement = update(SupportCase).values(owner="bob", version=case.version + 1)
     await session.execute(statement, execution_options={"synchronize_session": False})  # by another connection
@@ -289,10 +289,10 @@ async def test_of_two_people_at_the_same_moment_the_second_is_told(session: Asyn
 
 
 async def test_nothing_is_written_when_nothing_has_changed(session: AsyncSession) -> None:
-    await say(session, a_finding())
+    await report(session, a_finding())
     await session.flush()
     version = (await only_case(session)).version
-    await say(session, a_finding(Phase.UPDATE, 60))
+    await report(session, a_finding(Phase.UPDATE, 60))
     await SERVICE.tick(session, NOON + timedelta(hours=2))
     await session.flush()
     assert (await only_case(session)).version == version

@@ -58,7 +58,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("[web]\nlisen = 1", "web.lisen = 1: unknown key; did you mean listen?"),
         ("[rules]\nhold_down = 1", "rules.hold_down = 1: unknown key; did you mean hold_down_s?"),
@@ -92,8 +92,8 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("[web", "is not TOML"),
     ],
 )
-def test_a_mistake_is_said_in_one_line(tmp_path: Path, content: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(told)) as error:
+def test_a_mistake_is_said_in_one_line(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)) as error:
         load(a_file(tmp_path, content), {})
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(("/nowhere", str(tmp_path)))

@@ -27,20 +27,20 @@ class Cloud:
         self.url = self.password = ""
 
     async def ready(self) -> None:
-        said = [await self._line() for _ in range(3)]
-        self.url, self.password = said[0].removeprefix("Console: "), said[2].split()[1]
+        output = [await self._line() for _ in range(3)]
+        self.url, self.password = output[0].removeprefix("Console: "), output[2].split()[1]
 
     async def _line(self) -> str:
         assert self.process.stdout is not None
         return (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode().strip()
 
     async def stopped(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Stop it, or wait until it stops; return exit code and what it said on stderr."""
+        """Stop it, or wait until it stops; return exit code and what it output on stderr."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(how)
-        _, said = await asyncio.wait_for(self.process.communicate(), 20)
+        _, output = await asyncio.wait_for(self.process.communicate(), 20)
         assert self.process.returncode is not None
-        return self.process.returncode, said.decode()
+        return self.process.returncode, output.decode()
 
 
 @contextlib.asynccontextmanager
@@ -82,8 +82,8 @@ async def test_from_an_empty_folder_to_a_case_in_the_console_and_a_clean_stop(op
             assert (await staff.get("/healthz")).json() == {"status": "ok"}
             (case,) = (await staff.get("/api/v1/cases")).json()["cases"]
         assert (case["device"], case["severity"]) == (DEVICE, "critical")
-        code, said = await cloud.stopped()
-    assert (code, said) == (0, "")
+        code, output = await cloud.stopped()
+    assert (code, output) == (0, "")
 
 
 async def test_a_page_that_is_still_open_does_not_hold_the_stop_up(options: list[str]) -> None:
@@ -128,9 +128,9 @@ async def test_a_port_that_is_taken_is_said_in_one_line_with_the_option_that_cha
     host, _, port = options[options.index(option) + 1].partition(":")
     with socket.create_server((host, int(port))):
         async with a_cloud("run", *options) as cloud:
-            _, said = await asyncio.wait_for(cloud.process.communicate(), 20)
+            _, output = await asyncio.wait_for(cloud.process.communicate(), 20)
     assert cloud.process.returncode == 1
-    (line,) = said.decode().splitlines()
+    (line,) = output.decode().splitlines()
     assert f"can't listen on {host}:{port}" in line
     assert f"choose another port with {option} HOST:PORT" in line
     async with a_cloud("run", *options) as again:  # the port is free now
@@ -140,8 +140,8 @@ async def test_a_port_that_is_taken_is_said_in_one_line_with_the_option_that_cha
 
 async def test_a_folder_that_can_not_be_made_is_a_mistake_of_the_configuration(options: list[str]) -> None:
     async with a_cloud("run", *options, "--data", "/dev/null/data") as cloud:
-        _, said = await asyncio.wait_for(cloud.process.communicate(), 20)
+        _, output = await asyncio.wait_for(cloud.process.communicate(), 20)
     assert cloud.process.returncode == 2
-    assert said.decode() == (
+    assert output.decode() == (
         "support-cloud: data.dir = '/dev/null/data': Not a directory; name a folder we may write to, with --data DIR\n"
     )

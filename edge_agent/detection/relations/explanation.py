@@ -43,7 +43,7 @@ def violated_relation(fault: str, row: Mapping[str, float], observed: Observed, 
     """Say what is off and by what. `component`: where it was said to be before; it stays there."""
     telling = _SHOWN[fault]
     where = component or telling.component(row)
-    carriers = _carriers(telling, where, row, observed)
+    carriers = _contributions(telling, where, row, observed)
     return Verdict(
         fault=fault,
         component=where,
@@ -67,7 +67,7 @@ def resumed_verdict(finding: Finding) -> Verdict:
     )
 
 
-def _carriers(telling: _Telling, where: str, row: Mapping[str, float], observed: Observed) -> tuple[Carrier, ...]:
+def _contributions(telling: _Telling, where: str, row: Mapping[str, float], observed: Observed) -> tuple[Carrier, ...]:
     """One series with what was expected of it; or all disks, of which nothing is expected one by one."""
     parts = parts_of(row, telling.shows)
     if where == SEVERAL_DISKS:

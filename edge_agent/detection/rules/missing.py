@@ -24,7 +24,7 @@ COMES_BACK = 3.0  # times the longest absence so far
 FORGOTTEN_S = 7 * 86_400.0  # after a week that is how the device is
 SENSOR_STEADY_S = 3600.0
 PLUGGED_STEADY_S = 86_400.0
-_MOST_CARRIERS = 8
+_MOST_METRICS = 8
 _EVERYTHING = "readings"
 _THING = ("hw.name", "system.device", "network.interface.name", "system.filesystem.mountpoint")
 _DRIVES = ("logical_disk", "physical_disk")  # named like sensors, and plugged like drives
@@ -105,7 +105,7 @@ class Missing:
         """Group by thing, and everything into one if half of all that was steady is gone."""
         gone = sorted(name for name in self._away if self._known[name].away_s >= self._known[name].patience_s)
         steady = len(self._known)
-        if 2 * len(gone) >= steady and len(gone) > _MOST_CARRIERS:
+        if 2 * len(gone) >= steady and len(gone) > _MOST_METRICS:
             yield self._verdict("data.missing", _EVERYTHING, gone, None)
             return
         things: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -122,7 +122,7 @@ class Missing:
         what = missing[0] if len(missing) == 1 else f"{len(missing)} series"
         carriers = tuple(
             Carrier(metric=series, value=self._known[series].value, unit=metric_of(series).unit, share=1 / len(missing))
-            for series in missing[:_MOST_CARRIERS]
+            for series in missing[:_MOST_METRICS]
         )
         return Verdict(
             fault=fault,
@@ -131,7 +131,7 @@ class Missing:
             reason=f"{what} not read for {duration(away_s)}, after {duration(steady_s)} without a gap",
             severity=severity,
             carriers=carriers,
-            basis=Basis(evaluated=tuple(missing[:_MOST_CARRIERS])),
+            basis=Basis(evaluated=tuple(missing[:_MOST_METRICS])),
         )
 
 

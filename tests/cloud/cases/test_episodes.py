@@ -38,7 +38,7 @@ class Story:
     episode: Episode | None = None
     decisions: list[Decision] = field(default_factory=list)
 
-    def say(self, finding: Finding) -> "Story":
+    def report(self, finding: Finding) -> "Story":
         event = Event(at=finding.at.wall, now=finding.at.wall)
         transition = (
             on_finding(self.episode, finding, event, RULES) if self.episode else on_first_finding(finding, event, RULES)
@@ -65,7 +65,7 @@ class Story:
 
 
 def test_a_finding_waits_out_the_debounce_before_it_fires() -> None:
-    story = Story().say(a_finding())
+    story = Story().report(a_finding())
     assert story.now.state is EpisodeState.PENDING
     assert story.wait_until(4).now.state is EpisodeState.PENDING
     assert story.wait_until(5).now.state is EpisodeState.FIRING
@@ -74,13 +74,13 @@ def test_a_finding_waits_out_the_debounce_before_it_fires() -> None:
 
 
 def test_a_flicker_ends_without_bothering_anybody() -> None:
-    story = Story().say(a_finding()).say(a_finding(Phase.CLEAR, 2, since_s=0)).wait_until(5).wait_until(302)
+    story = Story().report(a_finding()).report(a_finding(Phase.CLEAR, 2, since_s=0)).wait_until(5).wait_until(302)
     assert story.now.state is EpisodeState.RESOLVED
     assert Change.FIRED not in story.changes
 
 
 def test_critical_fires_at_once() -> None:
-    story = Story().say(a_finding(severity=Severity.CRITICAL))
+    story = Story().report(a_finding(severity=Severity.CRITICAL))
     assert story.now.state is EpisodeState.FIRING
     assert story.decisions[-1].reason == "critical findings skip the debounce"
 
@@ -93,13 +93,13 @@ def test_what_the_device_says_to_have_lasted_counts_although_its_clock_is_not_se
 
 
 def test_information_never_fires_until_it_becomes_more_than_that() -> None:
-    story = Story().say(a_finding(severity=Severity.INFO)).wait_until(HOUR)
+    story = Story().report(a_finding(severity=Severity.INFO)).wait_until(HOUR)
     assert story.now.state is EpisodeState.PENDING
-    assert story.say(a_finding(Phase.UPDATE, HOUR + 1, severity=Severity.HIGH)).now.state is EpisodeState.FIRING
+    assert story.report(a_finding(Phase.UPDATE, HOUR + 1, severity=Severity.HIGH)).now.state is EpisodeState.FIRING
 
 
 def test_what_stays_away_for_the_hold_down_is_resolved() -> None:
-    story = Story().say(a_finding()).wait_until(5).say(a_finding(Phase.CLEAR, 100, since_s=0))
+    story = Story().report(a_finding()).wait_until(5).report(a_finding(Phase.CLEAR, 100, since_s=0))
     assert story.wait_until(399).now.state is EpisodeState.FIRING
     assert story.wait_until(400).now.state is EpisodeState.RESOLVED
     assert story.now.resolved_at == noon(400)
@@ -108,7 +108,11 @@ def test_what_stays_away_for_the_hold_down_is_resolved() -> None:
 
 def test_what_comes_back_within_the_hold_down_is_the_same_episode_and_a_flap() -> None:
     story = (
-        Story().say(a_finding()).wait_until(5).say(a_finding(Phase.CLEAR, 100, since_s=0)).say(a_finding(after_s=160))
+        Story()
+        .report(a_finding())
+        .wait_until(5)
+        .report(a_finding(Phase.CLEAR, 100, since_s=0))
+        .report(a_finding(after_s=160))
     )
     assert (story.now.flaps, story.now.cleared_at, story.now.findings) == (1, None, 2)
     assert story.decisions[-1].reason == "recurred 60 s after it cleared, within the 5 min hold-down"
@@ -116,7 +120,7 @@ def test_what_comes_back_within_the_hold_down_is_the_same_episode_and_a_flap() -
 
 
 def test_what_flaps_for_longer_than_the_debounce_fires_although_no_part_of_it_was_that_long() -> None:
-    story = Story().say(a_finding()).say(a_finding(Phase.CLEAR, 2, since_s=0)).say(a_finding(after_s=6))
+    story = Story().report(a_finding()).report(a_finding(Phase.CLEAR, 2, since_s=0)).report(a_finding(after_s=6))
     assert story.now.state is EpisodeState.FIRING
 
 
@@ -130,31 +134,31 @@ def test_what_flaps_for_longer_than_the_debounce_fires_although_no_part_of_it_wa
     ],
 )
 def test_the_time_to_impact_raises_what_the_device_says(likely_s: float, severity: Severity) -> None:
-    story = Story().say(a_finding(severity=Severity.INFO, impact=an_impact(likely_s, low_s=likely_s)))
+    story = Story().report(a_finding(severity=Severity.INFO, impact=an_impact(likely_s, low_s=likely_s)))
     assert story.now.severity is severity
 
 
 def test_the_time_to_impact_never_lowers_what_the_device_says() -> None:
-    story = Story().say(a_finding(severity=Severity.CRITICAL, impact=an_impact(90 * HOUR)))
+    story = Story().report(a_finding(severity=Severity.CRITICAL, impact=an_impact(90 * HOUR)))
     assert story.now.severity_reason == "critical: severity set by the device"
 
 
 def test_the_reason_says_what_is_expected_when_and_where_the_limit_is() -> None:
-    story = Story().say(a_finding(impact=an_impact(9 * MIN)))
+    story = Story().report(a_finding(impact=an_impact(9 * MIN)))
     assert story.now.severity_reason == (
         "critical: the device predicts that writes fail in 9 min; less than 15 min is critical"
     )
 
 
 def test_the_earliest_possible_impact_decides_and_the_reason_says_so() -> None:
-    story = Story().say(a_finding(impact=an_impact(30 * MIN, low_s=12 * MIN)))
+    story = Story().report(a_finding(impact=an_impact(30 * MIN, low_s=12 * MIN)))
     assert story.now.severity_reason == (
         "critical: the device predicts that writes fail in 30 min, possibly in 12 min; less than 15 min is critical"
     )
 
 
 def test_an_impact_that_comes_nearer_raises_the_severity_although_the_device_is_silent() -> None:
-    story = Story().say(a_finding(impact=an_impact(5 * HOUR, low_s=5 * HOUR))).wait_until(5)
+    story = Story().report(a_finding(impact=an_impact(5 * HOUR, low_s=5 * HOUR))).wait_until(5)
     assert story.now.severity is Severity.WARNING
     assert story.wait_until(1 * HOUR + 1).now.severity is Severity.HIGH
     assert story.wait_until(4 * HOUR + 46 * MIN).now.severity is Severity.CRITICAL
@@ -162,7 +166,7 @@ def test_an_impact_that_comes_nearer_raises_the_severity_although_the_device_is_
 
 
 def test_a_device_that_was_silent_past_the_impact_is_critical_by_now() -> None:
-    story = Story().say(a_finding(impact=an_impact(5 * HOUR))).wait_until(9 * HOUR)
+    story = Story().report(a_finding(impact=an_impact(5 * HOUR))).wait_until(9 * HOUR)
     assert story.now.severity_reason == (
         "critical: the device predicts that writes fail now; less than 15 min is critical"
     )
@@ -170,19 +174,21 @@ def test_a_device_that_was_silent_past_the_impact_is_critical_by_now() -> None:
 
 def test_an_impact_that_recedes_moves_the_countdown_and_keeps_the_severity() -> None:
     story = (
-        Story().say(a_finding(impact=an_impact(10 * MIN))).say(a_finding(Phase.UPDATE, 60, impact=an_impact(9 * HOUR)))
+        Story()
+        .report(a_finding(impact=an_impact(10 * MIN)))
+        .report(a_finding(Phase.UPDATE, 60, impact=an_impact(9 * HOUR)))
     )
     assert story.now.severity is Severity.CRITICAL
     assert story.now.impact_at == noon(60 + 9 * HOUR)
 
 
 def test_an_impact_beyond_every_calendar_is_no_error() -> None:
-    story = Story().say(a_finding(impact=an_impact(1e300)))
+    story = Story().report(a_finding(impact=an_impact(1e300)))
     assert story.now.impact_at == NOON + timedelta(days=3650)
 
 
 def test_a_fault_that_nobody_knows_yet_is_judged_like_any_other() -> None:
-    story = Story().say(a_finding(fault="flux.capacitor", impact=an_impact(9 * MIN)))
+    story = Story().report(a_finding(fault="flux.capacitor", impact=an_impact(9 * MIN)))
     assert story.now.severity_reason.startswith("critical: the device predicts that the customer is affected in 9 min")
 
 
@@ -202,7 +208,7 @@ PHASES = st.lists(st.tuples(st.sampled_from(Phase), st.floats(0.5, 400), st.bool
 def test_whatever_is_said_and_however_long_it_takes_an_episode_keeps_its_promises(
     events: list[tuple[Phase, float, bool]],
 ) -> None:
-    story, after_s = Story().say(a_finding()), 0.0
+    story, after_s = Story().report(a_finding()), 0.0
     for phase, wait_s, looks in events:
         after_s += wait_s
         if looks:
@@ -210,7 +216,7 @@ def test_whatever_is_said_and_however_long_it_takes_an_episode_keeps_its_promise
         if story.now.state is EpisodeState.RESOLVED:
             break
         before = story.now.severity
-        story.say(a_finding(phase, after_s, since_s=0, impact=an_impact(HOUR) if phase is Phase.UPDATE else None))
+        story.report(a_finding(phase, after_s, since_s=0, impact=an_impact(HOUR) if phase is Phase.UPDATE else None))
         assert story.now.severity.rank <= before.rank
         assert story.now.flaps <= story.now.findings
         assert (story.now.fired_at is not None) == (story.now.state is EpisodeState.FIRING)

@@ -86,7 +86,7 @@ async def test_who_was_there_before_the_cloud_is_known_from_its_retained_word(po
     change_signal = ChangeSignal()
     async with embedded_broker(HOST, port):
         async with a_pump(port) as pump:
-            await pump.say(Channel.PRESENCE, a_presence(), retain=True)
+            await pump.publish(Channel.PRESENCE, a_presence(), retain=True)
         rung = asyncio.create_task(change_signal.wait(10))
         async with ingesting(port, sqlite, change_signal):
             assert await rung
@@ -134,7 +134,7 @@ async def test_presence_that_met_trouble_of_the_database_is_not_lost(port: int, 
         await pump.acked(CRITICAL)
         async with sqlite.begin() as session:
             await session.execute(text("ALTER TABLE device RENAME TO away"))
-        await pump.say(Channel.PRESENCE, a_presence())
+        await pump.publish(Channel.PRESENCE, a_presence())
         await asyncio.sleep(0.5)
         assert ingest.counters.dropped[DropReason.DATABASE] == 1
         async with sqlite.begin() as session:
@@ -183,7 +183,7 @@ def test_a_batch_is_bounded_by_its_records(sqlite: Database) -> None:
 async def test_what_nobody_can_read_is_dead_lettered_and_the_next_message_is_taken(port: int, sqlite: Database) -> None:
     async with embedded_broker(HOST, port), ingesting(port, sqlite, ChangeSignal()), a_pump(port) as pump:
         await pump.acked(CRITICAL)
-        await pump.say(Channel.FINDINGS, b"rubbish")
+        await pump.publish(Channel.FINDINGS, b"rubbish")
         assert (await pump.acked(an_envelope(2, a_finding()))).up_to == 2
     async with sqlite.read() as session:
         assert (await session.scalars(select(DeadLetter.payload))).all() == [b"rubbish"]
@@ -202,7 +202,7 @@ async def test_a_device_pays_for_the_time_that_its_messages_take_to_be_read(
     monkeypatch.setattr("cloud.ingest.worker.time", SimpleNamespace(monotonic=lambda: uptime_s[0]))
     async with embedded_broker(HOST, port), ingesting(port, sqlite, ChangeSignal()) as ingest, a_pump(port) as pump:
         await pump.acked(CRITICAL)
-        await pump.say(Channel.FINDINGS, an_envelope(2, a_finding()))
+        await pump.publish(Channel.FINDINGS, an_envelope(2, a_finding()))
         await asyncio.sleep(0.5)
         assert ingest.counters.dropped[DropReason.TOO_FAST]
 

@@ -8,10 +8,12 @@ from cloud.store.streams import StreamProgress
 SPANS = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 8)).map(lambda span: (span[0], span[0] + span[1])))
 
 
-@given(known=st.integers(0, 5), said=st.lists(st.tuples(st.booleans(), st.integers(1, 30), st.integers(0, 8))))
-def test_it_is_the_last_number_before_the_first_that_is_missing(known: int, said: list[tuple[bool, int, int]]) -> None:
+@given(known=st.integers(0, 5), arrivals=st.lists(st.tuples(st.booleans(), st.integers(1, 30), st.integers(0, 8))))
+def test_it_is_the_last_number_before_the_first_that_is_missing(
+    known: int, arrivals: list[tuple[bool, int, int]]
+) -> None:
     progress, there = StreamProgress(known), {*range(known + 1)}
-    for is_lost, first, more in said:
+    for is_lost, first, more in arrivals:
         last = first + more if is_lost else first
         there |= {*range(first, last + 1)}
         if is_lost and last > progress.up_to:

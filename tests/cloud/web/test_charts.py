@@ -29,9 +29,9 @@ def a_row(evidence: Evidence, *, late_s: float = 0.0) -> EvidenceRow:
     )
 
 
-def a_curve(**said: Any) -> Curve:
+def a_curve(**given: Any) -> Curve:
     values = {"metric": "hw.temperature", "unit": "Cel", "points": tuple((100.0 + i, 50.0 + i % 7) for i in range(60))}
-    return Curve(**(values | said))
+    return Curve(**(values | given))
 
 
 def test_both_halves_are_joined_on_the_clouds_dating_of_the_detection() -> None:

@@ -11,7 +11,7 @@ from tests.cloud.web.conftest import NOW
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said", "coarse"),
+    ("seconds", "text", "coarse"),
     [
         (-3, "0 s", "0 s"),
         (0.9, "1 s", "1 s"),
@@ -26,8 +26,8 @@ from tests.cloud.web.conftest import NOW
         (187_200, "2 d 4 h", "2 d"),
     ],
 )
-def test_durations_have_at_most_two_units(seconds: float, said: str, coarse: str) -> None:
-    assert formatting.duration(seconds) == said
+def test_durations_have_at_most_two_units(seconds: float, text: str, coarse: str) -> None:
+    assert formatting.duration(seconds) == text
     assert formatting.duration(seconds, coarse=True) == coarse
 
 
@@ -44,7 +44,7 @@ def test_an_interval_is_honest_when_its_ends_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "said"),
+    ("value", "unit", "text"),
     [
         (31.2 * (1 << 30), "By", "31.2 GiB"),
         (0, "By", "0 B"),
@@ -60,8 +60,8 @@ def test_an_interval_is_honest_when_its_ends_pass() -> None:
         (0.00004, "V", "4.0e-05 V"),
     ],
 )
-def test_quantities_are_in_units_that_people_use(value: float, unit: str, said: str) -> None:
-    assert wording.quantity(value, unit) == said
+def test_quantities_are_in_units_that_people_use(value: float, unit: str, text: str) -> None:
+    assert wording.quantity(value, unit) == text
 
 
 def test_an_expected_range_may_have_one_open_end() -> None:

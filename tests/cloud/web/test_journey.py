@@ -111,7 +111,7 @@ async def test_nothing_scrolls_sideways_on_a_phone(
 
 async def test_the_script_says_times_in_the_words_of_the_server(page: Page) -> None:
     seconds = [-5, 0, 59.9, 89, 89.4, 89.6, 91, 3569, 3599, 3600, 5399, 5400, 11_400, 86_399, 172_799, 187_200, 9e6]
-    said = await page.evaluate(
+    shown = await page.evaluate(
         """async (seconds) => {
           const { duration, interval, countdown } = await import(document.querySelector("script[src]").src);
           const say = (s) => [duration(s), duration(s, true), countdown(s * 1000, 0), interval(s * 1000, s * 2000, 0)];
@@ -131,7 +131,7 @@ async def test_the_script_says_times_in_the_words_of_the_server(page: Page) -> N
                 formatting.interval(low, high, now),
             ]
         )
-    assert said == expected
+    assert shown == expected
 
 
 async def test_the_stream_tells_of_changes_after_the_place_it_is_given(
