@@ -1,6 +1,6 @@
-"""Findings: verdicts that last. They open and clear with hysteresis, and speak again only when there is news.
+"""Findings: verdicts that persist. They open and clear with hysteresis, and are updated only on a relevant change.
 
-What flows in: the verdicts of one sample. What flows out: the findings to say now, each with its basis.
+What flows in: the verdicts of one sample. What flows out: the findings to publish now, each with its basis.
 """
 
 import uuid
@@ -13,19 +13,19 @@ from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Detector, Finding, Phase
 from edge_agent.protocol.wording import duration
 
-OPEN_AFTER_S = 3.0  # a verdict that does not outlast three seconds is not told to anybody
-CLEAR_AFTER_S = 60.0  # a finding whose verdict is away for a minute is over
-BLIND_CLEAR_AFTER_S = 3600.0  # what can't be read for an hour is gone: unmounted, unplugged
-RESUMED_CLEAR_AFTER_S = 900.0  # after a restart the detectors need time to see again what they saw
-NEWS_FACTOR = 1.25  # the expected instant moved by a quarter of what is left: worth a word
-_LONGEST = 200  # of a component, in a record
-NEAR_S = 20.0  # from here on the countdown says it all
+OPEN_AFTER_S = 3.0  # a verdict that lasts for less than three seconds is not published
+CLEAR_AFTER_S = 60.0  # a finding clears after a minute without its verdict
+BLIND_CLEAR_AFTER_S = 3600.0  # a thing that can't be read for an hour was removed: unmounted, unplugged
+RESUMED_CLEAR_AFTER_S = 900.0  # after a restart the detectors need time to detect the fault again
+UPDATE_FACTOR = 1.25  # the expected time to impact changed by a quarter: publish an update
+_LONGEST = 200  # characters of a component in a record
+NEAR_S = 20.0  # closer to the impact, the published countdown is enough
 _NAMESPACE = uuid.UUID("6f1d7c1e-6c0c-5b8e-9a3d-1f0e7a5b9c42")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """A finding to be said, and what it rests on (evidence is frozen when it opens)."""
+    """A finding to publish, and its basis (evidence is frozen when it opens)."""
 
     finding: Finding
     basis: Basis
@@ -33,14 +33,14 @@ class Announcement:
 
 @dataclass(slots=True)
 class _Tracked:
-    """A fault that holds now or did a moment ago."""
+    """A fault that holds now, or did recently."""
 
     finding_id: str
     since: Instant
     last_seen: Instant
     verdict: Verdict
     opened: bool = False
-    absent_s: float = 0.0  # for how long it has been looked for in vain; time without readings does not count
+    absent_s: float = 0.0  # for how long its readings showed no fault; time without readings does not count
     blind_s: float = 0.0
     clear_after_s: float = CLEAR_AFTER_S
     published_at_s: float = 0.0
@@ -50,9 +50,9 @@ class _Tracked:
 
 @dataclass(slots=True)
 class Findings:
-    """All faults of the device that stand, by (fault, component)."""
+    """All current faults of the device, by (fault, component)."""
 
-    versions: dict[str, str]  # detector version by judge, or by fault where that has a detector of its own
+    versions: dict[str, str]  # version by kind of detector, or by fault if that has its own detector
     _tracked: dict[tuple[str, str], _Tracked] = field(default_factory=dict)
     _stepped_at_s: float | None = None
 
@@ -74,9 +74,9 @@ class Findings:
             self._tracked[finding.fault, finding.component] = tracked
 
     def step(self, verdicts: Iterable[Verdict], present: Container[str], now: Instant) -> list[Announcement]:
-        """Compare what holds now with what was said, and return what is new: openings, updates, clearings.
+        """Compare the current verdicts with the published findings; return openings, updates and clearings.
 
-        `present` are the series of this sample: a finding whose readings are missing is not refuted.
+        `present` are the series of this sample: missing readings do not clear a finding.
         """
         passed_s = now.uptime_s - self._stepped_at_s if self._stepped_at_s is not None else 0.0
         self._stepped_at_s = now.uptime_s
@@ -88,11 +88,11 @@ class Findings:
         for tracked in self._tracked.values():
             if tracked.last_seen is not now:
                 _age(tracked, present, passed_s)
-        news = [published for tracked in self._tracked.values() if (published := self._news(tracked, now))]
+        changes = [change for tracked in self._tracked.values() if (change := self._change(tracked, now))]
         self._tracked = {key: kept for key, kept in self._tracked.items() if not _over(kept)}
-        return news
+        return changes
 
-    def _news(self, tracked: _Tracked, now: Instant) -> Announcement | None:
+    def _change(self, tracked: _Tracked, now: Instant) -> Announcement | None:
         if _over(tracked):
             return self._announce(tracked, Phase.CLEAR, now) if tracked.opened else None
         if tracked.last_seen is not now:
@@ -119,7 +119,7 @@ class Findings:
             severity=tracked.published_severity,
             confidence=verdict.confidence,
             impact=None if over else verdict.impact,
-            reason=_why_over(tracked) if over else verdict.reason,
+            reason=_reason_cleared(tracked) if over else verdict.reason,
             carriers=verdict.carriers,
             detector=Detector(
                 judge=fault.detector, version=self.versions.get(fault.code) or self.versions[fault.detector]
@@ -130,12 +130,12 @@ class Findings:
 
 
 def _short(component: str) -> str:
-    """Cut a very long mount point to what a record takes; its end says more than its beginning."""
+    """Shorten a very long mount point to the limit of a record; keep its end, which is more specific."""
     return component if len(component) <= _LONGEST else "…" + component[1 - _LONGEST :]
 
 
 def _name(verdict: Verdict, since: Instant) -> str:
-    """Make an id out of what is said: the same samples give the same findings, after a crash too."""
+    """Derive an id from the content: the same samples give the same findings, after a crash, too."""
     key = f"{since.boot_id}/{verdict.fault}/{verdict.component}/{since.uptime_s:.3f}"
     return str(uuid.uuid5(_NAMESPACE, key))
 
@@ -149,14 +149,14 @@ def _age(tracked: _Tracked, present: Container[str], passed_s: float) -> None:
 
 
 def _over(tracked: _Tracked) -> bool:
-    gone = tracked.absent_s >= (tracked.clear_after_s if tracked.opened else OPEN_AFTER_S)
-    return gone or tracked.blind_s >= (BLIND_CLEAR_AFTER_S if tracked.opened else OPEN_AFTER_S)
+    absent = tracked.absent_s >= (tracked.clear_after_s if tracked.opened else OPEN_AFTER_S)
+    return absent or tracked.blind_s >= (BLIND_CLEAR_AFTER_S if tracked.opened else OPEN_AFTER_S)
 
 
-def _why_over(tracked: _Tracked) -> str:
+def _reason_cleared(tracked: _Tracked) -> str:
     if tracked.blind_s >= BLIND_CLEAR_AFTER_S:
-        return f"can't be read since {duration(tracked.blind_s)}: unmounted or unplugged"
-    return f"over since {duration(tracked.absent_s)}"
+        return f"no readings for {duration(tracked.blind_s)}: unmounted or unplugged"
+    return f"the condition ended {duration(tracked.absent_s)} ago"
 
 
 def _severity(verdict: Verdict) -> Severity:
@@ -164,18 +164,18 @@ def _severity(verdict: Verdict) -> Severity:
 
 
 def _moved(tracked: _Tracked, now: Instant) -> bool:
-    """Say whether it is more urgent, the instant of impact moved by what is worth a word, or half the time is gone."""
+    """Return whether the severity rose, the expected impact moved by UPDATE_FACTOR, or half the time has passed."""
     if tracked.published_severity is not None and _severity(tracked.verdict).rank < tracked.published_severity.rank:
         return True
     impact, published = tracked.verdict.impact, tracked.published_likely_s
     if impact is None or published is None:
         return (impact is None) != (published is None)
     if impact.likely_s == 0:
-        return published > 0  # it is here
+        return published > 0  # the impact has happened
     expected_s = published - (now.uptime_s - tracked.published_at_s)
     if expected_s <= 0:
-        return impact.likely_s > 60  # it did not come, and is further off than was said
+        return impact.likely_s > 60  # the impact did not happen, and is later than published
     if max(impact.likely_s, expected_s) < NEAR_S:
         return False
-    half_gone = impact.likely_s <= published / 2
-    return half_gone or not 1 / NEWS_FACTOR <= impact.likely_s / expected_s <= NEWS_FACTOR
+    half_passed = impact.likely_s <= published / 2
+    return half_passed or not 1 / UPDATE_FACTOR <= impact.likely_s / expected_s <= UPDATE_FACTOR

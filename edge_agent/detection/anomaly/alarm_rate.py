@@ -119,7 +119,7 @@ class Alarms:
             alarm=alarm,
             active=self._active,
             bar=math.exp(needed),
-            reason=f"{math.exp(loud - bar):.1f} times what opens a case here",
+            reason=f"{math.exp(loud - bar):.1f} times the alarm threshold of this device",
         )
 
     def export_state(self) -> dict[str, object]:

@@ -29,7 +29,7 @@ def anomaly_verdict(score: Score, decision: Decision, explained: Container[str],
         component=carrying[0],
         severity=severity,
         confidence=score.value,
-        reason=f"{_sentence(carriers)}. All together: {decision.reason}",
+        reason=f"{_sentence(carriers)}. Overall: {decision.reason}",
         carriers=carriers,
         basis=Basis(evaluated=tuple(carrying[:4])),
     )
@@ -53,12 +53,12 @@ def _sentence(carriers: tuple[Carrier, ...]) -> str:
     """Say what the loudest metrics do, as against this device's own last week."""
     more = len(carriers) - MOST_NAMED
     clauses = [_clause(carrier) for carrier in carriers[:MOST_NAMED]]
-    return "; ".join([*clauses, *([f"{more} more metrics are unusual too"] if more > 1 else [])])
+    return "; ".join([*clauses, *([f"{more} more metrics are anomalous"] if more > 1 else [])])
 
 
 def _clause(carrier: Carrier) -> str:
     low, high = carrier.expected_low, carrier.expected_high
     what, now = metric_words(carrier.metric), quantity(carrier.value, carrier.unit)
     if low is not None and high is not None and low <= carrier.value <= high:
-        return f"{what} changed at once, to {now}"
+        return f"{what} changed abruptly to {now}"
     return f"{what} is {now}, usually {span(low, high, carrier.unit)}"

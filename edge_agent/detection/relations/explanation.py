@@ -96,19 +96,19 @@ def _disk(row: Mapping[str, float]) -> str:
 
 def _hot(of: Observed) -> str:
     value, usual = _against(10 * of.answer, 10 * of.low, 10 * of.high)
-    return f"{value} °C, where {usual} °C is usual at {of.found[_Q.CPU]:.0%} CPU"
+    return f"the temperature is {value} °C, usually {usual} °C at {of.found[_Q.CPU]:.0%} CPU"
 
 
 def _slow(of: Observed) -> str:
     value, usual = _against(*(1000 * 10**answer for answer in (of.answer, of.low, of.high)))
     operations = _operations(of.found)
     size = quantity((of.found[_Q.READ] + of.found[_Q.WRITTEN]) / operations, "By")
-    return f"{value} ms a transfer, where {usual} ms is usual for {_short(operations)} transfers/s of {size}"
+    return f"a transfer takes {value} ms, usually {usual} ms at {_short(operations)} transfers/s of {size}"
 
 
 def _loaded(of: Observed) -> str:
     value, usual = _against(*map(_load, (of.answer, of.low, of.high)))
-    return f"load {value}, where {usual} is usual at {of.found[_Q.CPU]:.0%} CPU"
+    return f"the load is {value}, usually {usual} at {of.found[_Q.CPU]:.0%} CPU"
 
 
 def _operations(found: Array) -> float:

@@ -1,6 +1,6 @@
-"""Batteries: one that holds little of what it was made for, or says itself that it has failed.
+"""Battery rule: the capacity is far below the design capacity, or the battery reports a failure.
 
-An empty battery is no fault of the device, and its owner sees it.
+An empty battery is not a fault.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,35 +10,35 @@ from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import series_attributes, series_name
 from edge_agent.protocol.records import Carrier, Finding, Threshold
 
-HOLDS = "forewarn.battery.capacity.utilization"
-WORN_BELOW = 0.5  # makers call 0.8 worn; half the running time is what an owner can't overlook
-BETTER_BY = 0.05  # gauges learn: the full charge they state moves with each cycle
-WORN_FOR_S = 3600.0  # and may be nonsense for a while after the start
+CAPACITY = "forewarn.battery.capacity.utilization"
+WORN_BELOW = 0.5  # manufacturers call 0.8 worn; users notice half the running time
+BETTER_BY = 0.05  # hysteresis: fuel gauges adjust the reported full charge with each cycle
+WORN_FOR_S = 3600.0  # gauges may report wrong values for a while after the start
 
 
-def worn(values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
-    """Yield a verdict for each battery that has been so for an hour."""
+def worn(values: Mapping[str, float], at_s: float, timer: HoldTimer) -> Iterator[Verdict]:
+    """Yield a verdict for each battery that has been worn for an hour."""
     for key, value in values.items():
-        if series_name(key) == HOLDS:
-            limit = WORN_BELOW + (BETTER_BY if lasting.holds(("worn", key)) else 0.0)
-            bad, reason = 0 < value <= limit, f"it holds {value:.0%} of what it was made for"
-        elif _says_failed(key):
-            bad, reason = value > 0, "it says itself that it has failed"
+        if series_name(key) == CAPACITY:
+            limit = WORN_BELOW + (BETTER_BY if timer.holds(("worn", key)) else 0.0)
+            bad, reason = 0 < value <= limit, f"the battery holds {value:.0%} of its design capacity"
+        elif _reports_failure(key):
+            bad, reason = value > 0, "the battery reports that it has failed"
         else:
             continue
-        worn_s = lasting.lasted_s(("worn", key), bad, at_s)
+        worn_s = timer.lasted_s(("worn", key), bad, at_s)
         if worn_s is not None and worn_s >= WORN_FOR_S:
             yield _worn(key, value, reason)
 
 
-def resume(finding: Finding, lasting: HoldTimer) -> None:
+def resume(finding: Finding, timer: HoldTimer) -> None:
     """Resume a finding that was open when the agent stopped."""
     if finding.fault == "battery.worn":
         for carrier in finding.carriers:
-            lasting.resume(("worn", carrier.metric), WORN_FOR_S)
+            timer.resume(("worn", carrier.metric), WORN_FOR_S)
 
 
-def _says_failed(key: str) -> bool:
+def _reports_failure(key: str) -> bool:
     if series_name(key) != "hw.status":
         return False
     attributes = series_attributes(key)
@@ -46,7 +46,7 @@ def _says_failed(key: str) -> bool:
 
 
 def _worn(key: str, value: float, reason: str) -> Verdict:
-    holds = series_name(key) == HOLDS
+    is_capacity = series_name(key) == CAPACITY
     return Verdict(
         fault="battery.worn",
         component=series_attributes(key)["hw.name"],
@@ -54,6 +54,7 @@ def _worn(key: str, value: float, reason: str) -> Verdict:
         reason=reason,
         carriers=(Carrier(metric=key, value=value, unit="1", share=1.0),),
         basis=Basis(
-            evaluated=(key,), threshold=Threshold(metric=key, value=WORN_BELOW, meaning="worn out") if holds else None
+            evaluated=(key,),
+            threshold=Threshold(metric=key, value=WORN_BELOW, meaning="worn out") if is_capacity else None,
         ),
     )

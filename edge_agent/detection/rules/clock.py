@@ -1,4 +1,4 @@
-"""The clock: no time server has set it for long."""
+"""Clock rule: no time server has synchronised the clock for a long time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,33 +10,39 @@ from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Finding
 from edge_agent.protocol.wording import duration
 
-LOST_FOR_S = 3600.0  # the kernel itself waits for hours before it gives a clock up (adjtimex(2), maxerror of 16 s)
+LOST_FOR_S = (
+    3600.0  # the kernel itself waits for hours before it calls a clock unsynchronised (adjtimex(2), maxerror of 16 s)
+)
 NEVER_FOR_S = 6 * 3600.0
 
 
 @dataclass(slots=True)
 class ClockRule:
-    """Remembers whether the clock has been set in this boot."""
+    """Stores whether the clock has been synchronised in this boot."""
 
     _boot_id: str = ""
     _was_synced: bool = False
 
-    def step(self, now: Instant, at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
-        """Yield a verdict if the clock was set and is not any more; for information if it never was."""
+    def step(self, now: Instant, at_s: float, timer: HoldTimer) -> Iterator[Verdict]:
+        """Yield a verdict if the clock was synchronised and no longer is; of severity info if it never was."""
         if now.boot_id != self._boot_id:
             self._boot_id, self._was_synced = now.boot_id, False
         self._was_synced = self._was_synced or now.synced
-        lost_s = lasting.lasted_s(("unsynchronised", now.boot_id), not now.synced, at_s)
+        lost_s = timer.lasted_s(("unsynchronised", now.boot_id), not now.synced, at_s)
         if lost_s is not None and self._was_synced and lost_s >= LOST_FOR_S:
-            yield _unsynchronised(f"no time server has set the clock for {duration(lost_s)}", None)
+            yield _unsynchronised(
+                f"the clock has not been synchronised with a time server for {duration(lost_s)}", None
+            )
         elif lost_s is not None and not self._was_synced and now.uptime_s >= NEVER_FOR_S:
-            yield _unsynchronised("no time server has set the clock since the device was started", Severity.INFO)
+            yield _unsynchronised(
+                "the clock has not been synchronised with a time server since the device booted", Severity.INFO
+            )
 
-    def resume(self, finding: Finding, lasting: HoldTimer) -> None:
-        """Resume a finding that was open when the agent stopped; after another boot it begins anew."""
+    def resume(self, finding: Finding, timer: HoldTimer) -> None:
+        """Resume a finding that was open when the agent stopped. Another boot resets it."""
         if finding.fault == "clock.unsynchronised":
             self._boot_id, self._was_synced = finding.at.boot_id, finding.severity is not Severity.INFO
-            lasting.resume(("unsynchronised", self._boot_id), LOST_FOR_S)
+            timer.resume(("unsynchronised", self._boot_id), LOST_FOR_S)
 
 
 def _unsynchronised(reason: str, severity: Severity | None) -> Verdict:

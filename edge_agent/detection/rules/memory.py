@@ -1,4 +1,4 @@
-"""Memory: the kernel had to kill a program because nothing was left."""
+"""Memory rule: the kernel killed a program because memory ran out."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,16 +11,16 @@ OVER_AFTER_S = 600.0  # ten minutes without another kill
 _MOVED = ("system.linux.memory.available", "system.process.count")
 
 
-def killed(values: Mapping[str, float], at_s: float, lasting: HoldTimer) -> Iterator[Verdict]:
-    """Yield a verdict if the kernel killed a program within the last ten minutes. A rate of kills flows in."""
+def killed(values: Mapping[str, float], at_s: float, timer: HoldTimer) -> Iterator[Verdict]:
+    """Yield a verdict if the kernel killed a program within the last ten minutes. The input is a rate of kills."""
     rate = values.get(KILLS, 0.0)
-    since_s = lasting.lasted_s(("killed", ""), rate > 0, at_s, linger_s=OVER_AFTER_S)
+    since_s = timer.lasted_s(("killed", ""), rate > 0, at_s, linger_s=OVER_AFTER_S)
     if since_s is not None:
         yield Verdict(
             fault="oom.kill",
             component="memory",
             confidence=1.0,
-            reason="memory ran out and the kernel killed a program",
+            reason="the kernel killed a program because memory ran out",
             carriers=(Carrier(metric=KILLS, value=rate, unit="{process}/s", expected_high=0.0, share=1.0),),
             basis=Basis(evaluated=(KILLS, *(series for series in _MOVED if series in values)), explained=_MEMORY),
         )

@@ -1,4 +1,4 @@
-"""Storage: a file system that refuses writes or has found errors, and flash that is worn out."""
+"""Storage rules: a file system refuses writes or has recorded errors, or flash memory is worn out."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,12 +7,12 @@ from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import series_attributes, series_name
 from edge_agent.protocol.records import Carrier, Threshold
 
-FRESH_FOR_S = 3600.0  # errors that come now are more urgent than errors that nobody has repaired
+FRESH_FOR_S = 3600.0  # new errors are more urgent than old ones that nobody has repaired
 WORN_BELOW = 0.1  # share of the endurance left: eMMC reports it in tenths
 
 
 class StorageRules:
-    """Remembers how many errors each file system had, and when they last became more."""
+    """Stores the error count of each file system, and when it last rose."""
 
     def __init__(self) -> None:
         self._errors: dict[str, float] = {}
@@ -27,12 +27,12 @@ class StorageRules:
             elif name == "hw.errors":
                 yield from self._io_errors(key, value, at_s)
             elif name == "hw.physical_disk.endurance_utilization" and value <= WORN_BELOW:
-                yield _worn(key, value, f"{value:.0%} of its endurance is left")
+                yield _worn(key, value, f"{value:.0%} of the rated endurance is left")
             elif name == "hw.status" and value and _predicts_failure(key):
-                yield _worn(key, value, "it says itself that its spare blocks are nearly used up")
+                yield _worn(key, value, "the device reports that its spare blocks are nearly used up")
 
     def _io_errors(self, key: str, errors: float, at_s: float) -> Iterator[Verdict]:
-        """A file system keeps its count until it is checked; it is a fault until then."""
+        """Yield a verdict while the count is above zero: a file system keeps it until it is checked."""
         if errors > self._errors.setdefault(key, errors):
             self._rose_at_s[key] = at_s
         self._errors[key] = errors
@@ -43,8 +43,8 @@ class StorageRules:
             fault="storage.io_errors",
             component=series_attributes(key)["hw.name"],
             confidence=1.0,
-            reason=f"{errors:.0f} errors since its last check"
-            + (", and they become more" if fresh else ", none of them within the last hour"),
+            reason=f"the file system has recorded {errors:.0f} errors since its last check"
+            + (", some of them within the last hour" if fresh else ", none of them within the last hour"),
             severity=None if fresh else Severity.WARNING,
             carriers=(Carrier(metric=key, value=errors, unit="{error}", expected_high=0.0, share=1.0),),
             basis=Basis(evaluated=(key,)),
@@ -56,7 +56,7 @@ def _read_only(key: str, refuses: float) -> Verdict:
         fault="storage.read_only",
         component=series_attributes(key)["system.filesystem.mountpoint"],
         confidence=1.0,
-        reason="the file system was mounted for writing and now refuses writes",
+        reason="the file system was mounted read-write and now refuses writes",
         carriers=(Carrier(metric=key, value=refuses, unit="1", expected_high=0.0, share=1.0),),
         basis=Basis(evaluated=(key,)),
     )

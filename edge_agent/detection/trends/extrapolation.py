@@ -184,16 +184,17 @@ def _threshold(limit: Limit) -> Threshold:
 def _verdict(limit: Limit, slope: Slope, impact: Impact, window: tuple[Array, Array]) -> Verdict:
     sign, end = (-1.0, limit.total or 0.0) if limit.rising else (1.0, 0.0)  # series = end + sign * headroom
     unit = metric_of(limit.series).unit
-    watched_s = float(window[0][-1] - window[0][0])
-    times, each = (60, "a minute") if watched_s < 1800 else (3600, "an hour")
+    span_s = float(window[0][-1] - window[0][0])
+    times, each = (60, "minute") if span_s < 1800 else (3600, "hour")
     spread = (impact.high_s - impact.low_s) / max(impact.likely_s, 1e-9)
     return Verdict(
         fault=limit.fault,
         component=limit.component,
         confidence=max(0.5, 1 - spread / 2),
         reason=(
-            f"{quantity(limit.headroom, unit)} left, {quantity(abs(slope.per_s) * times, unit)} less {each} "
-            f"for {duration(watched_s)}: {limit.meaning} in {interval(impact)}"
+            f"{quantity(limit.headroom, unit)} left, "
+            f"decreasing by {quantity(abs(slope.per_s) * times, unit)} per {each} "
+            f"for {duration(span_s)}: {limit.meaning} in {interval(impact)}"
         ),
         impact=impact,
         carriers=(

@@ -62,11 +62,12 @@ def _file_watches(values: Mapping[str, float]) -> Iterator[Limit]:
     if used is not None and limit is not None:
         yield Limit(
             fault="fd.leak", component="system", series="forewarn.file_descriptor.usage", headroom=limit - used,
-            total=limit, rising=True, min_span_s=60.0, meaning="no more open files",
+            total=limit, rising=True, min_span_s=60.0, meaning="open-file limit reached",
         )  # fmt: skip
     share = values.get("forewarn.process.file_descriptor.utilization")
     if share is not None:
         yield Limit(
             fault="fd.leak", component="process", series="forewarn.process.file_descriptor.utilization",
-            headroom=1 - share, total=1.0, rising=True, min_span_s=160.0, meaning="the process's own limit",
+            headroom=1 - share, total=1.0, rising=True, min_span_s=160.0,
+            meaning="open-file limit of the process reached",
         )  # fmt: skip

@@ -160,7 +160,7 @@ def test_the_model_says_once_what_is_unusual_and_how_far_it_is_beyond_the_bar() 
     assert [one.phase for one in found if one.phase is not Phase.UPDATE][:1] == [Phase.OPEN]
     assert sum(one.phase is Phase.OPEN for one in found) == 1
     assert 600 * 60 <= found[0].at.uptime_s - 3600 <= 605 * 60
-    assert "times what opens a case here" in found[0].reason
+    assert "times the alarm threshold" in found[0].reason
 
 
 def test_what_the_model_and_its_alarms_have_learnt_is_kept_and_a_broken_part_is_named() -> None:

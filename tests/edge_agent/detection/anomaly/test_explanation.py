@@ -11,7 +11,7 @@ IOWAIT = "system.cpu.utilization{cpu.mode=iowait}"
 BUSY = "system.disk.io_time{system.device=mmcblk0}"
 READ = "system.disk.io{disk.io.direction=read,system.device=mmcblk0}"
 HEAT = "hw.temperature{hw.name=cpu_thermal}"
-ALARM = Decision(alarm=True, active=True, bar=3.0, reason="1.4 times what opens a case here")
+ALARM = Decision(alarm=True, active=True, bar=3.0, reason="1.4 times the alarm threshold of this device")
 EXPECTED = {IOWAIT: (-0.02, 0.06), BUSY: (-0.1, 0.3), READ: (0.0, 5 * 2.0**20), HEAT: (-4.0, 12.0)}
 VALUES = {IOWAIT: 0.45, BUSY: 0.92, READ: 2.0**20, HEAT: -11.0}
 
@@ -35,7 +35,7 @@ def test_the_sentence_names_the_loudest_metrics_with_what_is_usual() -> None:
     assert verdict is not None
     assert verdict.reason == (
         "CPU use (iowait) is 45 %, usually 0 to 6 %; Disk busy (mmcblk0) is 92 %, usually 0 to 30 %. "
-        "All together: 1.4 times what opens a case here"
+        "Overall: 1.4 times the alarm threshold of this device"
     )
     assert verdict.component == IOWAIT
     assert [(one.value, one.unit, one.expected_low, one.share) for one in verdict.carriers] == [
@@ -47,7 +47,7 @@ def test_the_sentence_names_the_loudest_metrics_with_what_is_usual() -> None:
 def test_what_is_within_its_range_has_changed_at_once_and_a_rate_has_the_unit_of_one() -> None:
     verdict = anomaly_verdict(a_score(read=0.6), ALARM, (), Severity.INFO)
     assert verdict is not None
-    assert verdict.reason.startswith("Disk traffic (read mmcblk0) changed at once, to 1 MiB/s. ")
+    assert verdict.reason.startswith("Disk traffic (read mmcblk0) changed abruptly to 1 MiB/s. ")
 
 
 def test_whoever_set_it_up_says_whether_it_opens_a_case() -> None:

@@ -32,7 +32,7 @@ from edge_agent.protocol.metrics import feature_unit, series_attributes
 from tests.builders import a_finding
 
 FLEET = load_fleet(shipped())
-SENTENCE = re.compile(r"^(?:load )?([\d.]+)\D.*?where ([\d.]+) to ([\d.]+)")
+SENTENCE = re.compile(r"(?:is|takes) ([\d.]+)\D.*?usually ([\d.]+) to ([\d.]+)")
 HEAT = "hw.temperature{hw.name=cpu_thermal/0}"
 SERIES = {
     "system.cpu.utilization{cpu.mode=user}": st.floats(0, 1),

@@ -58,7 +58,7 @@ def test_a_service_that_crashes_again_and_again_is_one_finding_until_it_has_run_
     opened, cleared = reported_of(restarted([1, 2, 3, 5, 9, 14, 14, *[14] * 40]))
     assert (opened.fault, opened.component, opened.phase) == ("process.crash_loop", "app.service", Phase.OPEN)
     assert opened.severity is Severity.HIGH
-    assert "restarted it" in opened.reason
+    assert "restarted the unit" in opened.reason
     assert cleared.phase is Phase.CLEAR
     assert cleared.at.uptime_s - 3600 >= 5 * 60 + LOOP_OVER_S
 
