@@ -7,6 +7,8 @@ import pytest
 
 from tests.chaos.disk import DeviceDisk, mounted_disk
 
+pytestmark = pytest.mark.xdist_group("disks of this machine")
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[DeviceDisk]:

@@ -19,7 +19,7 @@ from tests.chaos.programs import Setup, running_setup
 from tests.chaos.run import ChaosRun
 from tests.journeys.conftest import missing
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("disks of this machine")]
 
 
 def interrupted(by: signal.Signals, *at: str) -> tuple[int, dict[str, Any]]:
