@@ -46,7 +46,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="virtual-devices", description="Run virtual devices with injected faults under the real agent."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    show = commands.add_parser("demo", help="run a cloud, the real agent and three virtual devices until Ctrl-C")
+    _demo_options(
+        commands.add_parser("demo", help="run a cloud, the real agent and three virtual devices until Ctrl-C")
+    )
+    test = commands.add_parser("smoke", help="run the demo unattended and check the result; the last line is JSON")
+    test.set_defaults(command=lambda _arguments, stop: smoke(stop))
+    _run_options(commands.add_parser("run", help="run virtual devices against your own broker until Ctrl-C"))
+    return parser
+
+
+def _demo_options(show: argparse.ArgumentParser) -> None:
     show.add_argument("--web-port", type=int, default=8080, help="port of the console (default: 8080)")
     show.add_argument("--mqtt-port", type=int, default=1883, help="port of the broker (default: 1883)")
     show.add_argument("--speed", type=float, default=1.0, help="speed of the virtual devices' clocks (default: 1)")
@@ -57,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for state and logs; an earlier demo in it is deleted",
     )
     show.set_defaults(command=_demo)
-    test = commands.add_parser("smoke", help="run the demo unattended and check the result; the last line is JSON")
-    test.set_defaults(command=lambda _arguments, stop: smoke(stop))
-    run = commands.add_parser("run", help="run virtual devices against your own broker until Ctrl-C")
+
+
+def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("device", nargs="+", metavar="NAME=KIND", help=f"KIND is one of {', '.join(KINDS)}")
     run.add_argument(
         "--broker", default="mqtt://localhost:1883", help="mqtt://HOST:PORT (default: mqtt://localhost:1883)"
@@ -79,7 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--folder", type=Path, default=Path("build/devices"), help="folder for the devices' outboxes")
     run.set_defaults(command=_run)
-    return parser
 
 
 def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:

@@ -40,6 +40,17 @@ GUARDS = {
 }
 
 
+ROUTERS = (
+    api.health,
+    api.description,
+    api.router,
+    assets.router,
+    login.router,
+    pages.router,
+    server_sent_events.router,
+)
+
+
 def create_app(
     database: Database,
     case_service: CaseService,
@@ -60,15 +71,7 @@ def create_app(
     )
     app.state.assets = assets.Assets()
     app.state.templates = environment(app.state.assets)
-    for router in (
-        api.health,
-        api.description,
-        api.router,
-        assets.router,
-        login.router,
-        pages.router,
-        server_sent_events.router,
-    ):
+    for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(LoginNeeded, _to_login)
     app.add_exception_handler(HTTPException, _error_page)
