@@ -1,4 +1,4 @@
-"""The agent on the device. `agent.py` is the loop; each module beside it is one station of a sample's way out."""
+"""The agent on the device. `agent.py` is the loop; `assembly.py` builds its parts."""
 
 import os
 from importlib.metadata import version

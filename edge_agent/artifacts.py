@@ -1,4 +1,4 @@
-"""Loads what the fleet knows of relations between metrics, after making sure that it is what its manifest describes.
+"""Artifacts: loads the fleet prior of the relations between metrics, after checking it against its manifest.
 
 What flows in: an artifact folder with fleet.npz and manifest.json. What flows out: a Fleet, or a ModelError of one
 line: which file, what is wrong, what to do.
@@ -32,7 +32,7 @@ _SHAPES = {
 
 
 class ModelError(ValueError):
-    """The fleet's knowledge can't be used; the message is one line with the file, the reason and the remedy."""
+    """The artifact can't be used; the message is one line with the file, the reason and the remedy."""
 
 
 class Manifest(BaseModel):
@@ -91,7 +91,7 @@ def _read_manifest(path: Path) -> Manifest:
     made_for, here = (manifest.relations, manifest.input_version), (tuple(r.fault for r in RELATIONS), INPUT_VERSION)
     if made_for != here:
         raise ModelError(
-            f"{path}: made for relations {', '.join(made_for[0])} version {made_for[1]}, this agent judges "
+            f"{path}: made for relations {', '.join(made_for[0])} version {made_for[1]}, this agent has "
             f"{', '.join(here[0])} version {here[1]}; use the artifact of this agent's version"
         )
     return manifest

@@ -1,4 +1,4 @@
-"""Builds an agent from a configuration: every collector, the detectors, the outbox, and the link to the broker.
+"""Assembly: builds an agent and all its parts from a configuration.
 
 What flows in: an AgentConfig. What flows out: an Agent that is ready to run. Errors name a key and its remedy.
 """
@@ -114,13 +114,13 @@ def make_agent(config: AgentConfig) -> Agent:
         clock=SystemClock(),
         collection=make_collection(config),
         pipeline=pipeline,
-        outbox=_outbox(config.state_dir, config.state),  # the last: whatever else is wrong, no store is touched
+        outbox=_outbox(config.state_dir, config.state),  # last: no store is opened where anything else is wrong
         link=link,
     )
 
 
 def make_collection(config: AgentConfig) -> Collection:
-    """Return every collector of this machine that the configuration wants."""
+    """Return every collector of this machine that the configuration enables."""
     collectors: list[Collector] = [
         HostCollector(LinuxMachine(config.sampling.exclude_mounts)),
         RaspberryPiCollector(),

@@ -36,25 +36,25 @@ def main(argv: list[str] | None = None) -> int:
     except (ConfigError, ModelError) as error:
         print(f"edge-agent: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of our output left, as `edge-agent sample | head` does
+    except BrokenPipeError:  # the reader closed the pipe, as `edge-agent sample | head` does
         return 0
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge-agent", description="Watches this device and warns before it fails.")
+    parser = argparse.ArgumentParser(prog="edge-agent", description="Monitors this device and warns before it fails.")
     config = argparse.ArgumentParser(add_help=False)
     config.add_argument(
         "--config", type=Path, metavar="FILE", help="configuration (default: /etc/edge-agent/agent.toml)"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", parents=[config], help="watch until stopped (SIGTERM, Ctrl-C)")
+    run = commands.add_parser("run", parents=[config], help="monitor until stopped (SIGTERM, Ctrl-C)")
     run.set_defaults(command=_run)
-    sample = commands.add_parser("sample", parents=[config], help="read every collector once and print its values")
+    sample = commands.add_parser("sample", parents=[config], help="read every collector once and print the values")
     sample.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     sample.set_defaults(command=_sample)
     check = commands.add_parser(
-        "check-config", parents=[config], help="read the configuration and the model, change nothing"
+        "check-config", parents=[config], help="check the configuration and the model, change nothing"
     )
     check.set_defaults(command=_check_config)
     commands.add_parser("version", help="print the version").set_defaults(command=_version)
@@ -81,7 +81,7 @@ def _sample(arguments: argparse.Namespace) -> int:
     clock = SystemClock()
     collection = make_collection(config)
     collection.sample(clock.now())
-    time.sleep(min(1.0, config.sampling.period_s))  # shares of CPU time need two readings
+    time.sleep(min(1.0, config.sampling.period_s))  # a share of CPU time needs two readings
     sample = collection.sample(clock.now())
     if arguments.json:
         print(

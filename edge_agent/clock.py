@@ -1,6 +1,6 @@
 """The device's clock: boot, uptime and wall time read together, and waiting for an uptime.
 
-The agent asks a `Clock` and never the operating system, so that a virtual device can live faster.
+The agent reads a `Clock` and never the operating system, so that a virtual device can run faster.
 """
 
 import ctypes
@@ -12,25 +12,25 @@ from typing import Protocol
 
 from edge_agent.protocol.instant import Instant
 
-_STA_UNSYNC = 0x40  # adjtimex(2), status bit: the clock has never been set, or not for too long
+_STA_UNSYNC = 0x40  # adjtimex(2), status bit: the clock was never set, or not for too long
 _STATUS_WORD = 5  # of struct timex in longs: modes, offset, freq, maxerror, esterror, status
 _SYNC_READ_EVERY_S = 30.0
 
 
 class Clock(Protocol):
-    """What the agent needs of time."""
+    """The clock that the agent reads."""
 
     def now(self) -> Instant:
         """Read the clock once."""
         ...
 
     def wait_until(self, uptime_s: float, stop: threading.Event) -> None:
-        """Return when `uptime_s` has come, or at once when `stop` is set."""
+        """Return when `uptime_s` is reached, or at once when `stop` is set."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks. CLOCK_BOOTTIME runs through suspend and no time server steps it."""
+    """The machine's own clocks. CLOCK_BOOTTIME counts during suspend, and no time server steps it."""
 
     def __init__(self) -> None:
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

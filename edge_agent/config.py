@@ -27,7 +27,7 @@ class _Table(BaseModel):
 
 
 class Device(_Table):
-    """Who this device is."""
+    """Identity of this device."""
 
     id: str = Field(
         default="",
@@ -43,11 +43,11 @@ class Device(_Table):
 
 
 class Mqtt(_Table):
-    """Where the broker is and how the device proves who it is."""
+    """Address of the broker, and the credentials of the device."""
 
     url: str = Field(
         default="mqtt://localhost:1883",
-        description="mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS. TLS is never given up for clear text",
+        description="mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS. There is no fallback from TLS to clear text",
     )
     ca_file: str = Field(
         default="",
@@ -58,7 +58,7 @@ class Mqtt(_Table):
     username: str = Field(default="", description="for brokers with passwords instead of certificates")
     password_file: str = Field(default="", description="file that holds the password, mode 0600 or 0400")
     keepalive_s: int = Field(
-        default=120, ge=5, le=3600, description="seconds between signs of life; half of it costs 22 kB more a day"
+        default=120, ge=5, le=3600, description="MQTT keepalive in seconds; half of it costs 22 kB more a day"
     )
 
     @field_validator("url")
@@ -91,30 +91,30 @@ class Services(_Table):
 
 
 class Detection(_Table):
-    """How the device judges."""
+    """Detection on the device."""
 
     horizon_h: Annotated[float, Field(gt=0, le=24 * 60)] = Field(
         default=72.0,
-        description="hours ahead that a trend may warn of; up to 30 days ahead it is noted for information",
+        description="a trend that reaches its limit within these hours raises a warning; up to 30 days ahead an info",
     )
     false_cases_per_week: Annotated[float, Field(gt=0, le=100)] = Field(
         default=1.0,
-        description="false cases a week that the model may raise on this device: what is unusual so many, and the "
-        "relations between metrics together as many again; 0.23 is one a month",
+        description="false cases a week that the anomaly score may raise on this device; the relations between "
+        "metrics together may raise as many again. 0.23 is one a month",
     )
     anomalies_open_cases: bool = Field(
         default=False,
-        description="what the model finds unusual, or hotter than its load explains, opens a case (a warning), not "
-        "only a note (info)",
+        description="anomalies, and temperatures that the load does not explain, are warnings, which open a case. "
+        "Otherwise they are infos",
     )
-    model: bool = Field(default=True, description="judge what nobody listed, and relations between metrics, too")
+    model: bool = Field(default=True, description="detect anomalies and violated relations, beside rules and trends")
     model_dir: str = Field(
-        default="", description="folder with fleet.npz and manifest.json. Empty: the one that is shipped"
+        default="", description="folder with fleet.npz and manifest.json. Empty: the one installed with the agent"
     )
 
 
 class EvidenceTable(_Table):
-    """What is frozen when a finding opens."""
+    """Readings that are recorded when a finding opens."""
 
     before_s: Annotated[float, Field(ge=60, le=3600)] = Field(
         default=600.0, description="seconds at full rate before the finding"
@@ -123,7 +123,7 @@ class EvidenceTable(_Table):
 
 
 class State(_Table):
-    """What the agent keeps."""
+    """Data that outlives a restart."""
 
     dir: str = Field(
         default="",
@@ -131,19 +131,20 @@ class State(_Table):
     )
     budget_mib: Annotated[int, Field(ge=1, le=1 << 20)] = Field(
         default=100,
-        description="MiB that records may take while the cloud is away; then old telemetry goes first, findings last",
+        description="MiB that pending records may take; above it the oldest telemetry is dropped first, findings last",
     )
     headroom_mib: Annotated[int, Field(ge=0, le=1 << 20)] = Field(
-        default=10, description="MiB of the file system that stay free; beyond, we keep to 1 MiB"
+        default=10,
+        description="MiB of the file system to leave free; with less free, the outbox is limited to 1 MiB",
     )
     flush_every_min: Annotated[int, Field(ge=1, le=1440)] = Field(
         default=15,
-        description="minutes of unacknowledged telemetry that a power cut may take; less of it wears the card more",
+        description="minutes of unacknowledged telemetry that a power cut may lose; fewer wear the SD card more",
     )
 
 
 class Telemetry(_Table):
-    """What a healthy device sends."""
+    """Telemetry: readings sent without a finding."""
 
     profile: Literal["findings-only", "frugal", "full"] = Field(
         default="frugal",
@@ -151,7 +152,7 @@ class Telemetry(_Table):
     )
     publish_every_min: Annotated[int, Field(ge=0, le=1440)] = Field(
         default=0,
-        description="minutes in one batch, which a power cut may cost. 0: 60 for frugal, 1 for full, which allows 15",
+        description="minutes in one batch, which a power cut may lose. 0: 60 for frugal, 1 for full (at most 15)",
     )
 
     @field_validator("publish_every_min")
@@ -166,7 +167,7 @@ class Telemetry(_Table):
 
 
 class LimitsTable(_Table):
-    """What the agent may cost before it does less: slower sampling, rarer aggregates, findings only. 0: no limit."""
+    """Budgets of the agent. Above them it samples less often, then sends aggregates less often, then findings only."""
 
     cpu: Annotated[float, Field(ge=0, le=64)] = Field(
         default=0.1, description="share of one core, mean of 10 min; 0 sets no limit, here and below"
@@ -179,7 +180,7 @@ class LimitsTable(_Table):
 
 
 class AgentConfig(_Table):
-    """Everything the agent can be told. Tables and keys of agent.toml are the fields here."""
+    """The whole configuration. The fields are the tables and keys of agent.toml."""
 
     device: Device = Device()
     mqtt: Mqtt = Mqtt()
@@ -198,7 +199,7 @@ class AgentConfig(_Table):
 
     @property
     def state_dir(self) -> Path:
-        """The folder for what must survive a restart."""
+        """The folder for data that outlives a restart."""
         if self.state.dir:
             return Path(self.state.dir)
         if systemd := os.environ.get("STATE_DIRECTORY"):
@@ -207,7 +208,7 @@ class AgentConfig(_Table):
 
 
 def load(path: Path | None) -> AgentConfig:
-    """Read and check a file; None reads the default one if it is there, else takes the defaults. Raises ConfigError."""
+    """Read and check a file; None is the default file, or the defaults where there is none. Raises ConfigError."""
     if path is None and not DEFAULT_PATH.exists():
         return AgentConfig()
     path = path or DEFAULT_PATH
@@ -266,9 +267,9 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
 
 
 def tls_context(mqtt: Mqtt) -> ssl.SSLContext | None:
-    """Return how to speak TLS: always verified, with the device's certificate if there is one. None for mqtt://.
+    """Return the TLS context: always verified, with the device's certificate if there is one. None for mqtt://.
 
-    Raises ConfigError when a file can't be read or is not what it should be.
+    Raises ConfigError for a file that can't be read or does not fit.
     """
     if mqtt.url.startswith("mqtt://"):
         return None
@@ -288,10 +289,10 @@ def _check_files(path: Path, mqtt: Mqtt) -> None:
     for key in ("ca_file", "cert_file", "key_file", "password_file"):
         name = getattr(mqtt, key)
         if name and not os.access(name, os.R_OK):
-            raise ConfigError(f"{path}: mqtt.{key} = {name!r}: no such file, or not readable for us; correct the path")
+            raise ConfigError(f"{path}: mqtt.{key} = {name!r}: no such file, or not readable; correct the path")
     if bool(mqtt.cert_file) != bool(mqtt.key_file):
         missing = "key_file" if mqtt.cert_file else "cert_file"
-        raise ConfigError(f"{path}: mqtt.{missing} = '': a certificate and its key go together; set both or none")
+        raise ConfigError(f"{path}: mqtt.{missing} = '': a certificate and its key are used together; set both or none")
     if mqtt.key_file and Path(mqtt.key_file).stat().st_mode & 0o077:
         raise ConfigError(
             f"{path}: mqtt.key_file = {mqtt.key_file!r}: others can read it; do: chmod 600 {mqtt.key_file}"

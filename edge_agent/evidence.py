@@ -1,4 +1,4 @@
-"""The evidence ring: the last minutes of every series at full rate, frozen into a pack when a finding opens.
+"""The evidence ring: the last minutes of every series at full rate, copied into a pack when a finding opens.
 
 What flows in: samples and announcements. What flows out: evidence records, one when a finding opens (what was before)
 and one a little later (what followed).
@@ -16,7 +16,7 @@ from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import metric_of, series_name
 from edge_agent.protocol.records import MAX_POINTS, Evidence, EvidencePart, Finding, Phase, Series
 
-_CONTEXT = (  # what a support agent wants to see beside any fault
+_CONTEXT = (  # shown beside any fault
     "system.cpu.load_average.1m",
     "system.linux.memory.available",
     "hw.temperature",
@@ -34,7 +34,7 @@ class Ring:
         self._next = 0
 
     def add(self, uptime_s: float, values: Mapping[str, float]) -> None:
-        """Take one sample; the oldest gives way."""
+        """Add one sample in place of the oldest."""
         self._times[self._next] = uptime_s
         for series in values.keys() - self._columns.keys():
             self._columns[series] = np.full(self._rows, np.nan, np.float32)
@@ -45,7 +45,7 @@ class Ring:
             self._columns = {key: column for key, column in self._columns.items() if not np.isnan(column).all()}
 
     def names(self) -> Iterator[str]:
-        """Name the series the ring holds."""
+        """Return the names of the series in the ring."""
         return iter(self._columns)
 
     def since(self, series: str, uptime_s: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -61,7 +61,7 @@ class Ring:
 
 @dataclass(slots=True)
 class _Open:
-    """A pack whose second half is still to come."""
+    """A pack whose second half is pending."""
 
     finding: Finding
     basis: Basis
@@ -70,7 +70,7 @@ class _Open:
 
 @dataclass(slots=True)
 class EvidenceRecorder:
-    """Freezes packs out of a ring."""
+    """Records the evidence of findings from a ring."""
 
     ring: Ring
     after_s: float
@@ -89,14 +89,14 @@ class EvidenceRecorder:
         return [self._pack(finding, basis, EvidencePart.BEFORE, now)]
 
     def due(self, now: Instant) -> list[Evidence]:
-        """Return the second halves whose time has come."""
+        """Return the second halves that are due."""
         ready = [one for one in self._open if now.uptime_s >= one.due_s]
         self._open = [one for one in self._open if now.uptime_s < one.due_s]
         return [self._pack(one.finding, one.basis, EvidencePart.AFTER, now) for one in ready]
 
     def _pack(self, finding: Finding, basis: Basis, part: EvidencePart, now: Instant) -> Evidence:
         start_s = finding.at.uptime_s if part is EvidencePart.AFTER else float("-inf")
-        series = [self._judged(name, basis, start_s) for name in basis.evaluated]
+        series = [self._evaluated(name, basis, start_s) for name in basis.evaluated]
         series += [self._series(name, start_s, "context") for name in self._context(basis.evaluated)]
         return Evidence(
             evidence_id=finding.evidence_id or finding.finding_id,
@@ -110,7 +110,7 @@ class EvidenceRecorder:
             detector=finding.detector,
         ).sealed()
 
-    def _judged(self, name: str, basis: Basis, start_s: float) -> Series:
+    def _evaluated(self, name: str, basis: Basis, start_s: float) -> Series:
         """Full rate where the ring reaches back far enough, else the points the trend was read from."""
         full = self._series(name, start_s, "judged")
         if basis.window is None or start_s > basis.window[0][0] or not full.uptime_s:
@@ -130,7 +130,7 @@ class EvidenceRecorder:
                 "metric": name,
                 "unit": metric_of(name).unit,
                 "uptime_s": _rounded(times[-MAX_POINTS:]),
-                "values": tuple(float(f"{value:.7g}") for value in values[-MAX_POINTS:]),  # all that float32 knows
+                "values": tuple(float(f"{value:.7g}") for value in values[-MAX_POINTS:]),  # the precision of float32
                 "role": role,
             }
         )

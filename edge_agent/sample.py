@@ -1,4 +1,4 @@
-"""A sample: all readings of one instant. It is what flows from the collectors through detection."""
+"""A sample: all readings of one instant. It flows from the collectors through detection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

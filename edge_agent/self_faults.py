@@ -1,6 +1,6 @@
-"""Own faults: what the agent has to say of itself, as verdicts that the pipeline makes findings of.
+"""Self faults: verdicts of the agent about itself, which the pipeline turns into findings.
 
-What flows in: a store that was set aside, budgets that are crossed. What flows out: verdicts of this moment.
+What flows in: a store that was damaged, budgets that are exceeded. What flows out: verdicts of this moment.
 """
 
 from edge_agent.detection.verdicts import Basis, Verdict
@@ -13,7 +13,7 @@ from edge_agent.resource_budget import CPU, DegradationLevel, Excess, Limits
 
 DAMAGE_REPORTED_S = 600.0  # a store is damaged once; its finding stays open for this long
 
-_DOES = {
+_EFFECT = {
     DegradationLevel.SLOW_SAMPLING: "it samples at a quarter of its rate",
     DegradationLevel.SPARSE_TELEMETRY: "it samples at a quarter of its rate, and sends aggregates less often",
     DegradationLevel.FINDINGS_ONLY: "it samples at a quarter of its rate, and sends findings only",
@@ -29,15 +29,15 @@ def own_verdicts(limits: Limits, damage: tuple[Damage, float] | None, now: Insta
 
 
 def store_damaged(damage: Damage) -> Verdict:
-    """Say that the outbox was set aside; the folder is nobody's business, the name is enough to find it."""
-    reason = f"the store can't be used ({damage.reason:.200}); it is kept as {damage.kept_as.name}, a new one has begun"
+    """Return the verdict on a damaged store. It names the file without its folder, which is private."""
+    reason = f"the store can't be used ({damage.reason:.200}); it is kept as {damage.kept_as.name}, a new one is used"
     return Verdict(
         fault="agent.store_damaged", component="outbox", confidence=1.0, reason=reason, basis=Basis(evaluated=())
     )
 
 
 def over_budget(excess: Excess, level: DegradationLevel) -> Verdict:
-    """Say which budget is crossed by how much, and what the agent leaves out because of it."""
+    """Return the verdict on an exceeded budget: by how much, and what the agent omits because of it."""
     unit = metric_of(excess.series).unit
     per = "over 10 min" if excess.series == CPU else "in 24 h" if excess.name in ("sent", "written") else "now"
     used, budget = quantity(excess.used, unit), quantity(excess.budget, unit)
@@ -48,7 +48,7 @@ def over_budget(excess: Excess, level: DegradationLevel) -> Verdict:
         fault="agent.over_budget",
         component=excess.name,
         confidence=1.0,
-        reason=f"{excess.name}: {used} {per}, the budget is {budget}; {_DOES[level]}",
+        reason=f"{excess.name}: {used} {per}, the budget is {budget}; {_EFFECT[level]}",
         basis=Basis(evaluated=(excess.series,)),
         carriers=(carrier,),
     )

@@ -1,7 +1,7 @@
-"""Telemetry batches: aggregates for a healthy device, or every reading where full rate is asked for.
+"""Telemetry batches: aggregates, or every reading where the profile is `full`.
 
-What flows in: the features of each sample. What flows out: a batch for the telemetry lane each time enough is together.
-What is not handed over yet is in memory only: `rows` bound what a power cut costs; its number stands in the outbox.
+What flows in: the features of each sample. What flows out: a batch for the telemetry lane each time one is complete.
+An incomplete batch is in memory only: `rows` limits what a power cut loses. Its number is reserved in the outbox.
 """
 
 import logging
@@ -19,7 +19,7 @@ from edge_agent.resource_budget import DegradationLevel
 log = logging.getLogger(__name__)
 
 AGGREGATE_MIN = 5  # minutes behind one mean, minimum and maximum
-AGGREGATE_STEPS = 1e4  # aggregates are told to a thousandth of a batch's largest value, or finer; the rest is noise
+AGGREGATE_STEPS = 1e4  # resolution: 1e-4 to 1e-3 of a batch's largest value; finer differences are noise
 SPARSE_BATCH_MIN = 240  # minutes of aggregates in one batch at SPARSE_TELEMETRY
 RESERVED_FOR_S = 6 * 3600.0  # telemetry numbers are reserved for this long: four writes a day
 FULL_MAX_MIN = 15  # minutes of full rate in one batch: more than 40 series at 1 Hz then still fit
@@ -38,12 +38,12 @@ class Batcher(Protocol):
         ...
 
     def finish(self) -> Batch | None:
-        """Hand over what is there so far, however little; None if there is nothing."""
+        """Return the batch as far as it is filled; None if it is empty."""
         ...
 
 
 def batcher(profile: str, publish_every_min: int, sample_period_s: float) -> Batcher | None:
-    """Return what a telemetry profile asks for; None for findings only. 0 minutes is the profile's own interval."""
+    """Return the batcher of a telemetry profile; None for findings only. 0 minutes is the profile's own interval."""
     match profile:
         case "frugal":
             return Aggregates(rows=max(1, (publish_every_min or 60) // AGGREGATE_MIN))
@@ -99,7 +99,7 @@ def _encoded(batch: Batch | None) -> list[bytes]:
 
 
 @dataclass(slots=True)
-class _Tally:
+class _Aggregate:
     low: float
     high: float
     total: float
@@ -117,8 +117,8 @@ class Aggregates:
 
     rows: int
     _start: Instant | None = None
-    _tallies: dict[str, _Tally] = field(default_factory=dict)
-    _full: list[dict[str, _Tally]] = field(default_factory=list)
+    _current: dict[str, _Aggregate] = field(default_factory=dict)
+    _full: list[dict[str, _Aggregate]] = field(default_factory=list)
 
     @property
     def lasts_s(self) -> float:
@@ -130,26 +130,26 @@ class Aggregates:
         self._start = self._start or now
         batch = None
         while now.uptime_s >= self._start.uptime_s + 60.0 * AGGREGATE_MIN * (len(self._full) + 1):
-            self._full.append(self._tallies)
-            self._tallies = {}
+            self._full.append(self._current)
+            self._current = {}
             if len(self._full) >= self._limit():
                 batch, self._start = self.finish(), now
         for series, value in features.items():
-            tally = self._tallies.get(series)
-            if tally is None:
-                self._tallies[series] = _Tally(value, value, value, 1)
+            aggregate = self._current.get(series)
+            if aggregate is None:
+                self._current[series] = _Aggregate(value, value, value, 1)
             else:
-                tally.add(value)
+                aggregate.add(value)
         return batch
 
     def finish(self) -> Batch | None:
-        """Hand over the periods that are complete so far; None if there are none."""
+        """Return the complete periods; None if there are none."""
         rows, self._full = self._full, []
         start, self._start = self._start, None
-        shapes: dict[str, Callable[[_Tally], float]] = {
-            "mean": lambda tally: tally.total / tally.count,
-            "min": lambda tally: tally.low,
-            "max": lambda tally: tally.high,
+        shapes: dict[str, Callable[[_Aggregate], float]] = {
+            "mean": lambda aggregate: aggregate.total / aggregate.count,
+            "min": lambda aggregate: aggregate.low,
+            "max": lambda aggregate: aggregate.high,
         }
         names = sorted({name for row in rows for name in row})
         if start is None or not names:
@@ -186,7 +186,7 @@ class Readings:
     def step(self, features: Mapping[str, float], now: Instant) -> Batch | None:
         """Take the features of one sample; return a batch when it is complete.
 
-        A sample that does not fit into the batch, because it comes too late or too early, begins another one.
+        A sample that does not fit into the batch, because it is too late or too early, starts another one.
         """
         batch = None
         row = 0 if self._start is None else round((now.uptime_s - self._start.uptime_s) / self.period_s)
@@ -199,7 +199,7 @@ class Readings:
         return self.finish() if batch is None and len(self._samples) >= self._limit() else batch
 
     def finish(self) -> Batch | None:
-        """Hand over the samples so far; None if there are none."""
+        """Return the samples so far; None if there are none."""
         samples, self._samples = self._samples, []
         names, self._names = sorted(self._names), set()
         start, self._start = self._start, None

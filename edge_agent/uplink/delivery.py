@@ -106,7 +106,7 @@ class Delivery:
 
         `at_s` is the uptime for the interval between two tries.
         """
-        if not isinstance(self.outbox, MemoryFallback) or self.uplink.is_under_way:
+        if not isinstance(self.outbox, MemoryFallback) or self.uplink.has_unacknowledged:
             return
         if on_disk := self.outbox.open_on_disk(at_s):
             log.warning("the outbox is open; the records from memory are on disk")

@@ -14,12 +14,12 @@ from edge_agent.uplink.rate_limit import PacketLimit
 
 log = logging.getLogger(__name__)
 
-QUIET_S = 30.0  # how long a link has to hold before a record that may end links is tried again
-ENDS_WITHIN_S = 10.0  # after a message was sent: a link that ends later ends for another reason
+QUIET_S = 30.0  # how long a link must be up before a suspect is tried again
+ENDS_WITHIN_S = 10.0  # after a message was sent: a link that ends later has another cause
 
 ENDS_LINKS = "the broker ended the connection each time it was sent"
-TOO_LARGE = "it is larger than what the broker takes"
-NOT_TAKEN = "the cloud took others, but not this one, however often it was sent"
+TOO_LARGE = "it is larger than the broker accepts"
+NOT_ACCEPTED = "the cloud accepted others, but never this one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class MessagesInFlight:
         """`lanes` and `packet_limit` are shared with the uplink."""
         self._outbox, self._lanes, self._packet_limit = outbox, lanes, packet_limit
         self._unacknowledged: dict[int, MessageInFlight] = {}  # by message id
-        self._acknowledged_any = False  # whether the broker has acknowledged anything in this connection
+        self._acknowledged_any = False  # whether the broker acknowledged anything in this connection
         self._acknowledged_at_s = 0.0  # when it acknowledged the last
         self._connected_at_s = 0.0
         self._refusals_logged: set[str] = set()
@@ -53,25 +53,25 @@ class MessagesInFlight:
         self._unacknowledged.clear()
 
     def on_connected(self, now_s: float) -> None:
-        """A connection begins: nothing is in flight."""
+        """Start a connection: nothing is in flight."""
         self._unacknowledged.clear()
         self._acknowledged_any, self._connected_at_s = False, now_s
 
     def add(self, mid: int, message: MessageInFlight) -> None:
-        """A message was handed to the connection under this id."""
+        """Add a message that was handed to the connection under this id."""
         self._unacknowledged[mid] = message
 
     def on_cloud_ack(self, lane: Lane) -> None:
-        """The cloud acknowledged records of a lane: it is not the cause."""
+        """Note that the cloud acknowledged records of a lane: it is not the cause."""
         self.cautious_lane = None if self.cautious_lane is lane else self.cautious_lane
 
     @property
     def must_wait(self) -> bool:
-        """Whether one message has to be acknowledged before the next is sent, so that the right one is blamed."""
+        """Whether one message has to be acknowledged before the next is sent, so that the cause is known."""
         return self.cautious_lane is not None and bool(self._unacknowledged)
 
-    def holds_back(self, lane: Lane, seq: int, now_s: float) -> bool:
-        """Whether a suspect is kept back until it is known that the link holds without it."""
+    def must_hold_back(self, lane: Lane, seq: int, now_s: float) -> bool:
+        """Whether a suspect is held back until the link has been up without it for some time."""
         return self._lanes[lane].poison.is_alone(seq) and now_s - self._connected_at_s < QUIET_S
 
     def on_disconnected(self, too_large: bool, at_s: float) -> None:
@@ -84,13 +84,13 @@ class MessagesInFlight:
         self._unacknowledged.clear()
         at_once = blamed is not None and at_s - max(blamed.at_s, self._acknowledged_at_s) < ENDS_WITHIN_S
         if not at_once and not too_large:
-            self._spare_unsent_suspects()
+            self._clear_unsent_suspects()
         if blamed is None or not (self._acknowledged_any or too_large):
             return
         self.cautious_lane = blamed.lane
         poison = self._lanes[blamed.lane].poison
-        held_without_it = blamed.at_s - self._connected_at_s >= QUIET_S
-        if not too_large and not (at_once and (held_without_it or not poison.isolated)):
+        stable_without_it = blamed.at_s - self._connected_at_s >= QUIET_S
+        if not too_large and not (at_once and (stable_without_it or not poison.isolated)):
             return
         enough = poison.strike(blamed.first_seq) or too_large
         if blamed.records > 1 and (too_large or poison.isolated):
@@ -99,7 +99,7 @@ class MessagesInFlight:
             self.quarantine(blamed.lane, blamed.first_seq, TOO_LARGE if too_large else ENDS_LINKS)
 
     def on_broker_ack(self, mid: int, refused: str, at_s: float) -> None:
-        """The broker acknowledged a message; `refused` is its reason where it refused it."""
+        """Note the broker's acknowledgement of a message; `refused` is its reason where it refused it."""
         self._acknowledged_any, self._acknowledged_at_s = True, at_s
         message = self._unacknowledged.pop(mid, None)
         if refused and refused not in self._refusals_logged:
@@ -117,7 +117,7 @@ class MessagesInFlight:
         self.cautious_lane = None
         return True
 
-    def _spare_unsent_suspects(self) -> None:
+    def _clear_unsent_suspects(self) -> None:
         for flow in self._lanes.values():
             if flow.poison.seq > flow.sent_up_to:
-                flow.poison.spare()
+                flow.poison.acquit()

@@ -1,8 +1,8 @@
-"""The connection: one MQTT session after the other, until the agent stops. It knows nothing of lanes.
+"""MQTT connection: one session after the other, until the agent stops. It is independent of lanes.
 
-What flows in: messages to publish. What flows out: events in a queue, for the agent's own thread to take: the link is
-up or down, a message has reached the broker, a message has come. MQTT 5 is tried first, 3.1.1 where the broker refuses.
-Each session has a client of its own, so that nothing of the last one is left in it.
+What flows in: messages to publish. What flows out: events in a queue, for the agent's own thread: connected,
+disconnected, message acknowledged by the broker, message received. MQTT 5 is tried first, then 3.1.1. Each session has
+its own client, so that no state of the last one remains.
 """
 
 import logging
@@ -26,10 +26,10 @@ from edge_agent.uplink.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-ANSWER_WITHIN_S = 30.0  # a broker that accepted the connection has to send CONNACK within
-PROBE_WITHIN_S = 2.0  # to the first CONNECT of MQTT 5: some brokers of 3.1.1 wait for more instead of refusing it
-WATCH_S = 300.0  # how often to see whether the network thread is still there
-STOP_WITHIN_S = 10.0  # a connection that is just being made can't be hurried, and must not hold up the outbox
+ANSWER_WITHIN_S = 30.0  # time for CONNACK after the TCP connection is open
+PROBE_WITHIN_S = 2.0  # to the first CONNECT of MQTT 5: some brokers of 3.1.1 do not answer instead of refusing it
+CHECK_THREAD_S = 300.0  # how often to check that the network thread is alive
+STOP_WITHIN_S = 10.0  # a connection attempt can't be aborted, and must not delay closing the outbox
 QUEUED = 64  # messages paho may hold; a refused one is sent later
 _OFF_DATE = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED, X509_STORE_CTX_get_error(3)
 _REFUSES_VERSION = "Unsupported protocol version"
@@ -39,7 +39,7 @@ _BYTES_ACKED_AT = 120  # offset of tcpi_bytes_acked in struct tcp_info, linux/tc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """Where the broker is and how to prove who we are. TLS is used or not; there is no way from one to the other."""
+    """Address of the broker, and credentials. TLS is used or not; there is no fallback."""
 
     host: str
     port: int
@@ -51,14 +51,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker has accepted us. `packet_bytes` is the largest packet it takes, where it says so."""
+    """The broker accepted the connection. `packet_bytes` is the largest packet it accepts, where it announces one."""
 
     packet_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The session is over; `too_large` where the broker said that this was because of a packet's size."""
+    """The session ended; `too_large` where the broker gave a packet's size as the reason."""
 
     too_large: bool
     at_s: float
@@ -66,7 +66,7 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The broker has a message; `refused` is its reason where it did not want it (MQTT 5)."""
+    """The broker acknowledged a message; `refused` is its reason where it refused it (MQTT 5)."""
 
     mid: int
     refused: str
@@ -97,13 +97,13 @@ class PresenceMessages:
 class Connection:
     """Sessions with one broker. `start` and `stop` once each; the rest from one thread."""
 
-    def __init__(self, device: str, link: Link, words: PresenceMessages, monotonic: Callable[[], float]) -> None:
+    def __init__(self, device: str, link: Link, messages: PresenceMessages, monotonic: Callable[[], float]) -> None:
         """`monotonic` is real time in seconds."""
-        self._device, self._link, self._messages, self._monotonic = device, link, words, monotonic
+        self._device, self._link, self._messages, self._monotonic = device, link, messages, monotonic
         self.events: SimpleQueue[MqttEvent] = SimpleQueue()
         self._backoff = Backoff(random.Random())
         self._version = MQTTProtocolVersion.MQTTv5
-        self._probing = True  # until a broker has been asked for MQTT 5 once
+        self._probing = True  # until MQTT 5 was tried once
         self._settled = False  # whether a broker has accepted this version
         self._client: mqtt.Client | None = None
         self._stopping = threading.Event()
@@ -115,17 +115,17 @@ class Connection:
         self._thread = threading.Thread(target=self._run_sessions, name=f"mqtt-{device}", daemon=True)
 
     def start(self) -> None:
-        """Begin to connect, in the background; a broker that is away is tried again for ever."""
+        """Begin to connect, in the background; an unreachable broker is retried forever."""
         self._thread.start()
 
-    def stop(self, goodbye: bytes) -> None:
-        """Publish `goodbye`, disconnect (so that the last will is not published) and join the thread."""
+    def stop(self, last_message: bytes) -> None:
+        """Publish `last_message`, disconnect (so that the last will is not published) and join the thread."""
         client = self._client
         if client is not None and client.is_connected():
             try:
-                client.publish(self._messages.topic, goodbye, 1, True).wait_for_publish(timeout=2.0)
+                client.publish(self._messages.topic, last_message, 1, True).wait_for_publish(timeout=2.0)
             except (RuntimeError, ValueError):
-                log.debug("the connection was lost before the goodbye")
+                log.debug("the connection was lost before the last message was sent")
         self._stopping.set()
         self._answered.set()
         self._ended.set()
@@ -147,11 +147,11 @@ class Connection:
         return message.mid if message.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def sent_bytes(self) -> int:
-        """Return what has left in all sessions, TLS included, as the kernel counts it."""
+        """Return the bytes sent in all sessions, TLS included, as the kernel counts them."""
         client = self._client
         if client is not None and (open_socket := client.socket()) is not None:
             try:
-                tcp_info = open_socket.getsockopt(  # type: ignore[attr-defined]  # paho names less of a socket than it is
+                tcp_info = open_socket.getsockopt(  # type: ignore[attr-defined]  # paho's type of a socket lacks it
                     socket.IPPROTO_TCP, socket.TCP_INFO, 256
                 )
                 self._sent_now = _BYTES_ACKED.unpack_from(tcp_info, _BYTES_ACKED_AT)[0]
@@ -164,16 +164,16 @@ class Connection:
     def _run_sessions(self) -> None:
         while not self._stopping.is_set():
             try:
-                held_s = self._session()
-            except Exception as error:  # of paho or of the system (no thread to be had): it must not be the last one
+                up_s = self._session()
+            except Exception as error:  # of paho or of the system (no thread available): the next session may work
                 self._log_down(f"{type(error).__name__}: {error}")
-                self._client, held_s = None, 0.0
+                self._client, up_s = None, 0.0
             self._sent_before, self._sent_now = self._sent_before + self._sent_now, 0
             if not self._other_version():
-                self._stopping.wait(self._backoff.next_s(held_s))
+                self._stopping.wait(self._backoff.next_s(up_s))
 
     def _session(self) -> float:
-        """Run one session; return for how many seconds it held."""
+        """Run one session; return for how many seconds it was up."""
         self._answered.clear()
         self._ended.clear()
         self._up_since_s, self._refused_version, self._reached_broker = None, False, False
@@ -199,20 +199,20 @@ class Connection:
         if not self._answered.wait(PROBE_WITHIN_S if self._probing else ANSWER_WITHIN_S):
             self._log_down("no answer")
         else:
-            while not self._ended.wait(WATCH_S) and self._network_thread_alive():
+            while not self._ended.wait(CHECK_THREAD_S) and self._network_thread_alive():
                 pass
-        held_s = 0.0 if self._up_since_s is None else self._monotonic() - self._up_since_s
+        up_s = 0.0 if self._up_since_s is None else self._monotonic() - self._up_since_s
         client.disconnect()
         client.loop_stop()
         self._client = None
-        return held_s
+        return up_s
 
     def _network_thread_alive(self) -> bool:
-        """Whether paho's thread is still there; it ends silently on a packet it can't read."""
+        """Whether paho's thread is alive; it ends silently on a packet it can't read."""
         return any(thread.name == f"paho-mqtt-client-{self._device}" for thread in threading.enumerate())
 
     def _other_version(self) -> bool:
-        """Take the other version of MQTT if the broker does not know this one; return whether to try at once."""
+        """Change the MQTT version if the broker does not support this one; return whether to try at once."""
         unanswered = self._reached_broker and self._up_since_s is None and not self._settled
         if not self._refused_version and not unanswered:
             return False
@@ -241,14 +241,14 @@ class Connection:
         return client
 
     def _log_down(self, why: str, about: str = "link") -> None:
-        """Log the cause once while the link is down; a lost network hides no later certificate error."""
+        """Log the cause once while the link is down; a certificate error is logged even after a network error."""
         if self._probing and self._reached_broker:
-            return  # it may know only MQTT 3.1.1, which is tried next
+            return  # it may support only MQTT 3.1.1, which is tried next
         level = logging.DEBUG if about in self._down_logged else logging.WARNING
         self._down_logged.add(about)
         log.log(
             level,
-            "no broker at %s:%d (%s); keeping everything until it is back",
+            "no broker at %s:%d (%s); records are kept until it is back",
             self._link.host,
             self._link.port,
             why,
@@ -267,7 +267,7 @@ class Connection:
         if reason.is_failure:
             self._refused_version = reason.getName() == _REFUSES_VERSION
             if not self._refused_version:
-                self._settled = True  # it knows this version: it refused for another reason
+                self._settled = True  # it supports this version, and refused for another reason
                 self._log_down(f"the broker refuses the connection: {reason}")
             self._answered.set()
             return
@@ -299,7 +299,7 @@ class Connection:
     def _on_publish(
         self, _client: mqtt.Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        self.sent_bytes()  # the socket may be closed when the agent asks next
+        self.sent_bytes()  # the socket may be closed at the agent's next call
         self.events.put(Acknowledged(mid, str(reason) if reason.is_failure else "", self._monotonic()))
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
@@ -308,7 +308,7 @@ class Connection:
 
 def refusal(error: ssl.SSLCertVerificationError, now: datetime) -> str:
     """Return why a broker's certificate is refused; for a date error, with the device's own date."""
-    words = f"its certificate is refused: {error.verify_message.rstrip('.')}"
+    text = f"its certificate is refused: {error.verify_message.rstrip('.')}"
     if error.verify_code in _OFF_DATE:
-        words += f". On this device it is {now:%Y-%m-%d %H:%M} UTC: if that is wrong, its clock is not set"
-    return words
+        text += f". On this device it is {now:%Y-%m-%d %H:%M} UTC: if that is wrong, its clock is not set"
+    return text

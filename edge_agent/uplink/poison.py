@@ -1,6 +1,6 @@
-"""Which record is poison: sent again and again in vain while other records got through.
+"""Poison detection: finds the record that is sent repeatedly in vain while other records arrive.
 
-What flows in: sequence numbers that were sent in vain or got through. It does no I/O.
+What flows in: sequence numbers that were sent in vain or arrived. It does no I/O.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _ISOLATE_AFTER = 2  # sends in vain after which a record is sent alone, and mess
 
 @dataclass(slots=True)
 class PoisonDetector:
-    """Counts how often the oldest record of a lane was sent in vain while others got through."""
+    """Counts how often the oldest record of a lane was sent in vain while others arrived."""
 
     seq: int = 0
     strikes: int = 0
@@ -23,12 +23,12 @@ class PoisonDetector:
         return self.strikes >= TRIES
 
     def clear(self, up_to: int) -> None:
-        """Forget the suspect if it is up to this number: it got through."""
+        """Forget the suspect if it is up to this number: it arrived."""
         if up_to >= self.seq:
             self.seq = self.strikes = 0
 
-    def spare(self) -> None:
-        """The same failure happened without the suspect: send it with the others again."""
+    def acquit(self) -> None:
+        """Note that the same failure happened without the suspect: it is sent with the others again."""
         self.strikes = min(self.strikes, _ISOLATE_AFTER - 1)
 
     @property

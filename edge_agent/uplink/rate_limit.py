@@ -1,4 +1,4 @@
-"""How fast to send a backlog, and how large a message may be.
+"""Rate limit of a backlog, and size limit of messages.
 
 What flows in: sizes in bytes, and seconds of a monotonic clock. What flows out: permissions and size limits.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 MESSAGE_BYTES = 200_000  # of records in one message: below the 256 KiB that common brokers allow
 LEAST_MESSAGE_BYTES = 4_096
-LEAST_PACKET_BYTES = 1_536  # a declared loss fits: what accounts for others can't be left out
+LEAST_PACKET_BYTES = 1_536  # a declared loss must fit: it can't be left out
 ENVELOPE_BYTES = 512  # topic, header and the envelope around the records, generously
 
 
@@ -34,20 +34,20 @@ class RateLimiter:
 
 @dataclass(slots=True)
 class PacketLimit:
-    """How large a message may be: as the broker announces, or as connections have survived."""
+    """How large a message may be: as the broker announces, or below the sizes on which connections ended."""
 
     broker_bytes: int | None = None  # the largest packet the broker takes, where it announces one (MQTT 5)
-    _survived_bytes: int = MESSAGE_BYTES
+    _safe_bytes: int = MESSAGE_BYTES
 
     @property
     def message_bytes(self) -> int:
         """Bytes of records in one message; a single larger record still makes a message of its own."""
         announced = MESSAGE_BYTES if self.broker_bytes is None else max(1, self.broker_bytes - ENVELOPE_BYTES)
-        return min(announced, self._survived_bytes)
+        return min(announced, self._safe_bytes)
 
     @property
     def usable(self) -> bool:
-        """Whether the broker takes packets that are large enough to be of any use."""
+        """Whether the broker takes packets that are large enough to send any record."""
         return self.broker_bytes is None or self.broker_bytes >= LEAST_PACKET_BYTES
 
     def too_large(self, packet_bytes: int) -> bool:
@@ -56,4 +56,4 @@ class PacketLimit:
 
     def shrink(self, message_bytes: int) -> None:
         """Connections ended on messages of this size: send smaller ones from now on."""
-        self._survived_bytes = max(LEAST_MESSAGE_BYTES, min(self._survived_bytes, message_bytes // 2))
+        self._safe_bytes = max(LEAST_MESSAGE_BYTES, min(self._safe_bytes, message_bytes // 2))

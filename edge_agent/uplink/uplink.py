@@ -14,7 +14,7 @@ from edge_agent.protocol import records, telemetry
 from edge_agent.protocol.topics import Channel, Lane, parse, topic
 from edge_agent.uplink.backoff import BACKOFF_MAX_S
 from edge_agent.uplink.lane_in_flight import ACK_TIMEOUT_S, LaneInFlight
-from edge_agent.uplink.messages_in_flight import NOT_TAKEN, TOO_LARGE, MessageInFlight, MessagesInFlight
+from edge_agent.uplink.messages_in_flight import NOT_ACCEPTED, TOO_LARGE, MessageInFlight, MessagesInFlight
 from edge_agent.uplink.mqtt_connection import (
     Acknowledged,
     Connected,
@@ -30,12 +30,12 @@ from edge_agent.uplink.rate_limit import ENVELOPE_BYTES, PacketLimit, RateLimite
 log = logging.getLogger(__name__)
 
 MESSAGE_RECORDS = 32
-BACKLOG_BYTES_PER_S = 64_000.0  # of what is older than the connection, so that a fleet that comes back is no flood
+BACKLOG_BYTES_PER_S = 64_000.0  # of the backlog, so that a reconnecting fleet does not flood the cloud
 DATED_WITHIN_S = 60.0  # how long a backlog without dates waits for a time server after the link is up
 
 
 class Uplink:
-    """One device's way to the cloud. `start`, then `pump` at every sample and after every finding, then `stop`."""
+    """The link of one device to the cloud. `start`, then `pump` at every sample, then `stop`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Uplink:
     ) -> None:
         """`presence` makes the message for a state; `monotonic` is real time in seconds, for timeouts and backoff.
 
-        `undated` says whether a backlog waits whose date is not known yet: it is worth a minute's patience.
+        `undated` returns whether pending records have no date yet: sending them waits for it, at most a minute.
         """
         self._device, self._outbox = device, outbox
         self._presence, self._monotonic, self._undated = presence, monotonic, undated
@@ -60,26 +60,26 @@ class Uplink:
         self._unusable_logged = False
         self.bad_acks = 0
         self.late_bytes = 0
-        """Of what was sent: backlogs, and what was sent again. An outage costs these, not how the device is watched."""
-        words = PresenceMessages(
+        """Bytes of backlogs and of records that were sent again: the cost of an outage, not of monitoring."""
+        presence_messages = PresenceMessages(
             topic=topic(device, Channel.PRESENCE),
             will=lambda: self._presence_bytes(records.PresenceState.OFFLINE),
             online=lambda: self._presence_bytes(records.PresenceState.ONLINE),
             listen=topic(device, Channel.ACK),
         )
-        self._connection = Connection(device, link, words, monotonic)
+        self._connection = Connection(device, link, presence_messages, monotonic)
 
     def start(self) -> None:
-        """Begin to connect, in the background; a broker that is away is tried again for ever."""
+        """Begin to connect, in the background; an unreachable broker is retried forever."""
         self._connection.start()
 
     def stop(self) -> None:
-        """Publish that the device goes down, and close the connection."""
+        """Publish the presence `going_down`, and close the connection."""
         self._connection.stop(self._presence_bytes(records.PresenceState.GOING_DOWN))
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted us and is still there."""
+        """Whether a session with the broker is open."""
         return self._connection.connected
 
     @property
@@ -92,7 +92,7 @@ class Uplink:
         return self._lanes[lane].left_up_to
 
     @property
-    def is_under_way(self) -> bool:
+    def has_unacknowledged(self) -> bool:
         """Whether anything may have left the device that the cloud has not acknowledged."""
         return any(
             max(flow.left_up_to, flow.losses_left_up_to) >= self._outbox.base_seq(lane)
@@ -138,7 +138,7 @@ class Uplink:
                 self._on_message(name, payload)
 
     def _on_connected(self, packet_bytes: int | None) -> None:
-        """A connection begins: all that is not acknowledged is sent again."""
+        """Start a connection: all unacknowledged records are sent again."""
         self._connected_at_s = self._monotonic()
         self._messages.on_connected(self._connected_at_s)
         self._links += 1
@@ -172,7 +172,7 @@ class Uplink:
             flow.cloud_answered = True
 
     def _in_order(self) -> list[Lane]:
-        """Findings first, but a lane whose oldest record may be what ends connections waits for the others."""
+        """Return findings first; a lane whose oldest record may be poison comes last."""
         return sorted(Lane, key=lambda lane: (lane is self._messages.cautious_lane, lane is not Lane.FINDINGS))
 
     def _resend_if_late(self, lane: Lane, now_s: float) -> None:
@@ -181,10 +181,10 @@ class Uplink:
             return
         log.debug("%s: no acknowledgement of %d to %d in time; sending again", lane, acked + 1, flow.sent_up_to)
         oldest = self._outbox.after(lane, acked, 1)
-        behind_no_gap = oldest and oldest[0][0] == acked + 1  # else the cloud waits for what is missing before it
+        behind_no_gap = oldest and oldest[0][0] == acked + 1  # else the cloud waits for the missing ones before it
         if flow.cloud_answered and behind_no_gap and flow.poison.strike(acked + 1):
-            self._messages.quarantine(lane, acked + 1, NOT_TAKEN)
-        flow.lates += 1
+            self._messages.quarantine(lane, acked + 1, NOT_ACCEPTED)
+        flow.timeouts += 1
         flow.timeout_s = min(BACKOFF_MAX_S, flow.timeout_s * 2)
         flow.resend(acked, now_s)
 
@@ -198,7 +198,7 @@ class Uplink:
         if not batch:
             return False
         batch = flow.isolate(batch, self._outbox.base_seq(lane) - 1)
-        if self._messages.holds_back(lane, batch[0][0], now_s):
+        if self._messages.must_hold_back(lane, batch[0][0], now_s):
             return False
         is_backlog = batch[0][0] <= flow.backlog_up_to
         if is_backlog and not (self._may_be_dated(now_s) and self._rate_limiter.allows(now_s)):
@@ -206,7 +206,7 @@ class Uplink:
         return self._send(lane, batch, is_backlog=is_backlog)
 
     def _send_losses(self) -> None:
-        """Send declared losses ahead of all: where a gap is wider than the window, nothing else could close it."""
+        """Send declared losses ahead of all: only they can close a gap that is wider than the window."""
         flow = self._lanes[Lane.FINDINGS]
         size = self._packet_limit.message_bytes
         while batch := _cut_to_message(self._outbox.losses_after(flow.losses_up_to, MESSAGE_RECORDS), size):
@@ -224,7 +224,7 @@ class Uplink:
 
     def _may_be_dated(self, now_s: float) -> bool:
         """Whether a backlog may be sent: a time server is usually found soon after the network."""
-        first = self._links == 1  # of this run: who has been there before without a date gets none any more
+        first = self._links == 1  # of this run: a device that connected before without a date gets none later
         return not first or now_s - self._connected_at_s >= DATED_WITHIN_S or not self._undated()
 
     def _send(self, lane: Lane, batch: list[tuple[int, bytes]], *, is_backlog: bool) -> bool:

@@ -1,4 +1,4 @@
-"""The agent: what it has learned of its device and what it has said survive its restarts."""
+"""The agent: learned state and findings outlive restarts, and failures are reported."""
 
 import json
 import threading
@@ -57,8 +57,8 @@ def an_agent(
     )
 
 
-def live(folder: Path, clock: HandClock, until_s: float, *faults: Fault) -> Outbox:
-    """Let an agent live until an uptime, and stop it; return its outbox, opened again."""
+def run_until(folder: Path, clock: HandClock, until_s: float, *faults: Fault) -> Outbox:
+    """Run an agent until an uptime, and stop it; return its outbox, opened again."""
     agent, stop = an_agent(Outbox(folder / "outbox.db"), clock, *faults), threading.Event()
 
     def each(_outcome: Outcome) -> None:
@@ -70,51 +70,51 @@ def live(folder: Path, clock: HandClock, until_s: float, *faults: Fault) -> Outb
 
 
 def kinds(outbox: Outbox) -> list[str]:
-    said = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 100)]
-    return [record.get("phase") or record.get("part") for record in said]
+    pending = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 100)]
+    return [record.get("phase") or record.get("part") for record in pending]
 
 
-def test_a_restart_neither_forgets_nor_repeats_a_finding_and_its_model_goes_on(tmp_path: Path) -> None:
+def test_a_restart_keeps_open_findings_and_learned_state(tmp_path: Path) -> None:
     clock, fault = HandClock(), DiskFilling(start_s=10, lasts_s=600)
-    first = live(tmp_path, clock, 400, fault)
-    said = kinds(first)
-    assert said[:2] == ["open", "before"]
-    assert said.count("open") == 1
+    first = run_until(tmp_path, clock, 400, fault)
+    sent = kinds(first)
+    assert sent[:2] == ["open", "before"]
+    assert sent.count("open") == 1
     learned = json.loads(first.learned_state(LEARNED_STATE) or b"{}")
     assert learned["scorer"]["judged"] == 6
     assert [course[:2] for course in learned["trends"]["courses"]].count(["disk.filling", "/var/data"]) == 1
     first.close()
-    second = live(tmp_path, clock, 500, fault)
-    assert kinds(second).count("open") == 1, "what stood before the restart goes on under its name"
+    second = run_until(tmp_path, clock, 500, fault)
+    assert kinds(second).count("open") == 1, "the open finding is resumed under its id"
     assert json.loads(second.learned_state(LEARNED_STATE) or b"{}")["scorer"]["judged"] > 6
     second.close()
 
 
-def test_what_was_learnt_by_another_version_is_left_aside_with_a_word(
+def test_learned_state_of_another_version_is_discarded_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Outbox(tmp_path / "outbox.db")
     store.save_learned_state(LEARNED_STATE, b'{"scorer": {"version": 99}, "trends": {"version": 98}}')
     store.close()
-    live(tmp_path, HandClock(), 70).close()
+    run_until(tmp_path, HandClock(), 70).close()
     (warning,) = [record.message for record in caplog.records if "is discarded" in record.message]
     assert "scorer: " in warning
     assert "trends: " in warning
 
 
-def test_a_full_disk_under_the_outbox_stops_nothing_and_what_was_to_be_said_is_said_later(
+def test_findings_on_a_full_disk_are_committed_once_there_is_space(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     agent = an_agent(outbox, clock, DiskFilling(start_s=1010, lasts_s=600))
     database = outbox._store.db
     pages = database.execute("PRAGMA page_count").fetchone()[0]
-    database.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says "database or disk is full"
+    database.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then reports "database or disk is full"
     for second in range(1000, 1350):
         clock.uptime_s = float(second)
         agent.step()
     assert kinds(outbox) == []
-    assert caplog.text.count("disk is full") == 1, "said once, not each second"
+    assert caplog.text.count("disk is full") == 1, "logged once, not each second"
     database.execute("PRAGMA max_page_count = 100000")
     clock.uptime_s += 1
     agent.step()
@@ -123,7 +123,7 @@ def test_a_full_disk_under_the_outbox_stops_nothing_and_what_was_to_be_said_is_s
     outbox.close()
 
 
-def test_a_part_of_a_source_that_can_not_be_read_is_said_once_each_way(
+def test_an_unreadable_part_of_a_source_is_logged_once_when_it_fails_and_once_when_it_recovers(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(_machine: VirtualMachine) -> None:
@@ -141,10 +141,10 @@ def test_a_part_of_a_source_that_can_not_be_read_is_said_once_each_way(
                 features = agent.step().features
                 assert "system.linux.memory.available" in features
                 assert features["forewarn.agent.unreadable"] == broken
-    said = [record.message for record in caplog.records if record.message.startswith("collector")]
-    assert len(said) == 2
-    assert said[0].startswith("collector host.network can't read: PermissionError: ")
-    assert said[1] == "collector host.network reads again"
+    logged = [record.message for record in caplog.records if record.message.startswith("collector")]
+    assert len(logged) == 2
+    assert logged[0].startswith("collector host.network can't read: PermissionError: ")
+    assert logged[1] == "collector host.network reads again"
     outbox.close()
 
 
@@ -153,7 +153,7 @@ def test_a_finding_of_another_version_is_cleared_and_not_fatal(tmp_path: Path, b
     store = Outbox(tmp_path / "outbox.db")
     store.put([], {"old": body or records.encode(a_finding(fault="tea.cold"))})
     store.close()
-    after = live(tmp_path, HandClock(), 5)
+    after = run_until(tmp_path, HandClock(), 5)
     assert after.open_findings() == {}
     assert kinds(after) == ([] if body else ["clear"])
     after.close()
@@ -186,17 +186,19 @@ def test_a_damaged_store_is_reported_as_a_finding_that_clears_by_itself_and_its_
     for _ in range(700):
         clock.uptime_s += 1
         agent.step()
-    told = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 100)]
-    findings = [(one["fault"], one["phase"]) for one in told if one["kind"] == "finding"]
+    pending = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 100)]
+    findings = [(one["fault"], one["phase"]) for one in pending if one["kind"] == "finding"]
     assert findings == [("agent.store_damaged", "open"), ("agent.store_damaged", "clear")]
-    assert "outbox.db.damaged-" in told[0]["reason"]
-    assert str(tmp_path) not in told[0]["reason"], "no folder names leave the device"
+    assert "outbox.db.damaged-" in pending[0]["reason"]
+    assert str(tmp_path) not in pending[0]["reason"], "no folder names leave the device"
     (lost,) = outbox.undeclared()
     assert (lost.lane, lost.first_seq, lost.last_seq) == (Lane.FINDINGS, 1, 1)
     outbox.close()
 
 
-def test_a_store_that_turns_out_damaged_in_use_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_found_damaged_in_use_is_replaced_and_the_agent_continues(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     agent = an_agent(outbox, clock, DiskFilling(start_s=1010, lasts_s=600))
     clock.uptime_s = 1000.0
@@ -211,7 +213,7 @@ def test_a_store_that_turns_out_damaged_in_use_ends_nothing(tmp_path: Path, capl
     outbox.close()
 
 
-def test_an_agent_over_its_budget_samples_more_slowly_says_so_and_comes_back(
+def test_an_agent_over_its_budget_samples_less_often_reports_it_and_recovers(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
@@ -239,8 +241,8 @@ def test_an_agent_over_its_budget_samples_more_slowly_says_so_and_comes_back(
     until(2500.0)
     until(2900.0)
     assert samples == 100, "at a quarter of the rate"
-    told = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 100)]
-    (opened,) = [one for one in told if one["kind"] == "finding" and one["phase"] == "open"]
+    pending = [json.loads(body) for _, body in outbox.after(Lane.FINDINGS, 0, 100)]
+    (opened,) = [one for one in pending if one["kind"] == "finding" and one["phase"] == "open"]
     assert (opened["fault"], opened["component"], opened["severity"]) == ("agent.over_budget", "cpu", "info")
     telemetry_up_to = outbox.last_seq(Lane.TELEMETRY)
     burning = 0.01
@@ -253,7 +255,7 @@ def test_an_agent_over_its_budget_samples_more_slowly_says_so_and_comes_back(
 
 
 @pytest.mark.parametrize(("telemetry", "ahead"), [("frugal", 6), ("full", 360), ("findings-only", 0)])
-def test_a_batch_that_a_power_cut_ends_is_missed_and_hardly_more_than_that(
+def test_a_power_cut_declares_the_reserved_telemetry_numbers_lost_and_no_others(
     tmp_path: Path, telemetry: str, ahead: int
 ) -> None:
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
@@ -269,9 +271,7 @@ def test_a_batch_that_a_power_cut_ends_is_missed_and_hardly_more_than_that(
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1000), st.sampled_from([0.1, 1.0, 60.0]))
-def test_the_schedule_does_not_drift_and_never_makes_up_for_lost_samples(
-    due_s: float, late_s: float, period_s: float
-) -> None:
+def test_the_schedule_does_not_drift_and_skips_missed_samples(due_s: float, late_s: float, period_s: float) -> None:
     due_next = next_due(due_s, due_s + late_s, period_s)
     assert due_next > due_s + late_s - 1e-6 * max(1.0, due_s)
     assert due_next <= due_s + late_s + period_s * (1 + 1e-6) + 1e-6 * max(1.0, due_s)

@@ -1,4 +1,4 @@
-"""What the fleet knows is loaded as it was shipped, or refused in one line that says what to do."""
+"""Artifacts: loaded as shipped, or refused in one line with the remedy."""
 
 import hashlib
 import io
@@ -27,9 +27,9 @@ def change(artifact: Path, **parts: object) -> None:
 def refill(artifact: Path, **parts: Any) -> None:
     """Put other arrays into the artifact, and the hash that belongs to them."""
     with np.load(artifact / FLEET_FILE) as arrays:
-        held = {name: arrays[name] for name in arrays.files}
+        content = {name: arrays[name] for name in arrays.files}
     file = io.BytesIO()
-    np.savez(file, **{name: array for name, array in (held | parts).items() if array is not None})
+    np.savez(file, **{name: array for name, array in (content | parts).items() if array is not None})
     (artifact / FLEET_FILE).write_bytes(file.getvalue())
     change(artifact, sha256=hashlib.sha256(file.getvalue()).hexdigest())
 
@@ -43,7 +43,7 @@ def refusal(artifact: Path) -> str:
     return text
 
 
-def test_the_shipped_artifact_is_whole_and_can_be_made_again() -> None:
+def test_the_shipped_artifact_is_intact_and_repeatable() -> None:
     assert load_fleet(shipped()).name == shipped().name
     assert json.loads((shipped() / MANIFEST_FILE).read_text())["repeatable"] is True
 
@@ -62,7 +62,7 @@ def test_a_missing_file_is_named(artifact: Path, missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "says"),
+    ("parts", "complaint"),
     [
         ({"input_version": 99}, "version 99"),
         ({"relations": ["thermal.cooling"]}, "made for relations"),
@@ -70,9 +70,9 @@ def test_a_missing_file_is_named(artifact: Path, missing: str) -> None:
         ({"sha256": "0" * 64}, "sha256"),
     ],
 )
-def test_an_artifact_for_another_agent_is_refused(artifact: Path, parts: dict[str, object], says: str) -> None:
+def test_an_artifact_for_another_agent_is_refused(artifact: Path, parts: dict[str, object], complaint: str) -> None:
     change(artifact, **parts)
-    assert says in refusal(artifact)
+    assert complaint in refusal(artifact)
 
 
 def test_a_manifest_that_is_no_json_is_refused(artifact: Path) -> None:
@@ -90,6 +90,6 @@ def test_a_manifest_that_is_no_json_is_refused(artifact: Path) -> None:
         {"centre": np.array(["a"] * len(RELATIONS))},
     ],
 )
-def test_arrays_that_make_no_sense_are_refused(artifact: Path, parts: dict[str, object]) -> None:
+def test_arrays_of_a_wrong_shape_or_range_are_refused(artifact: Path, parts: dict[str, object]) -> None:
     refill(artifact, **parts)
     assert FLEET_FILE in refusal(artifact)

@@ -1,4 +1,4 @@
-"""What users of other agents complain of, about delivery: each is a test here or is named where it stands.
+"""Complaints of users of other agents about delivery: each is tested here or at the place named below.
 
 Elsewhere: "power cut leaves NULs in the queue file" in full length is tests/torn_writes; the sizes and ends of
 connections are tests/edge_agent/test_uplink; "no RTC, so the certificate is not yet valid" is tests/journeys/test_tls;
@@ -47,7 +47,7 @@ SMALL = Quota(budget_bytes=1 << 20, headroom_bytes=0)
 
 
 def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault, port: int = 1, budgets: Budgets | None = None) -> Agent:
-    """An agent on virtual hardware that samples once in ten seconds; nobody listens on port 1."""
+    """An agent on virtual hardware that samples once in ten seconds; port 1 is closed."""
     settings = Settings(
         device=DEVICE, firmware="", hardware="", model="", period_s=10.0, evidence_before_s=600.0,
         evidence_after_s=60.0, telemetry="frugal", publish_every_min=15, budgets=budgets or Budgets(),
@@ -63,16 +63,16 @@ def an_agent(outbox: Outbox, clock: HandClock, *faults: Fault, port: int = 1, bu
     )
 
 
-def live(agent: Agent, clock: HandClock, seconds: float, step_s: float = 10.0) -> None:
-    """Let virtual time pass."""
+def run_for(agent: Agent, clock: HandClock, seconds: float, step_s: float = 10.0) -> None:
+    """Run the agent while virtual time passes."""
     until_s = clock.uptime_s + seconds
     while clock.uptime_s < until_s:
         clock.uptime_s += step_s
         agent.step()
 
 
-def said(outbox: Outbox) -> list[Finding | Loss]:
-    """Return the findings and losses that wait in an outbox."""
+def pending_records(outbox: Outbox) -> list[Finding | Loss]:
+    """Return the findings and losses that are pending in an outbox."""
     found = [records.read_record(json.loads(body)) for _, body in outbox.after(Lane.FINDINGS, 0, 100_000)]
     return [one for one in found if isinstance(one, Finding | Loss)]
 
@@ -97,11 +97,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("part", ["", "-wal", ".ledger"])
-def test_a_power_cut_that_leaves_the_queue_file_full_of_nuls_stops_nothing(tmp_path: Path, part: str) -> None:
+def test_a_queue_file_full_of_nuls_after_a_power_cut_does_not_stop_the_agent(tmp_path: Path, part: str) -> None:
     """mosquitto #2639, #3160: the broker refused to start."""
     outbox = Outbox(tmp_path / "outbox.db")
     outbox.put([records.encode(a_finding())])
-    cut = tmp_path / "as the power cut left it"
+    cut = tmp_path / "after the power cut"
     cut.mkdir()
     for file in tmp_path.glob("outbox.db*"):
         shutil.copy(file, cut)
@@ -113,11 +113,11 @@ def test_a_power_cut_that_leaves_the_queue_file_full_of_nuls_stops_nothing(tmp_p
     here = bool(again.after(Lane.FINDINGS, 0, 1))
     declared = [one for one in again.undeclared() if one.lane is Lane.FINDINGS]
     assert here or declared
-    again.put([b"life goes on"])
+    again.put([b"a record"])
     again.close()
 
 
-def test_a_card_is_not_worn_by_telemetry_while_the_link_is_there(tmp_path: Path) -> None:
+def test_telemetry_is_not_written_to_disk_while_the_link_is_up(tmp_path: Path) -> None:
     """fluent-bit #10477, thingsboard-gateway #2122."""
     clock = HandClock()
     outbox = Outbox(tmp_path / "outbox.db")
@@ -125,7 +125,7 @@ def test_a_card_is_not_worn_by_telemetry_while_the_link_is_there(tmp_path: Path)
         agent = an_agent(outbox, clock, port=broker.port)
         with connected(agent):
             for _ in range(30):
-                live(agent, clock, 900.0, step_s=60.0)
+                run_for(agent, clock, 900.0, step_s=60.0)
                 eventually(agent, lambda: not outbox.waiting(Lane.TELEMETRY))
                 assert written(outbox) == []
     assert len(broker.taken[Lane.TELEMETRY]) >= 29
@@ -133,7 +133,7 @@ def test_a_card_is_not_worn_by_telemetry_while_the_link_is_there(tmp_path: Path)
 
 
 def eventually(agent: Agent, done: Callable[[], bool]) -> None:
-    """Real time passes for the network, none for the agent."""
+    """Wait for a condition in real time; the agent's clock stands still."""
     deadline = time.monotonic() + 10
     while not done():
         assert time.monotonic() < deadline
@@ -141,7 +141,7 @@ def eventually(agent: Agent, done: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def test_after_an_outage_the_newest_is_there_and_what_went_was_the_oldest(tmp_path: Path) -> None:
+def test_after_an_outage_the_newest_records_are_kept_and_the_oldest_dropped(tmp_path: Path) -> None:
     """thin-edge.io #3083: the data of the outage was discarded and the old was kept."""
     outbox = Outbox(tmp_path / "outbox.db", SMALL)
     for _ in range(100):
@@ -159,11 +159,11 @@ def test_two_weeks_offline_stay_within_the_budget_lose_no_finding_and_drain(tmp_
     faults = tuple(DiskFilling(start_s=day * DAY_S + 5000, lasts_s=3600) for day in range(1))
     with ScriptedBroker() as broker:
         agent = an_agent(outbox, clock, *faults, port=broker.port)
-        live(agent, clock, 9000.0)
-        opened = [one.finding_id for one in said(outbox) if isinstance(one, Finding)]
+        run_for(agent, clock, 9000.0)
+        opened = [one.finding_id for one in pending_records(outbox) if isinstance(one, Finding)]
         assert opened
         pack = records.encode(an_evidence(values=[1.0] * 3000))
-        for hour in range(14 * 24):  # what another thirteen days of a device with a fault an hour bring
+        for hour in range(14 * 24):  # thirteen more days with a fault an hour
             outbox.put([records.encode(a_finding(finding_id=f"{hour:032x}")), pack])
             outbox.buffer(a_chunk(hour * 3600.0) + bytes(3000))
             clock.uptime_s += 3600
@@ -185,23 +185,23 @@ def test_two_weeks_offline_stay_within_the_budget_lose_no_finding_and_drain(tmp_
     outbox.close()
 
 
-def test_a_backlog_is_not_taken_for_the_cost_of_watching(tmp_path: Path) -> None:
-    """It would leave a healthy device at its least for a day after each long outage."""
+def test_a_backlog_does_not_count_towards_the_budget_of_sent_bytes(tmp_path: Path) -> None:
+    """Otherwise a device would be degraded for a day after each long outage."""
     clock, outbox = HandClock(1000.0), Outbox(tmp_path / "outbox.db")
     for _ in range(60):
         outbox.buffer(a_chunk() + bytes(3000))
     with ScriptedBroker() as broker:
         agent = an_agent(outbox, clock, port=broker.port, budgets=Budgets(sent_bytes=60_000.0))
-        live(agent, clock, 20.0)
+        run_for(agent, clock, 20.0)
         with connected(agent):
             eventually(agent, lambda: all_away(outbox))
-            live(agent, clock, 1300.0)
+            run_for(agent, clock, 1300.0)
             assert agent.delivery.uplink.sent_bytes > 180_000
             assert agent.limits.level is DegradationLevel.NORMAL
     outbox.close()
 
 
-def test_one_oversized_message_does_not_block_reconnection_for_ever(tmp_path: Path, at_once: None) -> None:
+def test_one_oversized_message_does_not_block_reconnection_forever(tmp_path: Path, at_once: None) -> None:
     """thin-edge.io #4209."""
     outbox = Outbox(tmp_path / "outbox.db")
     outbox.put([records.encode(an_evidence(values=[1.0] * 9000)), records.encode(a_finding())])
@@ -215,7 +215,7 @@ def test_one_oversized_message_does_not_block_reconnection_for_ever(tmp_path: Pa
 
 
 def test_a_full_store_recovers_by_itself(tmp_path: Path) -> None:
-    """thingsboard-gateway #1483: full once, full for ever."""
+    """thingsboard-gateway #1483: once full, it stayed full."""
     path = tmp_path / "outbox.db"
     outbox = Outbox(path, Quota(budget_bytes=4 << 20, headroom_bytes=0))
     for _ in range(300):
@@ -226,13 +226,13 @@ def test_a_full_store_recovers_by_itself(tmp_path: Path) -> None:
     for lane in Lane:
         outbox.acknowledge(lane, outbox.stream(lane), outbox.last_seq(lane))
     assert outbox._store.used_bytes() < 100_000
-    assert path.stat().st_size < full / 2, "the file system gets the room back"
+    assert path.stat().st_size < full / 2, "the space is returned to the file system"
     outbox.put([records.encode(a_finding())])
     assert len(outbox.after(Lane.FINDINGS, 0, 10)) == 1
     outbox.close()
 
 
-def test_what_is_dropped_is_declared_and_not_silent(tmp_path: Path) -> None:
+def test_dropped_records_are_declared_lost(tmp_path: Path) -> None:
     """telegraf #5536."""
     outbox = Outbox(tmp_path / "outbox.db", SMALL)
     for _ in range(80):
@@ -244,17 +244,17 @@ def test_what_is_dropped_is_declared_and_not_silent(tmp_path: Path) -> None:
     outbox.close()
 
 
-def test_what_found_no_room_in_memory_while_the_store_could_not_be_written_is_declared(tmp_path: Path) -> None:
+def test_records_dropped_from_memory_while_the_store_is_not_writable_are_declared_lost(tmp_path: Path) -> None:
     """telegraf #5536, on a full disk."""
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     with ScriptedBroker() as broker:
         agent = an_agent(outbox, clock, port=broker.port)
         agent.delivery.add([a_finding()] * 300)
         outbox._store.db.execute("PRAGMA query_only = 1")  # every write fails, as on a file system that went read-only
-        live(agent, clock, 30.0)
+        run_for(agent, clock, 30.0)
         outbox._store.db.execute("PRAGMA query_only = 0")
         with connected(agent):
-            live(agent, clock, 30.0)
+            run_for(agent, clock, 30.0)
             eventually(agent, lambda: all_away(outbox))
     lost = [seq for seq, body in broker.taken[Lane.FINDINGS].items() if body == b"lost"]
     assert len(lost) == 300 - 256
@@ -262,7 +262,7 @@ def test_what_found_no_room_in_memory_while_the_store_could_not_be_written_is_de
 
 
 def test_reconnects_of_a_fleet_are_spread_and_not_a_storm() -> None:
-    """mosquitto #1035. Thousand devices lose the same broker, which stays away for an hour."""
+    """mosquitto #1035. A thousand devices lose the same broker for an hour."""
     tries: list[float] = []
     for device in range(1000):
         backoff, now_s = Backoff(random.Random(device)), 0.0
@@ -289,8 +289,8 @@ def test_backoff_is_not_skipped_when_the_broker_kicks_after_a_good_connack(monke
     monkeypatch.setattr(Backoff, "next_s", counted)
     with ScriptedBroker(kicks_after_connack=True) as broker:
         link = Link(host="127.0.0.1", port=broker.port, tls=None, username=None, password=None, keepalive_s=30)
-        words = PresenceMessages(topic="a", will=lambda: b"", online=lambda: b"", listen="b")
-        connection = Connection(DEVICE, link, words, time.monotonic)
+        messages = PresenceMessages(topic="a", will=lambda: b"", online=lambda: b"", listen="b")
+        connection = Connection(DEVICE, link, messages, time.monotonic)
         connection.start()
         deadline = time.monotonic() + 10
         while len(asked) < 30 and time.monotonic() < deadline:
@@ -303,12 +303,12 @@ def test_backoff_is_not_skipped_when_the_broker_kicks_after_a_good_connack(monke
 def test_own_logs_do_not_fill_the_disk_while_the_broker_is_away_for_days(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, at_once: None
 ) -> None:
-    """aws-greengrass-lite #959: 120 GB overnight. Here thousands of tries and a day of samples make a line each way."""
+    """aws-greengrass-lite #959: 120 GB overnight. Here one line when the link fails."""
     caplog.set_level(logging.INFO)
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     agent = an_agent(outbox, clock)
     agent.delivery.uplink.start()
-    live(agent, clock, DAY_S, step_s=60.0)
+    run_for(agent, clock, DAY_S, step_s=60.0)
     time.sleep(0.5)
     agent.delivery.uplink.stop()
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("edge_agent")]
@@ -327,8 +327,8 @@ def test_an_agent_that_is_offline_sleeps(tmp_path: Path) -> None:
     outbox.close()
 
 
-class LyingClock(HandClock):
-    """A clock whose wall time a test can move; uptime runs on."""
+class SteppedClock(HandClock):
+    """A clock whose wall time a test can step; uptime is steady."""
 
     off_s = 0.0
     synced = True
@@ -345,49 +345,51 @@ YEAR_S = 365 * DAY_S
 @pytest.mark.parametrize("step_s", [YEAR_S, -YEAR_S])
 def test_a_wall_clock_that_steps_a_year_makes_no_finding_and_loses_none(tmp_path: Path, step_s: float) -> None:
     fault = DiskFilling(start_s=4000, lasts_s=1800)
-    told = {}
+    findings = {}
     for name, off_s in (("steady", 0.0), ("stepping", step_s)):
-        clock = LyingClock(1000.0)
+        clock = SteppedClock(1000.0)
         outbox = Outbox(tmp_path / f"{name}.db")
         agent = an_agent(outbox, clock, fault)
-        live(agent, clock, 3300.0)
+        run_for(agent, clock, 3300.0)
         clock.off_s = off_s
-        live(agent, clock, 600.0)
+        run_for(agent, clock, 600.0)
         clock.off_s = 0.0
-        live(agent, clock, 3000.0)
-        told[name] = [(one.fault, one.phase, one.at.uptime_s) for one in said(outbox) if isinstance(one, Finding)]
+        run_for(agent, clock, 3000.0)
+        findings[name] = [
+            (one.fault, one.phase, one.at.uptime_s) for one in pending_records(outbox) if isinstance(one, Finding)
+        ]
         batches = len(outbox.after(Lane.TELEMETRY, 0, 1000))
-        assert batches == 6900 // 900, "and the schedule of telemetry stays as it was"
+        assert batches == 6900 // 900, "the schedule of telemetry is unchanged"
         outbox.close()
-    assert told["steady"]
-    assert told["stepping"] == told["steady"]
+    assert findings["steady"]
+    assert findings["stepping"] == findings["steady"]
 
 
 def test_a_suspend_of_hours_makes_no_finding_and_no_burst_of_samples(tmp_path: Path) -> None:
     """netdata #1225: a suspend gave ten critical mails. CLOCK_BOOTTIME runs on through it."""
     clock, outbox = HandClock(1000.0), Outbox(tmp_path / "outbox.db")
     agent = an_agent(outbox, clock)
-    live(agent, clock, 1800.0)
+    run_for(agent, clock, 1800.0)
     clock.uptime_s += 8 * 3600.0
-    live(agent, clock, 1800.0)
-    assert said(outbox) == []
+    run_for(agent, clock, 1800.0)
+    assert pending_records(outbox) == []
     outbox.close()
     assert SystemClock().now().uptime_s == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=5)
 
 
-def test_what_was_written_before_the_first_clock_sync_is_dated_when_the_date_is_known(tmp_path: Path) -> None:
-    """No clock in the device, and offline at boot: it says 1970 until a time server is found."""
-    clock = LyingClock(1000.0)
+def test_records_from_before_the_first_clock_sync_are_backdated(tmp_path: Path) -> None:
+    """No clock in the device, and offline at boot: its date is 1970 until a time server is found."""
+    clock = SteppedClock(1000.0)
     clock.synced, clock.off_s = False, -56 * YEAR_S
     outbox = Outbox(tmp_path / "outbox.db")
     agent = an_agent(outbox, clock, DiskFilling(start_s=2000, lasts_s=3600))
-    live(agent, clock, 3600.0)
-    before = [one for one in said(outbox) if isinstance(one, Finding)]
+    run_for(agent, clock, 3600.0)
+    before = [one for one in pending_records(outbox) if isinstance(one, Finding)]
     assert before
     assert all(one.at.wall.year < 1990 for one in before)
     clock.synced, clock.off_s = True, 0.0
-    live(agent, clock, 10.0)
-    after = [one for one in said(outbox) if isinstance(one, Finding)][: len(before)]
+    run_for(agent, clock, 10.0)
+    after = [one for one in pending_records(outbox) if isinstance(one, Finding)][: len(before)]
     assert [one.at.uptime_s for one in after] == [one.at.uptime_s for one in before]
     for one in after:
         assert one.at.synced

@@ -44,9 +44,9 @@ def test_a_mistake_is_one_line_with_file_key_value_and_remedy(
 ) -> None:
     path = write(tmp_path, text)
     assert main(["check-config", "--config", str(path)]) == 2
-    said = capsys.readouterr().err.strip()
-    assert f"{path}: {complaint}" in said
-    assert "\n" not in said
+    error = capsys.readouterr().err.strip()
+    assert f"{path}: {complaint}" in error
+    assert "\n" not in error
 
 
 def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Evidence: what was before a finding, at full rate, frozen; and what followed."""
+"""Evidence: readings before and after a finding, at full rate."""
 
 from edge_agent.detection.findings import Announcement
 from edge_agent.detection.trends.trends import Trends
@@ -46,7 +46,7 @@ def test_only_an_opening_freezes_a_pack() -> None:
     assert recorder.freeze(an_announcement(Phase.CLEAR), an_instant(10)) == []
 
 
-def test_the_ring_forgets_the_oldest_and_series_that_went_away() -> None:
+def test_the_ring_drops_the_oldest_samples_and_series_that_ended() -> None:
     ring = Ring(10)
     for t in range(10):
         ring.add(float(t), {"old": 1.0, "kept": float(t)})

@@ -36,7 +36,7 @@ def test_each_five_minutes_become_their_mean_minimum_and_maximum() -> None:
     }
 
 
-def test_a_series_that_was_away_is_missing_and_a_gap_in_time_does_not_shift_the_rest() -> None:
+def test_a_gap_of_a_series_is_missing_values_and_a_gap_in_time_does_not_shift_the_rest() -> None:
     aggregates = Aggregates(rows=4)
     for t in [*range(300), *range(900, 1200)]:
         features = {"a": 1.0} if t < 300 else {"a": 3.0, "b": 5.0}
@@ -48,7 +48,7 @@ def test_a_series_that_was_away_is_missing_and_a_gap_in_time_does_not_shift_the_
     np.testing.assert_array_equal(means["b"], [np.nan, np.nan, np.nan, 5.0])
 
 
-def test_what_is_complete_is_handed_over_on_a_stop() -> None:
+def test_complete_periods_are_returned_on_a_stop() -> None:
     (batch,) = fed(Aggregates(rows=15), *range(750))
     assert len(batch.columns[0].values) == 2
     assert Aggregates(rows=15).finish() is None
@@ -66,7 +66,7 @@ def test_a_skipped_sample_is_a_row_without_values() -> None:
     np.testing.assert_array_equal(batch.columns[0].values, [1.0, 2.0, np.nan, np.nan, 3.0])
 
 
-def test_after_a_long_sleep_another_batch_begins() -> None:
+def test_after_a_long_suspend_another_batch_starts() -> None:
     batches = fed(Readings(rows=5, period_s=1.0), 0, 1, 90_000, 90_001)
     assert [values(batch) for batch in batches] == [[[1.0, 2.0]], [[3.0, 4.0]]]
     assert batches[1].start == an_instant(90_000)
@@ -84,18 +84,18 @@ def test_a_device_of_thousands_of_series_sends_shorter_batches() -> None:
 
 
 @given(st.lists(st.floats(0.1, 5.0), min_size=1, max_size=40), st.integers(1, 7))
-def test_no_reading_is_lost_or_told_twice_however_late_or_early_it_comes(gaps_s: list[float], rows: int) -> None:
+def test_no_reading_is_lost_or_duplicated_however_late_or_early_it_is(gaps_s: list[float], rows: int) -> None:
     times_s = np.cumsum(gaps_s).tolist()
-    told = []
+    decoded = []
     for batch in fed(Readings(rows=rows, period_s=1.0), *times_s):
         (column,) = batch.columns
         assert len(column.values) <= rows
         for row, value in enumerate(column.values):
             if not np.isnan(value):
-                told.append(value)
+                decoded.append(value)
                 at_s = batch.start.uptime_s + row
                 assert abs(at_s - 3600 - times_s[int(value) - 1]) <= 0.5 + 1e-6
-    assert told == [1.0 + number for number in range(len(times_s))]
+    assert decoded == [1.0 + number for number in range(len(times_s))]
 
 
 def test_a_metric_too_large_for_its_resolution_gets_a_coarser_one() -> None:
@@ -111,7 +111,7 @@ def test_a_metric_too_large_for_its_resolution_gets_a_coarser_one() -> None:
 
 
 @given(st.floats(-1e15, 1e15), st.sampled_from(["custom.bytes", "system.memory.limit", "system.cpu.utilization"]))
-def test_an_aggregate_is_told_to_a_thousandth_of_the_largest_or_to_its_resolution(value: float, series: str) -> None:
+def test_an_aggregate_is_precise_to_a_thousandth_of_the_largest_or_to_its_resolution(value: float, series: str) -> None:
     aggregates = Aggregates(rows=1)
     aggregates.step({series: value}, an_instant(0))
     batch = aggregates.step({}, an_instant(300))
@@ -135,5 +135,5 @@ def test_a_rate_has_the_unit_of_a_rate() -> None:
         ("full", 10, Readings(rows=1200, period_s=0.5)),
     ],
 )
-def test_a_profile_says_what_is_sent(profile: str, minutes: int, expected: Batcher | None) -> None:
+def test_a_profile_selects_its_batcher(profile: str, minutes: int, expected: Batcher | None) -> None:
     assert batcher(profile, minutes, 0.5) == expected

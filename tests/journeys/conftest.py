@@ -20,14 +20,14 @@ Cases = list[Mapping[str, Any]]
 
 
 def missing(what: str) -> NoReturn:
-    """Skip for something that is not installed; where CI says that it must be, fail."""
+    """Skip for a program that is not installed; fail in CI, where it must be."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is missing, and CI promises it")
+        pytest.fail(f"{what} is missing, and CI must have it")
     pytest.skip(f"{what} is missing")
 
 
 def eventually(look: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
-    """Look again until there is something; fail with `what` was waited for."""
+    """Poll until `look` returns something; fail with `what` on a timeout."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if found := look():
@@ -53,7 +53,7 @@ def mosquitto(folder: Path, port: int, *settings: str) -> Iterator[subprocess.Po
 
 
 def verdict_of(program: str, *options: str) -> dict[str, Any]:
-    """Run one of our long programs in short; it has to end well. Return the JSON of its last line."""
+    """Run a short version of a long test program, which must pass. Return the JSON of its last line."""
     command = [sys.executable, "-m", program, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if str(NoMosquittoError()) in done.stderr:
@@ -65,5 +65,5 @@ def verdict_of(program: str, *options: str) -> dict[str, Any]:
 
 @pytest.fixture
 def ports() -> tuple[int, int]:
-    """A web port and an MQTT port that nobody uses."""
+    """A free web port and a free MQTT port."""
     return free_port(), free_port()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.journeys.conftest import verdict_of
 
-# The smoke run watches this machine too, and would rightly report the disks that the chaos fills.
+# The smoke run monitors this machine too, and would report the disks that the chaos run fills.
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("disks of this machine")]
 
 

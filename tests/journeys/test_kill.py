@@ -1,4 +1,4 @@
-"""Killed at the worst moments: after each restart there is exactly one case, and nothing is missing."""
+"""Agent and cloud are killed at critical moments: after each restart there is one case, and no record is missing."""
 
 import signal
 import sqlite3
@@ -23,17 +23,17 @@ from tests.journeys.conftest import cases_of, eventually, mosquitto
 pytestmark = pytest.mark.journey
 
 
-def say_something(state_dir: Path) -> None:
+def put_finding(state_dir: Path) -> None:
     """Put a finding and its evidence into a device's outbox, as the agent does before it publishes."""
     outbox = Outbox(state_dir / "outbox.db")
     impact = records.Impact(low_s=300, likely_s=400, high_s=500)
-    said = [a_finding(impact=impact, evidence_id=an_id(2)), an_evidence(evidence_id=an_id(2))]
-    outbox.put(map(records.encode, said))
+    pending = [a_finding(impact=impact, evidence_id=an_id(2)), an_evidence(evidence_id=an_id(2))]
+    outbox.put(map(records.encode, pending))
     crash(outbox)
 
 
 def waiting(state_dir: Path) -> int:
-    """Return how many findings-lane records the device still keeps, without disturbing its agent."""
+    """Return how many findings-lane records are pending on the device; its agent may run."""
     with closing(sqlite3.connect(state_dir / "outbox.db")) as database:
         count: int = database.execute("SELECT count(*) FROM record WHERE lane = 'findings'").fetchone()[0]
         return count
@@ -41,7 +41,7 @@ def waiting(state_dir: Path) -> int:
 
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
-    """Hold SQLite's write lock: everybody else can read and nobody can commit."""
+    """Hold SQLite's write lock: other connections can read and can't commit."""
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -52,7 +52,7 @@ def locked(database: Path) -> Iterator[None]:
 
 @contextmanager
 def witness(topic: str, port: int) -> Iterator[threading.Event]:
-    """Listen to a topic beside the cloud; the event is set when the broker has delivered something."""
+    """Subscribe to a topic beside the cloud; the event is set when the broker has delivered something."""
     delivered = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_message = lambda *_: delivered.set()
@@ -71,13 +71,13 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def test_the_agent_killed_between_finding_and_publish_says_it_after_its_restart(
+def test_an_agent_killed_between_finding_and_publish_sends_it_after_its_restart(
     tmp_path: Path, ports: tuple[int, int]
 ) -> None:
-    with running_agent(tmp_path, "pump-07", ports[1]) as agent:  # there is no broker: nothing can leave
+    with running_agent(tmp_path, "pump-07", ports[1]) as agent:  # there is no broker: nothing can be sent
         eventually((tmp_path / "pump-07" / "outbox.db").exists, "the outbox")
         kill(agent)
-    say_something(tmp_path / "pump-07")
+    put_finding(tmp_path / "pump-07")
     with running_cloud(tmp_path, *ports) as (console, _), running_agent(tmp_path, "pump-07", ports[1]):
         (case,) = eventually(lambda: cases_of(console, "pump-07"), "the case")
         assert case["faults"] == ["disk.filling"]
@@ -86,14 +86,14 @@ def test_the_agent_killed_between_finding_and_publish_says_it_after_its_restart(
         assert len(console.cases()) == 1
 
 
-def test_the_cloud_killed_again_and_again_while_it_takes_a_finding_in_opens_one_case(
+def test_a_cloud_killed_repeatedly_while_it_receives_a_finding_opens_one_case(
     tmp_path: Path, ports: tuple[int, int]
 ) -> None:
-    """The broker goes on; the cloud is killed at moments from before the receipt to after the commit."""
+    """The broker keeps running; the cloud is killed at moments from before the receipt to after the commit."""
     web_port, mqtt_port = ports
     options = ("--broker", f"mqtt://127.0.0.1:{mqtt_port}")
     with mosquitto(tmp_path, mqtt_port):
-        say_something(tmp_path / "pump-07")
+        put_finding(tmp_path / "pump-07")
         for round_ in range(5):
             with (
                 running_cloud(tmp_path, web_port, mqtt_port, *options) as (_, cloud),
@@ -113,14 +113,14 @@ def test_the_cloud_killed_again_and_again_while_it_takes_a_finding_in_opens_one_
             assert timeline.count("opened") == 1
 
 
-def test_the_cloud_stopped_between_receipt_and_commit_and_killed_there_takes_it_in_after_its_restart(
+def test_a_cloud_killed_between_receipt_and_commit_stores_the_finding_after_its_restart(
     tmp_path: Path, ports: tuple[int, int]
 ) -> None:
     """The database is locked by us, so the cloud has received the finding and can't commit it when it is killed."""
     web_port, mqtt_port = ports
     options = ("--broker", f"mqtt://127.0.0.1:{mqtt_port}")
     with mosquitto(tmp_path, mqtt_port):
-        say_something(tmp_path / "pump-07")
+        put_finding(tmp_path / "pump-07")
         with (
             running_cloud(tmp_path, web_port, mqtt_port, *options) as (console, cloud),
             locked(next((tmp_path / "cloud").glob("*.db"))),
@@ -128,11 +128,11 @@ def test_the_cloud_stopped_between_receipt_and_commit_and_killed_there_takes_it_
             running_agent(tmp_path, "pump-07", mqtt_port) as agent,
         ):
             eventually(delivered.is_set, "the broker to deliver the finding")
-            time.sleep(1)  # the cloud has it too now, and waits for the lock
+            time.sleep(1)  # the cloud has received it and waits for the lock
             assert console.cases() == []
             kill(cloud)
             kill(agent)
-        assert waiting(tmp_path / "pump-07") >= 2, "what is not stored has not been acknowledged"
+        assert waiting(tmp_path / "pump-07") >= 2, "records that are not stored are not acknowledged"
         with (
             running_cloud(tmp_path, web_port, mqtt_port, *options) as (console, _),
             running_agent(tmp_path, "pump-07", mqtt_port),

@@ -20,7 +20,7 @@ from tests.journeys.conftest import cases_of, eventually, mosquitto
 pytestmark = pytest.mark.journey
 
 
-def test_a_virtual_device_gets_its_case_over_mosquitto_although_the_broker_came_after_it(
+def test_a_virtual_device_started_before_its_broker_gets_its_case_over_mosquitto(
     tmp_path: Path, ports: tuple[int, int]
 ) -> None:
     web_port, mqtt_port = ports
@@ -37,14 +37,16 @@ def test_a_virtual_device_gets_its_case_over_mosquitto_although_the_broker_came_
                 assert row["presence"] == "online"
                 device.stop()
                 eventually(
-                    lambda: [one for one in console.devices() if one["presence"] == "going_down"], "the goodbye", 10
+                    lambda: [one for one in console.devices() if one["presence"] == "going_down"],
+                    "going_down",
+                    10,
                 )
         assert device.error is None
     finally:
         device.stop()
 
 
-def test_mosquitto_is_spoken_to_in_mqtt_5_and_gets_no_packet_that_it_says_it_does_not_take(
+def test_mosquitto_is_used_with_mqtt_5_and_gets_no_packet_above_its_maximum(
     tmp_path: Path, ports: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

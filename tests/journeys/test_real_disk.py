@@ -14,7 +14,7 @@ from tests.journeys.conftest import cases_of, eventually
 
 pytestmark = pytest.mark.journey
 
-# Runs in a mount namespace of its own, so that no other agent on this machine sees the disk. Says when it got full.
+# Runs in a mount namespace of its own, so that no other agent on this machine sees the disk. Writes when it was full.
 FILLER = """
 import errno, pathlib, sys, time
 from datetime import datetime, UTC
@@ -34,7 +34,7 @@ except OSError as error:
 
 
 def can_mount() -> bool:
-    """Say whether this process may make a mount namespace and mount a tmpfs in it."""
+    """Return whether this process may create a mount namespace and mount a tmpfs in it."""
     if os.geteuid() or not shutil.which("unshare"):
         return False
     trial = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs -o size=1m tmpfs /mnt"]

@@ -1,4 +1,4 @@
-"""A real systemd: one service fails, one crashes again and again, one is well; the real collector asks, rules judge."""
+"""A real systemd: one service fails, one crashes repeatedly, one is healthy, and the real collector reads them."""
 
 import os
 import shutil
@@ -19,19 +19,19 @@ pytestmark = pytest.mark.journey
 
 MANAGER = "/usr/lib/systemd/systemd"
 UNITS = {
-    "well.service": "[Service]\nExecStart=/bin/sleep 600\n",
+    "healthy.service": "[Service]\nExecStart=/bin/sleep 600\n",
     "fails@.service": "[Service]\nExecStart=/bin/false\n",
     "loops.service": "[Unit]\nStartLimitIntervalSec=0\n"
     "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=1ms\n",
 }
-# Where systemd is not the init system, a manager refuses to start: for its own eyes it is.
+# Where systemd is not the init system, a manager refuses to start: in this mount namespace it seems to be.
 BOOTED = "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec " + MANAGER + " --user --log-target=console"
 Systemctl = Callable[..., str]
 
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemctl]:
-    """Run a manager of our own; return how to speak to it."""
+    """Run a separate manager; return a function that runs systemctl for it."""
     if not Path(MANAGER).exists() or not shutil.which("systemctl"):
         missing("systemd")
     if os.geteuid() or subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
@@ -54,9 +54,9 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Syste
                 raise
             pytest.skip(f"systemd does not run here: {(tmp_path / 'log').read_text()[-200:]}")
         yield (
-            lambda *words: (
+            lambda *arguments: (
                 subprocess.run(
-                    ["systemctl", "--user", *words], capture_output=True, text=True, check=True, timeout=20
+                    ["systemctl", "--user", *arguments], capture_output=True, text=True, check=True, timeout=20
                 ).stdout
             )
         )
@@ -66,18 +66,18 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Syste
 
 
 def restarts(systemctl: Systemctl) -> int:
-    """How often the loop has gone round."""
+    """Return how often the service was restarted."""
     return int(systemctl("show", "--value", "--property=NRestarts", "loops.service"))
 
 
-def test_a_failed_service_and_a_crash_loop_are_found_and_end_when_they_are_over(
+def test_a_failed_service_and_a_crash_loop_open_findings_that_clear_after_recovery(
     tmp_path: Path, systemctl: Systemctl
 ) -> None:
-    """Between two questions a minute passes on the agent's clock, and on ours as long as a few restarts take."""
-    systemctl("start", "well.service", "fails@192.0.2.7.service", "loops.service")
+    """Between two reads a minute passes on the agent's clock, and in real time a few restarts."""
+    systemctl("start", "healthy.service", "fails@192.0.2.7.service", "loops.service")
     collector = SystemdCollector(root=tmp_path, show=("systemctl", "--user", "show"))
     pipeline = Pipeline(period_s=1.0, horizon_s=3600.0, scorer=None)
-    said: list[Finding] = []
+    findings: list[Finding] = []
 
     def minutes(begin: int, end: int, *, looping: bool) -> None:
         for minute in range(begin, end):
@@ -90,14 +90,14 @@ def test_a_failed_service_and_a_crash_loop_are_found_and_end_when_they_are_over(
             for second in range(0, 60, 5):
                 now = an_instant(60.0 * minute + second)
                 outcome = pipeline.step(Sample(at=now, values=collector.collect(now)), now)
-                said.extend(announcement.finding for announcement in outcome.announcements)
+                findings.extend(announcement.finding for announcement in outcome.announcements)
 
     minutes(0, 8, looping=True)
-    opened = {(one.fault, one.component): one for one in said if one.phase is Phase.OPEN}
+    opened = {(one.fault, one.component): one for one in findings if one.phase is Phase.OPEN}
     assert opened.keys() == {("service.failed", "fails@.service"), ("process.crash_loop", "loops.service")}
-    assert "192.0.2.7" not in repr(said)
+    assert "192.0.2.7" not in repr(findings)
 
     systemctl("stop", "loops.service")
     systemctl("reset-failed")
     minutes(8, 50, looping=False)
-    assert {(one.fault, one.component) for one in said if one.phase is Phase.CLEAR} == opened.keys()
+    assert {(one.fault, one.component) for one in findings if one.phase is Phase.CLEAR} == opened.keys()

@@ -1,4 +1,4 @@
-"""TLS with a real Mosquitto: what can't be verified is refused, nothing is sent in clear text, and nothing is lost."""
+"""TLS with a real Mosquitto: unverified certificates are refused, nothing is sent in clear text, no record is lost."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 HOST = "127.0.0.1"
-SOON_S = 6.0  # Mosquitto is up, and has been refused, long before
+SOON_S = 6.0  # Mosquitto is up and was refused before this
 CLIENT_HELLO = b"\x16\x03"  # a TLS record that carries a handshake: RFC 8446, 5.1
 
 
@@ -51,7 +51,7 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 @contextmanager
 def tls_broker(folder: Path, certificate: trustme.LeafCert, clear_port: int) -> Iterator[int]:
-    """Run a Mosquitto with this certificate, and a door in clear text for the cloud; yield the port for TLS."""
+    """Run a Mosquitto with this certificate, and a port without TLS for the cloud; yield the port for TLS."""
     certificate.cert_chain_pems[0].write_to_path(folder / "broker.pem")
     certificate.private_key_pem.write_to_path(folder / "broker.key")
     tls_port = free_port()
@@ -63,7 +63,7 @@ def tls_broker(folder: Path, certificate: trustme.LeafCert, clear_port: int) -> 
 
 @contextmanager
 def sending(outbox: Outbox, port: int, trusted: trustme.CA, folder: Path) -> Iterator[Uplink]:
-    """Send with the TLS that the agent makes of its configuration."""
+    """Send with TLS as the agent configures it."""
     trusted.cert_pem.write_to_path(folder / "ca.pem")
     tls = tls_context(Mqtt(url=f"mqtts://{HOST}:{port}", ca_file=str(folder / "ca.pem")))
     link = Link(host=HOST, port=port, tls=tls, username=None, password=None, keepalive_s=30)
@@ -77,22 +77,22 @@ def sending(outbox: Outbox, port: int, trusted: trustme.CA, folder: Path) -> Ite
 
 @contextmanager
 def tapped(port: int) -> Iterator[tuple[Proxy, list[bytes]]]:
-    """Listen to what the device says on its way to a port; yield also all that it says."""
-    heard: list[bytes] = []
-    proxy = Proxy(port, heard.append)
+    """Forward to a port; yield the proxy and the bytes that the device sent through it."""
+    sent: list[bytes] = []
+    proxy = Proxy(port, sent.append)
     proxy.start()
     try:
-        yield proxy, heard
+        yield proxy, sent
     finally:
         proxy.stop()
 
 
 def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what a person reads about the link while it is away."""
+    """Return the warnings about the link."""
     return [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
 
 
-def test_a_device_without_a_clock_whose_certificate_is_not_yet_valid_says_so_and_connects_when_the_date_is_right(
+def test_a_certificate_that_is_not_yet_valid_is_logged_with_the_devices_date_and_accepted_once_valid(
     tmp_path: Path, ports: tuple[int, int], outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Azure iotedge #4062: no RTC, so the certificate is "not yet valid"."""
@@ -100,37 +100,37 @@ def test_a_device_without_a_clock_whose_certificate_is_not_yet_valid_says_so_and
     certificate = authority.issue_cert(HOST, not_before=datetime.now(UTC) + timedelta(seconds=SOON_S))
     with (
         tls_broker(tmp_path, certificate, clear_port) as tls_port,
-        tapped(tls_port) as (proxy, heard),
+        tapped(tls_port) as (proxy, sent),
         sending(outbox, proxy.port, authority, tmp_path) as one,
     ):
-        assert pumped(one, lambda: sum(piece.startswith(CLIENT_HELLO) for piece in heard) >= 3)
-        (said,) = refusals(caplog)
-        assert "certificate is not yet valid" in said
-        assert f"On this device it is {datetime.now(UTC):%Y-%m-%d}" in said
-        assert "its clock is not set" in said
+        assert pumped(one, lambda: sum(piece.startswith(CLIENT_HELLO) for piece in sent) >= 3)
+        (warning,) = refusals(caplog)
+        assert "certificate is not yet valid" in warning
+        assert f"On this device it is {datetime.now(UTC):%Y-%m-%d}" in warning
+        assert "its clock is not set" in warning
         assert [outbox.waiting(lane) for lane in Lane] == [1, 1]
         options = ("--broker", f"mqtt://{HOST}:{clear_port}")
         with running_cloud(tmp_path, web_port, clear_port, *options) as (console, _):
             assert pumped(one, lambda: all_away(outbox))
             (case,) = eventually(lambda: cases_of(console, DEVICE), "the case")
             assert case["faults"] == ["disk.filling"]
-    assert refusals(caplog) == [said], "once on the way down, however often it was tried"
-    assert not any(DEVICE.encode() in piece for piece in heard)
+    assert refusals(caplog) == [warning], "logged once, however often it was tried"
+    assert not any(DEVICE.encode() in piece for piece in sent)
 
 
-def test_a_certificate_that_is_refused_is_said_although_the_network_was_away_before(
+def test_a_refused_certificate_is_logged_even_after_a_network_error(
     tmp_path: Path, ports: tuple[int, int], outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A device that has just started has neither a network nor the date; the network comes first."""
     authority, certificate = of_last_year()
-    with tls_broker(tmp_path, certificate, ports[1]) as tls_port, tapped(tls_port) as (proxy, heard):
+    with tls_broker(tmp_path, certificate, ports[1]) as tls_port, tapped(tls_port) as (proxy, sent):
         proxy.cut()
         with sending(outbox, proxy.port, authority, tmp_path) as one:
             assert pumped(one, lambda: refusals(caplog))
             proxy.restore()
             assert pumped(one, lambda: len(refusals(caplog)) == 2)
-            tries = len(heard)
-            assert pumped(one, lambda: len(heard) > tries + 2)
+            tries = len(sent)
+            assert pumped(one, lambda: len(sent) > tries + 2)
     away, refused = refusals(caplog)
     assert "can't be reached" in away
     assert "its certificate is refused" in refused
@@ -158,7 +158,7 @@ def of_last_year() -> tuple[trustme.CA, trustme.LeafCert]:
         (of_last_year, "certificate has expired. On this device it is 20"),
     ],
 )
-def test_a_broker_that_is_not_the_right_one_is_refused_as_often_as_it_is_tried_and_told_nothing(
+def test_a_broker_with_a_wrong_certificate_is_refused_at_every_try_and_receives_no_data(
     tmp_path: Path,
     ports: tuple[int, int],
     outbox: Outbox,
@@ -169,12 +169,12 @@ def test_a_broker_that_is_not_the_right_one_is_refused_as_often_as_it_is_tried_a
     authority, certificate = made()
     with (
         tls_broker(tmp_path, certificate, ports[1]) as tls_port,
-        tapped(tls_port) as (proxy, heard),
+        tapped(tls_port) as (proxy, sent),
         sending(outbox, proxy.port, authority, tmp_path) as one,
     ):
-        assert pumped(one, lambda: sum(piece.startswith(CLIENT_HELLO) for piece in heard) >= 6)
+        assert pumped(one, lambda: sum(piece.startswith(CLIENT_HELLO) for piece in sent) >= 6)
         assert not one.connected
-    (said,) = refusals(caplog)
-    assert reason in said
-    assert not any(DEVICE.encode() in piece for piece in heard)
+    (warning,) = refusals(caplog)
+    assert reason in warning
+    assert not any(DEVICE.encode() in piece for piece in sent)
     assert [outbox.waiting(lane) for lane in Lane] == [1, 1]

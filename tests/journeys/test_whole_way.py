@@ -1,4 +1,4 @@
-"""The whole way: from a device that begins to fail to one case on the screen, before its customer notices."""
+"""End to end: from a device that starts to fail to one case in the console, before the impact."""
 
 import json
 import subprocess
@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-# The smoke run watches this machine too, and would rightly report the disks that the chaos fills.
+# The smoke run monitors this machine too, and would report the disks that the chaos run fills.
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("disks of this machine")]
 
 
-def test_smoke_each_faulty_device_gets_one_case_before_its_impact_and_nobody_else_any() -> None:
+def test_smoke_each_faulty_device_gets_one_case_before_its_impact_and_no_other_device_gets_any() -> None:
     command = [sys.executable, "-m", "firmware_stubs", "smoke"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     result = json.loads(done.stdout.splitlines()[-1])

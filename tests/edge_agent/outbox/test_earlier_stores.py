@@ -18,7 +18,7 @@ from edge_agent.protocol.topics import Lane
 from firmware_stubs.faults import DiskFilling
 from tests.clocks import HandClock
 from tests.edge_agent.outbox.test_outbox import STORES, crash
-from tests.edge_agent.test_agent import kinds, live
+from tests.edge_agent.test_agent import kinds, run_until
 
 EARLIER = "60e2039"
 
@@ -132,7 +132,7 @@ def test_the_pipeline_uses_all_learned_state_of_an_earlier_store(path: Path) -> 
 
 def test_an_agent_continues_the_open_findings_of_an_earlier_store(path: Path, content: dict[str, Any]) -> None:
     clock = HandClock(400.0)
-    after = live(path.parent, clock, 500, DiskFilling(start_s=10, lasts_s=600))
+    after = run_until(path.parent, clock, 500, DiskFilling(start_s=10, lasts_s=600))
     assert set(after.open_findings()) == set(content["open_findings"])
     records = [read_record(json.loads(body)) for _, body in after.after(Lane.FINDINGS, 0, 1000)]
     ids = [one.finding_id for one in records if isinstance(one, Finding) and one.phase is Phase.OPEN]

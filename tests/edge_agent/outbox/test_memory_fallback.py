@@ -27,7 +27,7 @@ from tests.builders import a_chunk, a_finding, a_loss
 from tests.clocks import HandClock
 from tests.disks import SmallDisk, small_disk
 from tests.edge_agent.outbox.test_outbox import crash
-from tests.edge_agent.test_complaints import an_agent, connected, eventually, live, said
+from tests.edge_agent.test_complaints import an_agent, connected, eventually, pending_records, run_for
 from tests.edge_agent.uplink.test_uplink import all_away
 
 
@@ -256,11 +256,11 @@ def test_an_agent_on_a_full_disk_logs_it_and_migrates_when_there_is_space(
     with ScriptedBroker() as broker:
         agent = an_agent(outbox, clock, DiskFilling(start_s=1100, lasts_s=3600), port=broker.port)
         with connected(agent):
-            live(agent, clock, 2400.0)
+            run_for(agent, clock, 2400.0)
             eventually(agent, lambda: any(b"disk.filling" in body for body in broker.taken[Lane.FINDINGS].values()))
-            eventually(agent, lambda: not agent.delivery.uplink.is_under_way)
+            eventually(agent, lambda: not agent.delivery.uplink.has_unacknowledged)
             disk.free()
-            live(agent, clock, 2 * RETRY_EVERY_S)
+            run_for(agent, clock, 2 * RETRY_EVERY_S)
             assert not isinstance(agent.delivery.outbox, MemoryFallback)
             agent.delivery.outbox.put([records.encode(a_finding())])
             agent.delivery.outbox.buffer(a_chunk())
@@ -274,14 +274,14 @@ def test_an_agent_without_a_link_migrates_all_its_records(disk: SmallDisk) -> No
     clock = HandClock(1000.0)
     disk.fill()
     agent = an_agent(opened(disk), clock, DiskFilling(start_s=1100, lasts_s=3600))
-    live(agent, clock, 2400.0)
-    before = said(agent.delivery.outbox)
+    run_for(agent, clock, 2400.0)
+    before = pending_records(agent.delivery.outbox)
     assert before
     disk.free()
-    live(agent, clock, 2 * RETRY_EVERY_S)
+    run_for(agent, clock, 2 * RETRY_EVERY_S)
     crash(agent.delivery.outbox)
     again = opened(disk)
-    assert said(again)[: len(before)] == before
+    assert pending_records(again)[: len(before)] == before
     again.close()
 
 
@@ -296,12 +296,12 @@ def test_records_in_flight_are_acknowledged_before_the_migration(disk: SmallDisk
             outbox.put([records.encode(a_finding())])
             eventually(agent, lambda: bool(broker.taken[Lane.FINDINGS]))
             disk.free()
-            live(agent, clock, 2 * RETRY_EVERY_S)
+            run_for(agent, clock, 2 * RETRY_EVERY_S)
             assert agent.delivery.outbox is outbox
             broker.acknowledges = True
             outbox.put([records.encode(a_finding())])
-            eventually(agent, lambda: not agent.delivery.uplink.is_under_way)
-            live(agent, clock, RETRY_EVERY_S)
+            eventually(agent, lambda: not agent.delivery.uplink.has_unacknowledged)
+            run_for(agent, clock, RETRY_EVERY_S)
             assert agent.delivery.outbox is not outbox
     assert waiting(agent.delivery.outbox, Lane.FINDINGS) == []
     agent.delivery.outbox.close()
@@ -311,8 +311,8 @@ def test_an_agent_that_stops_tries_once_more_to_migrate(disk: SmallDisk) -> None
     clock, stop = HandClock(1000.0), threading.Event()
     disk.fill()
     agent = an_agent(opened(disk), clock, DiskFilling(start_s=1100, lasts_s=3600))
-    live(agent, clock, 2400.0)
-    findings = [one.finding_id for one in said(agent.delivery.outbox) if isinstance(one, Finding)]
+    run_for(agent, clock, 2400.0)
+    findings = [one.finding_id for one in pending_records(agent.delivery.outbox) if isinstance(one, Finding)]
     disk.free()
     stop.set()
     agent.run(stop)

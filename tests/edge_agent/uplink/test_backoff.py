@@ -17,7 +17,7 @@ def test_the_backoff_grows_to_ten_minutes_and_is_spread_over_the_whole_range() -
 
 
 def test_a_broker_that_kicks_after_accepting_does_not_reset_the_backoff() -> None:
-    """thin-edge.io and others: a duplicate client id gave a reconnect storm, since each CONNACK reset the wait."""
+    """thin-edge.io and others: a duplicate client id caused a reconnect storm, since each CONNACK reset the wait."""
     backoff = Backoff(random.Random(1))
     waits = [backoff.next_s(link_held_s=0.3) for _ in range(50)]
     assert max(waits) > 60

@@ -3,7 +3,7 @@
 from edge_agent.uplink.poison import TRIES, PoisonDetector
 
 
-def test_a_record_is_enough_after_its_own_tries_and_not_after_those_of_others() -> None:
+def test_only_a_records_own_failed_sends_reach_the_limit() -> None:
     poison = PoisonDetector()
     assert not any(poison.strike(5) for _ in range(TRIES - 1))
     assert poison.isolated

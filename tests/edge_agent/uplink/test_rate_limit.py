@@ -7,7 +7,7 @@ from edge_agent.uplink.rate_limit import LEAST_MESSAGE_BYTES, MESSAGE_BYTES, Pac
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 30), st.integers(1, 300_000)), min_size=1, max_size=60))
-def test_a_backlog_never_goes_faster_than_its_rate_but_for_one_burst_and_one_message(
+def test_a_backlog_exceeds_its_rate_by_at_most_one_burst_and_one_message(
     steps: list[tuple[float, int]],
 ) -> None:
     limiter, now_s, sent = RateLimiter(64_000.0), 0.0, 0
@@ -28,7 +28,7 @@ def test_a_backlog_progresses_however_large_its_messages_are() -> None:
     assert sent >= 4
 
 
-def test_messages_are_as_large_as_the_broker_says_and_shrink_when_links_end_on_them() -> None:
+def test_messages_keep_to_the_brokers_limit_and_shrink_when_links_end_on_them() -> None:
     limit = PacketLimit()
     assert limit.message_bytes == MESSAGE_BYTES
     limit.broker_bytes = 10_000

@@ -18,7 +18,7 @@ from edge_agent.protocol.topics import Lane
 from edge_agent.uplink import lane_in_flight, messages_in_flight
 from edge_agent.uplink import uplink as uplink_module
 from edge_agent.uplink.backoff import Backoff
-from edge_agent.uplink.messages_in_flight import ENDS_LINKS, NOT_TAKEN, TOO_LARGE, MessageInFlight
+from edge_agent.uplink.messages_in_flight import ENDS_LINKS, NOT_ACCEPTED, TOO_LARGE, MessageInFlight
 from edge_agent.uplink.mqtt_connection import Acknowledged, Connection, Disconnected, Link
 from edge_agent.uplink.rate_limit import MESSAGE_BYTES
 from edge_agent.uplink.uplink import Uplink, _cut_to_message
@@ -28,7 +28,7 @@ from tests.builders import DEVICE, a_chunk, a_finding, a_loss, an_evidence, an_i
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds of waiting become hundredths; how long they are is tested in test_backoff."""
+    """Shorten waits from seconds to hundredths; test_backoff tests their length."""
     monkeypatch.setattr(Backoff, "next_s", lambda _self, _held_s: 0.01)
     monkeypatch.setattr(messages_in_flight, "QUIET_S", 0.1)
 
@@ -78,9 +78,9 @@ def declare(outbox: Outbox) -> None:
     )
 
 
-@pytest.mark.parametrize(("versions", "spoken"), [({4, 5}, [5]), ({4}, [5, 4])])
-def test_mqtt_5_is_spoken_where_it_is_offered_and_3_1_1_elsewhere(
-    outbox: Outbox, versions: set[int], spoken: list[int]
+@pytest.mark.parametrize(("versions", "used"), [({4, 5}, [5]), ({4}, [5, 4])])
+def test_mqtt_5_is_used_where_the_broker_supports_it_and_3_1_1_elsewhere(
+    outbox: Outbox, versions: set[int], used: list[int]
 ) -> None:
     outbox.put([records.encode(a_finding())])
     outbox.buffer(a_chunk())
@@ -89,14 +89,14 @@ def test_mqtt_5_is_spoken_where_it_is_offered_and_3_1_1_elsewhere(
         broker.drop()
         outbox.put([records.encode(a_finding())])
         assert pumped(one, lambda: all_away(outbox))
-    assert broker.connects == [*spoken, spoken[-1]], "what was found out is remembered"
+    assert broker.connects == [*used, used[-1]], "the next connection starts with the version that worked"
     assert one.sent_bytes > sum(broker.sizes)
 
 
-def test_a_broker_of_3_1_1_that_waits_for_more_instead_of_refusing_is_asked_again_in_its_own_version(
+def test_a_broker_of_3_1_1_that_does_not_answer_mqtt_5_is_tried_with_3_1_1(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """amqtt does so."""
+    """As amqtt."""
     monkeypatch.setattr("edge_agent.uplink.mqtt_connection.PROBE_WITHIN_S", 0.2)
     outbox.put([records.encode(a_finding())])
     with ScriptedBroker(silent_to=frozenset({5})) as broker, sending(outbox, broker.port) as one:
@@ -104,7 +104,7 @@ def test_a_broker_of_3_1_1_that_waits_for_more_instead_of_refusing_is_asked_agai
     assert broker.connects == [5, 4]
 
 
-def test_messages_are_split_to_what_the_broker_says_it_takes(outbox: Outbox) -> None:
+def test_messages_are_split_to_the_brokers_maximum_packet_size(outbox: Outbox) -> None:
     outbox.put([records.encode(a_finding(reason="x" * 1500)) for _ in range(40)])
     with ScriptedBroker(packet_bytes=6000) as broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: all_away(outbox))
@@ -112,7 +112,7 @@ def test_messages_are_split_to_what_the_broker_says_it_takes(outbox: Outbox) -> 
     assert max(broker.sizes) <= 6000
 
 
-def test_a_record_that_no_packet_of_the_broker_can_hold_is_put_aside_and_declared_at_once(outbox: Outbox) -> None:
+def test_a_record_larger_than_the_brokers_maximum_packet_is_quarantined_at_once(outbox: Outbox) -> None:
     outbox.put([records.encode(a_finding()), records.encode(a_finding(reason="x" * 1990)), records.encode(a_finding())])
     with ScriptedBroker(packet_bytes=1800) as broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: outbox.undeclared())
@@ -122,7 +122,7 @@ def test_a_record_that_no_packet_of_the_broker_can_hold_is_put_aside_and_declare
     assert broker.taken[Lane.FINDINGS][2] == b"lost"
 
 
-def test_a_broker_that_takes_no_packet_worth_sending_is_not_used_and_costs_no_record(
+def test_a_broker_with_a_tiny_maximum_packet_is_not_used_and_no_record_is_lost(
     outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     outbox.put([records.encode(a_finding()), records.encode(a_loss(1, 2))])
@@ -138,13 +138,13 @@ def test_a_broker_that_takes_no_packet_worth_sending_is_not_used_and_costs_no_re
     assert outbox.quarantined() == []
 
 
-def test_a_loss_that_no_packet_can_hold_waits_and_the_agents_thread_goes_on(
+def test_a_loss_larger_than_the_maximum_packet_stays_pending_and_does_not_block_the_thread(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.put([records.encode(a_loss(1, 2)) + b" " * 4000])
     with ScriptedBroker(packet_bytes=1800) as broker, sending(outbox, broker.port) as one:
         pumped(one, lambda: one.connected)
-        monkeypatch.setattr(one, "_send_losses", lambda: None)  # what goes ahead asks nobody for the size
+        monkeypatch.setattr(one, "_send_losses", lambda: None)  # it checks no size
         one.pump()
     assert outbox.waiting(Lane.FINDINGS) == 1
 
@@ -161,10 +161,10 @@ def test_a_new_stream_is_sent_from_its_beginning_in_the_same_connection(outbox: 
         assert pumped(one, lambda: len(broker.sizes) > sent, timeout_s=5.0)
 
 
-def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the_others_get_through(
+def test_a_record_on_which_the_broker_ends_every_connection_is_quarantined_and_the_others_arrive(
     outbox: Outbox,
 ) -> None:
-    """It says no word of why (MQTT 3.1.1): only that the link ends, each time after this one, gives it away."""
+    """The broker gives no reason (MQTT 3.1.1): the only sign is that the link ends each time after this record."""
     small, large = records.encode(a_finding()), records.encode(an_evidence(values=[1.0] * 9000))
     outbox.put([small, small, large, small])
     outbox.buffer(a_chunk())
@@ -179,7 +179,7 @@ def test_a_record_on_which_the_broker_ends_every_connection_is_put_aside_and_the
 
 
 def test_a_small_record_on_which_the_broker_ends_every_connection_does_not_block_its_lane(outbox: Outbox) -> None:
-    """The link holds without it and ends with it, again and again: a bad link would not know the difference."""
+    """The link holds without it and ends with it, again and again: an unstable link would end without it too."""
     outbox.put([records.encode(a_finding(reason=reason)) for reason in ("fine", "poison", "fine", "fine")])
     outbox.buffer(a_chunk())
     broker = ScriptedBroker(ends_on=lambda _topic, payload: b"poison" in payload)
@@ -193,7 +193,7 @@ def test_a_small_record_on_which_the_broker_ends_every_connection_does_not_block
 
 
 def test_two_records_that_end_links_one_in_each_lane_block_neither(outbox: Outbox) -> None:
-    """A link that one of them ends says nothing for the other."""
+    """A link that one of them ends does not clear the other."""
     outbox.put([records.encode(a_finding(reason=reason)) for reason in ("fine", "poison", "fine")])
     for number in range(3):
         outbox.buffer(a_chunk(number * 60.0))
@@ -207,10 +207,8 @@ def test_two_records_that_end_links_one_in_each_lane_block_neither(outbox: Outbo
 
 
 @pytest.mark.parametrize("size", [10, 9000])
-def test_a_link_that_ends_again_and_again_costs_no_record_and_gets_it_through_where_it_can(
-    outbox: Outbox, size: int
-) -> None:
-    """A bad one holds for the presence and not much longer, whether anything else is sent or not."""
+def test_an_unstable_link_quarantines_no_record_and_delivers_it_in_the_end(outbox: Outbox, size: int) -> None:
+    """It is up for the presence message and not much longer, whatever else is sent."""
     outbox.put([records.encode(an_evidence(values=[1.0] * size))])
     bad = True
     broker = ScriptedBroker(ends_on=lambda name, _payload: bad and name.endswith("findings"))
@@ -224,11 +222,11 @@ def test_a_link_that_ends_again_and_again_costs_no_record_and_gets_it_through_wh
         assert pumped(one, lambda: after_a_drop(len(broker.connects) > 30))
         assert outbox.quarantined() == []
         bad = False
-        assert pumped(one, lambda: after_a_drop(all_away(outbox))), "although no link holds for long"
+        assert pumped(one, lambda: after_a_drop(all_away(outbox))), "although no link is up for long"
 
 
 @pytest.mark.parametrize(("after_s", "strikes"), [(messages_in_flight.ENDS_WITHIN_S / 2, 1), (45.0, 0)])
-def test_only_a_link_that_ends_soon_after_a_message_speaks_against_it(
+def test_only_a_link_that_ends_soon_after_a_message_counts_against_it(
     outbox: Outbox, after_s: float, strikes: int
 ) -> None:
     link = Link(host="127.0.0.1", port=1, tls=None, username=None, password=None, keepalive_s=30)
@@ -248,7 +246,7 @@ def test_messages_shrink_for_a_broker_that_ends_connections_on_large_ones(outbox
     assert len(broker.taken[Lane.FINDINGS]) == 30
 
 
-def test_a_record_that_the_cloud_alone_never_takes_is_put_aside(
+def test_a_record_that_the_cloud_never_acknowledges_is_quarantined(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lane_in_flight, "ACK_TIMEOUT_S", 0.05)
@@ -259,13 +257,13 @@ def test_a_record_that_the_cloud_alone_never_takes_is_put_aside(
         assert pumped(one, lambda: outbox.undeclared())
         declare(outbox)
         assert pumped(one, lambda: all_away(outbox))
-    assert outbox.quarantined() == [(Lane.FINDINGS, 3, NOT_TAKEN)]
+    assert outbox.quarantined() == [(Lane.FINDINGS, 3, NOT_ACCEPTED)]
 
 
-def test_a_healthy_record_behind_a_gap_is_not_blamed_for_what_is_missing(
+def test_a_record_behind_a_gap_is_not_quarantined_for_the_missing_ones(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cloud answers each time, and can't go on: the loss that closes the gap has not come yet."""
+    """The cloud answers each time and waits for the declared loss that closes the gap."""
     monkeypatch.setattr(lane_in_flight, "ACK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(uplink_module, "BACKOFF_MAX_S", 0.02)
@@ -278,8 +276,10 @@ def test_a_healthy_record_behind_a_gap_is_not_blamed_for_what_is_missing(
         assert pumped(one, lambda: all_away(outbox))
 
 
-def test_nothing_is_put_aside_while_no_cloud_answers_at_all(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broker is up and the cloud is not, for a weekend: all is sent again and again, and no record is to blame."""
+def test_nothing_is_quarantined_while_the_cloud_does_not_answer(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker is up and the cloud is not, for a weekend: records are sent repeatedly, and none is the cause."""
     monkeypatch.setattr(lane_in_flight, "ACK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(uplink_module, "BACKOFF_MAX_S", 0.02)
@@ -292,7 +292,7 @@ def test_nothing_is_put_aside_while_no_cloud_answers_at_all(outbox: Outbox, monk
     assert outbox.quarantined() == []
 
 
-def test_what_is_not_acknowledged_in_time_is_sent_again(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_not_acknowledged_in_time_are_sent_again(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_in_flight, "ACK_TIMEOUT_S", 0.05)
     monkeypatch.setattr(uplink_module, "ACK_TIMEOUT_S", 0.05)
     outbox.put([records.encode(a_finding())])
@@ -303,7 +303,7 @@ def test_what_is_not_acknowledged_in_time_is_sent_again(outbox: Outbox, monkeypa
     assert list(broker.taken[Lane.FINDINGS]) == [1]
 
 
-def test_a_backlog_is_paced_findings_overtake_it_and_what_is_new_does_not_wait(
+def test_a_backlog_is_rate_limited_and_does_not_delay_findings_or_new_records(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uplink_module, "BACKLOG_BYTES_PER_S", 1.0)
@@ -315,9 +315,9 @@ def test_a_backlog_is_paced_findings_overtake_it_and_what_is_new_does_not_wait(
         assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0)
         assert broker.order[0] is Lane.FINDINGS
         pumped(one, lambda: False, timeout_s=0.3)
-        assert 0 < len(broker.taken[Lane.TELEMETRY]) < 300, "the burst went, the rest waits its turn"
+        assert 0 < len(broker.taken[Lane.TELEMETRY]) < 300, "the burst was sent, the rest is delayed"
         outbox.put([records.encode(a_finding())])
-        assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0), "a new finding does not"
+        assert pumped(one, lambda: outbox.waiting(Lane.FINDINGS) == 0), "a new finding is not delayed"
         one._rate_limiter.bytes_per_s = 1e9
         assert pumped(one, lambda: all_away(outbox))
 
@@ -334,7 +334,7 @@ def test_a_backlog_without_dates_waits_a_minute_for_the_clock_and_new_records_do
         assert pumped(one, lambda: all_away(outbox))
 
 
-def test_a_connection_says_online_and_goodbye_and_leaves_no_thread_behind(outbox: Outbox) -> None:
+def test_a_connection_publishes_online_and_going_down_and_leaves_no_thread(outbox: Outbox) -> None:
     before = threading.active_count()
     with ScriptedBroker() as broker, sending(outbox, broker.port) as one:
         assert pumped(one, lambda: one.connected)
@@ -356,9 +356,7 @@ def test_an_answer_that_is_no_mqtt_does_not_end_the_connections_thread(outbox: O
     one.stop()
 
 
-def test_a_session_that_can_not_have_its_thread_is_followed_by_another(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_whose_thread_can_not_start_is_retried(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     start, failures = mqtt.Client.loop_start, iter([RuntimeError("can't start new thread")])
 
     def loop_start(client: mqtt.Client) -> object:
