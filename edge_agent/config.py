@@ -74,20 +74,20 @@ class Sampling(_Table):
     """How often the device is read."""
 
     period_s: Annotated[float, Field(ge=0.1, le=60)] = Field(default=1.0, description="seconds between samples")
-    exclude_mounts: tuple[str, ...] = Field(default=(), strict=False, description="mount points that are not watched")
+    exclude_mounts: tuple[str, ...] = Field(default=(), strict=False, description="mount points that are not monitored")
 
 
 class Services(_Table):
-    """Which services of systemd are watched. Names are sent of those that fail or are restarted, and of no other."""
+    """Monitoring of systemd services. Only the names of services that fail or are restarted are sent."""
 
     units: tuple[str, ...] = Field(
         default=("*.service",),
         strict=False,
-        description="patterns of the units that are watched; empty asks systemd nothing. Names of units that fail or "
-        "are restarted by systemd are sent, without the instance of a template. Names of other kinds of units hold "
-        "paths and ids",
+        description="patterns of the units that are monitored; empty disables the collector. Names of units that fail "
+        "or are restarted by systemd are sent, without the instance of a template. Names of other kinds of units "
+        "contain paths and ids",
     )
-    exclude: tuple[str, ...] = Field(default=(), strict=False, description="patterns of units that are not watched")
+    exclude: tuple[str, ...] = Field(default=(), strict=False, description="patterns of units that are not monitored")
 
 
 class Detection(_Table):
@@ -235,7 +235,7 @@ def read_secret(path: str) -> str:
 
 
 def machine_device_id() -> str:
-    """Derive an id from /etc/machine-id as machine-id(5) asks: by a keyed hash, since the id itself is confidential."""
+    """Derive an id from /etc/machine-id as machine-id(5) requires: a keyed hash, as the id itself is confidential."""
     try:
         machine = Path("/etc/machine-id").read_text().strip()
     except OSError:

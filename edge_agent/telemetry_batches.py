@@ -56,7 +56,7 @@ def batcher(profile: str, publish_every_min: int, sample_period_s: float) -> Bat
 
 
 class Telemetry:
-    """Encodes telemetry batches: those of the profile, or less where the degradation level asks for it."""
+    """Encodes telemetry batches: those of the profile, or less at a lower degradation level."""
 
     def __init__(self, profile: str, publish_every_min: int, period_s: float) -> None:
         """`publish_every_min`: 0 is the profile's own interval. `period_s`: between samples, at the normal level."""

@@ -139,7 +139,7 @@ class Connection:
         return client is not None and client.is_connected()
 
     def publish(self, topic: str, payload: bytes) -> int | None:
-        """Hand a message over at QoS 1; return its id, or None when it can't be taken now."""
+        """Hand a message over at QoS 1; return its id, or None when it can't be queued now."""
         client = self._client
         if client is None:
             return None

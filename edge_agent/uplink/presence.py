@@ -1,4 +1,4 @@
-"""Presence: the message that says whether the device is online, and which software and hardware it has.
+"""Presence: the message with the device's state (online, offline, going down), software and hardware.
 
 What flows in: facts about the device. What flows out: a presence message for each state.
 """

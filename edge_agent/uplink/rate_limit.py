@@ -13,7 +13,7 @@ ENVELOPE_BYTES = 512  # topic, header and the envelope around the records, gener
 
 @dataclass(slots=True)
 class RateLimiter:
-    """A token bucket in bytes: a backlog message takes its size out, and the bucket refills at a steady rate."""
+    """A token bucket in bytes: a backlog message spends its size, and the bucket refills at a steady rate."""
 
     bytes_per_s: float
     burst_bytes: float = MESSAGE_BYTES
@@ -36,7 +36,7 @@ class RateLimiter:
 class PacketLimit:
     """How large a message may be: as the broker announces, or below the sizes on which connections ended."""
 
-    broker_bytes: int | None = None  # the largest packet the broker takes, where it announces one (MQTT 5)
+    broker_bytes: int | None = None  # the largest packet that the broker accepts, where it announces one (MQTT 5)
     _safe_bytes: int = MESSAGE_BYTES
 
     @property
@@ -47,7 +47,7 @@ class PacketLimit:
 
     @property
     def usable(self) -> bool:
-        """Whether the broker takes packets that are large enough to send any record."""
+        """Whether the broker accepts packets that are large enough to send any record."""
         return self.broker_bytes is None or self.broker_bytes >= LEAST_PACKET_BYTES
 
     def too_large(self, packet_bytes: int) -> bool:

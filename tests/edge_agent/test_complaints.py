@@ -133,7 +133,7 @@ def test_telemetry_is_not_written_to_disk_while_the_link_is_up(tmp_path: Path) -
 
 
 def eventually(agent: Agent, done: Callable[[], bool]) -> None:
-    """Wait for a condition in real time; the agent's clock stands still."""
+    """Wait for a condition in real time; the agent's clock is stopped."""
     deadline = time.monotonic() + 10
     while not done():
         assert time.monotonic() < deadline
@@ -279,11 +279,11 @@ def test_reconnects_of_a_fleet_are_spread_and_not_a_storm() -> None:
 
 def test_backoff_is_not_skipped_when_the_broker_kicks_after_a_good_connack(monkeypatch: pytest.MonkeyPatch) -> None:
     """A duplicate client id: each CONNACK reset the wait, and two devices threw each other out at full speed."""
-    asked: list[float] = []
+    waits: list[float] = []
     real = Backoff.next_s
 
     def counted(self: Backoff, link_held_s: float) -> float:
-        asked.append(real(self, link_held_s))
+        waits.append(real(self, link_held_s))
         return 0.01
 
     monkeypatch.setattr(Backoff, "next_s", counted)
@@ -293,11 +293,11 @@ def test_backoff_is_not_skipped_when_the_broker_kicks_after_a_good_connack(monke
         connection = Connection(DEVICE, link, messages, time.monotonic)
         connection.start()
         deadline = time.monotonic() + 10
-        while len(asked) < 30 and time.monotonic() < deadline:
+        while len(waits) < 30 and time.monotonic() < deadline:
             time.sleep(0.01)
         connection.stop(b"")
-    assert len(asked) >= 30
-    assert max(asked) > 60, "the wait grows although each connection was accepted"
+    assert len(waits) >= 30
+    assert max(waits) > 60, "the wait grows although each connection was accepted"
 
 
 def test_own_logs_do_not_fill_the_disk_while_the_broker_is_away_for_days(

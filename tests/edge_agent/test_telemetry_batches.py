@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from edge_agent.protocol import telemetry
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.telemetry import Batch
-from edge_agent.telemetry_batches import AGGREGATE_MIN, Aggregates, Batcher, Readings, batcher
+from edge_agent.resource_budget import DegradationLevel as Level
+from edge_agent.telemetry_batches import (
+    AGGREGATE_MIN,
+    SPARSE_BATCH_MIN,
+    Aggregates,
+    Batcher,
+    Readings,
+    Telemetry,
+    batcher,
+)
 from tests.builders import an_instant
 
 
@@ -137,3 +146,32 @@ def test_a_rate_has_the_unit_of_a_rate() -> None:
 )
 def test_a_profile_selects_its_batcher(profile: str, minutes: int, expected: Batcher | None) -> None:
     assert batcher(profile, minutes, 0.5) == expected
+
+
+def test_a_degradation_level_selects_its_batcher() -> None:
+    sent, batchers = Telemetry("full", 1, 1.0), []
+    for level in (Level.SLOW_SAMPLING, Level.SPARSE_TELEMETRY, Level.FINDINGS_ONLY, Level.NORMAL):
+        assert sent.change_level(level) == [], "the batch holds no sample"
+        batchers.append(sent._batcher)
+    assert batchers == [
+        Readings(rows=15, period_s=4.0),
+        Aggregates(rows=SPARSE_BATCH_MIN // AGGREGATE_MIN),
+        None,
+        Readings(rows=60, period_s=1.0),
+    ]
+
+
+def test_a_change_of_the_degradation_level_finishes_the_batch() -> None:
+    sent = Telemetry("full", 1, 1.0)
+    assert [sent.step({"hw.temperature": 40.0}, an_instant(t)) for t in range(3)] == [[], [], []]
+    assert sent.numbers_ahead == 360
+    (batch,) = sent.change_level(Level.FINDINGS_ONLY)
+    assert values(telemetry.unpack(batch)) == [[40.0, 40.0, 40.0]]
+    assert (sent.numbers_ahead, sent.step({"hw.temperature": 40.0}, an_instant(9))) == (0, [])
+
+
+def test_no_degradation_level_adds_telemetry_to_the_profile_without_any() -> None:
+    sent = Telemetry("findings-only", 0, 1.0)
+    for level in Level:
+        sent.change_level(level)
+        assert sent.numbers_ahead == 0

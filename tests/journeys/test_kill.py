@@ -116,7 +116,7 @@ def test_a_cloud_killed_repeatedly_while_it_receives_a_finding_opens_one_case(
 def test_a_cloud_killed_between_receipt_and_commit_stores_the_finding_after_its_restart(
     tmp_path: Path, ports: tuple[int, int]
 ) -> None:
-    """The database is locked by us, so the cloud has received the finding and can't commit it when it is killed."""
+    """The test locks the database, so the cloud has received the finding and can't commit it when it is killed."""
     web_port, mqtt_port = ports
     options = ("--broker", f"mqtt://127.0.0.1:{mqtt_port}")
     with mosquitto(tmp_path, mqtt_port):

@@ -1,4 +1,4 @@
-"""A real disk: a file system of 64 MiB is filled at 1 MiB/s by another program while the real agent watches."""
+"""A real disk: a file system of 64 MiB is filled at 1 MiB/s by another program while the real agent monitors it."""
 
 import os
 import shutil

@@ -121,7 +121,7 @@ def test_a_certificate_that_is_not_yet_valid_is_logged_with_the_devices_date_and
 def test_a_refused_certificate_is_logged_even_after_a_network_error(
     tmp_path: Path, ports: tuple[int, int], outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A device that has just started has neither a network nor the date; the network comes first."""
+    """A device that has just started has neither a network nor the date; the network is up first."""
     authority, certificate = of_last_year()
     with tls_broker(tmp_path, certificate, ports[1]) as tls_port, tapped(tls_port) as (proxy, sent):
         proxy.cut()
@@ -131,8 +131,8 @@ def test_a_refused_certificate_is_logged_even_after_a_network_error(
             assert pumped(one, lambda: len(refusals(caplog)) == 2)
             tries = len(sent)
             assert pumped(one, lambda: len(sent) > tries + 2)
-    away, refused = refusals(caplog)
-    assert "can't be reached" in away
+    unreachable, refused = refusals(caplog)
+    assert "can't be reached" in unreachable
     assert "its certificate is refused" in refused
 
 

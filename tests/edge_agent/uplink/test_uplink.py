@@ -179,7 +179,7 @@ def test_a_record_on_which_the_broker_ends_every_connection_is_quarantined_and_t
 
 
 def test_a_small_record_on_which_the_broker_ends_every_connection_does_not_block_its_lane(outbox: Outbox) -> None:
-    """The link holds without it and ends with it, again and again: an unstable link would end without it too."""
+    """The link is up without it and ends with it, repeatedly: an unstable link would end without it too."""
     outbox.put([records.encode(a_finding(reason=reason)) for reason in ("fine", "poison", "fine", "fine")])
     outbox.buffer(a_chunk())
     broker = ScriptedBroker(ends_on=lambda _topic, payload: b"poison" in payload)
