@@ -22,7 +22,7 @@ Labels = npt.NDArray[np.bool_]
 CASE_S = 3600.0
 NEAR_S = 600.0
 WEEK_S = 7 * 86_400.0
-MOST_OVER = 15  # thresholds beyond the budget after which a search gives up: F1 won't come back
+MOST_OVER = 15  # thresholds beyond the budget after which a search stops: F1 won't come back
 SEARCHED = np.unique(np.geomspace(1e-5, 0.3, 400))
 """Shares of all rows that may lie above a threshold: where a search looks."""
 

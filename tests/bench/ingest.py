@@ -39,11 +39,11 @@ ROUNDS = 3
 FINDINGS = 300  # whose way to their case is timed, one after the other
 LOAD_PER_S = 1000  # messages of telemetry a second meanwhile
 DATABASES = ("SQLite", "PostgreSQL")
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def measure(say: Say) -> dict[str, Any]:
-    """Run everything; `say` is told what is going on."""
+def measure(report: Report) -> dict[str, Any]:
+    """Run everything; `report` is told what is going on."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL runs as a user of its own
@@ -53,15 +53,15 @@ def measure(say: Say) -> dict[str, Any]:
             server.start()
             stack.callback(server.stop)
             urls["PostgreSQL"] = server.url
-        by_devices = {devices: _compared(folder, urls, devices, say) for devices in DEVICES}
+        by_devices = {devices: _compared(folder, urls, devices, report) for devices in DEVICES}
         waits = {}
         for kind, url in urls.items():
             waits[kind] = _latency(folder, url)
-            say(f"finding to case, {kind}: {waits[kind]}")
+            report(f"finding to case, {kind}: {waits[kind]}")
     return {"readings_per_message": METRICS * SECONDS, "devices": by_devices, "finding_to_case": waits}
 
 
-def _compared(folder: Path, urls: dict[str, str], devices: int, say: Say) -> dict[str, Any]:
+def _compared(folder: Path, urls: dict[str, str], devices: int, report: Report) -> dict[str, Any]:
     """Rounds of raw drain and ingest in turn, so that whatever else the machine does meets them alike."""
     packets = [packet(*one, number) for number, one in enumerate(_messages(devices))]
     raw: list[float] = []
@@ -71,7 +71,7 @@ def _compared(folder: Path, urls: dict[str, str], devices: int, say: Say) -> dic
         for kind, url in urls.items():
             rates[kind].append(len(packets) / _ingest_s(folder, url, packets))
         now = ", ".join(f"{kind} {runs[-1]:.0f}/s" for kind, runs in rates.items())
-        say(f"{devices} devices: raw drain {raw[-1]:.0f}/s, {now}; load {os.getloadavg()[0]:.1f}")
+        report(f"{devices} devices: raw drain {raw[-1]:.0f}/s, {now}; load {os.getloadavg()[0]:.1f}")
     limit = statistics.median(raw)
     found = {}
     for kind, runs in rates.items():
@@ -246,9 +246,9 @@ async def _waits(port: int, url: str) -> list[float]:
     waits_s = []
     for number in range(FINDINGS):
         device = f"sick-{number}"
-        said = an_envelope(1, a_finding(severity=Severity.CRITICAL, finding_id=an_id(number)))
+        payload = an_envelope(1, a_finding(severity=Severity.CRITICAL, finding_id=an_id(number)))
         began = time.monotonic()
-        publisher.publish(packet(topic(device, Lane.FINDINGS), said, number))
+        publisher.publish(packet(topic(device, Lane.FINDINGS), payload, number))
         found = None
         while found is None:
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A mistake in the configuration is said in one line: where, which key, what stood there, what to do."""
+"""Each mistake in the configuration gives one line: where it is, which key, its value and the remedy."""
 
 import re
 from pathlib import Path

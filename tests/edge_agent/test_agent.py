@@ -82,7 +82,7 @@ def test_a_restart_keeps_open_findings_and_learned_state(tmp_path: Path) -> None
     assert sent.count("open") == 1
     learned = json.loads(first.learned_state(LEARNED_STATE) or b"{}")
     assert learned["scorer"]["judged"] == 6
-    assert [course[:2] for course in learned["trends"]["courses"]].count(["disk.filling", "/var/data"]) == 1
+    assert [batches[:2] for batches in learned["trends"]["courses"]].count(["disk.filling", "/var/data"]) == 1
     first.close()
     second = run_until(tmp_path, clock, 500, fault)
     assert kinds(second).count("open") == 1, "the open finding is resumed under its id"

@@ -8,7 +8,7 @@ What flows in: the strength of each row (Score.strength). What flows out: one De
                                     + the peak of the last case, fading within hours
 
 Each case pushes the bar towards the strength that the device itself exceeds no more often than was set: the n-th
-highest of its six-hour peaks of four weeks. Time lets go of it, at the rate of cases that a device may have, and saves
+highest of its six-hour peaks of four weeks. It decays with time, at the rate of cases that a device may have, and saves
 a few of those that a quiet device didn't open. So a device with few cases is judged as the fleet is, whatever its past;
 one with many is judged by its own past; and no number of incidents lifts the bar beyond what the device has shown in
 four weeks.

@@ -108,7 +108,7 @@ class Extrapolation:
             self.window_verdicts[window] = _WindowVerdict(verdict, times.uptime_s, float(newest[0]) + GIVEN_BACK * fall)
 
     def restart(self, paused_s: float) -> None:
-        """Forget the fine windows, not what they said: it goes on from where it stood still."""
+        """Clear the fine windows and keep their verdicts; the time that passed unobserved does not count."""
         self.windows.restart()
         for window, kept in self.window_verdicts.items():
             self.window_verdicts[window] = replace(kept, evaluated_at_s=kept.evaluated_at_s + paused_s)

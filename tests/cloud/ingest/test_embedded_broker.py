@@ -39,7 +39,7 @@ class Device:
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         self.received.put((message.topic, bytes(message.payload), message.retain))
 
-    def say(self, payload: str, *, retain: bool) -> None:
+    def publish(self, payload: str, *, retain: bool) -> None:
         self.client.publish(TOPIC, payload, qos=1, retain=retain).wait_for_publish(5)
 
     def hear(self, pattern: str) -> None:
@@ -70,7 +70,7 @@ async def test_a_message_reaches_who_subscribed_with_a_wildcard(broker: int) -> 
     def talk() -> tuple[str, bytes, bool]:
         with a_client("cloud", broker) as cloud, a_client("pump-07", broker) as device:
             cloud.hear("forewarn/v1/+/presence")
-            device.say("online", retain=False)
+            device.publish("online", retain=False)
             return cloud.next()
 
     assert await asyncio.to_thread(talk) == (TOPIC, b"online", False)
@@ -79,8 +79,8 @@ async def test_a_message_reaches_who_subscribed_with_a_wildcard(broker: int) -> 
 async def test_a_retained_message_reaches_who_subscribes_later_and_the_newest_wins(broker: int) -> None:
     def talk() -> tuple[str, bytes, bool]:
         with a_client("pump-07", broker) as device:
-            device.say("online", retain=True)
-            device.say("going_down", retain=True)
+            device.publish("online", retain=True)
+            device.publish("going_down", retain=True)
         with a_client("cloud", broker) as cloud:
             cloud.hear("forewarn/v1/+/presence")
             return cloud.next()
@@ -93,9 +93,9 @@ async def test_the_last_will_is_said_when_a_device_dies_and_not_when_it_leaves(b
         with a_client("cloud", broker) as cloud:
             cloud.hear("forewarn/v1/+/presence")
             with a_client("pump-07", broker, will="offline") as device:
-                device.say("online", retain=True)
+                device.publish("online", retain=True)
             with a_client("pump-07", broker, will="died") as device:
-                device.say("online again", retain=True)
+                device.publish("online again", retain=True)
                 device.client.loop_stop()
                 device.die()
                 return [cloud.next()[1] for _ in range(3)]
@@ -104,7 +104,7 @@ async def test_the_last_will_is_said_when_a_device_dies_and_not_when_it_leaves(b
 
 
 async def test_a_port_that_is_taken_is_said_in_one_line(broker: int) -> None:
-    with pytest.raises(OSError, match=rf"the embedded broker can't listen on 127.0.0.1:{broker}") as told:
+    with pytest.raises(OSError, match=rf"the embedded broker can't listen on 127.0.0.1:{broker}") as received:
         async with embedded_broker(HOST, broker):
             raise AssertionError("never runs")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(received.value)

@@ -122,9 +122,9 @@ MESSAGES = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from(
 
 
 @given(MESSAGES)
-def test_nothing_that_was_let_in_is_lost_and_each_device_keeps_its_order(said: list[tuple[str, Channel]]) -> None:
+def test_nothing_that_was_let_in_is_lost_and_each_device_keeps_its_order(presence: list[tuple[str, Channel]]) -> None:
     queue = waiting()
-    sent = [(device, channel.value, bytes([number % 256])) for number, (device, channel) in enumerate(said)]
+    sent = [(device, channel.value, bytes([number % 256])) for number, (device, channel) in enumerate(presence)]
     for device, channel, payload in sent:
         queue.put_nowait(a_message(device, Channel(channel), payload))
     taken = emptied(queue)

@@ -16,7 +16,7 @@ from tests.wire import packet
 
 WELCOME = b"\x20\x02\x00\x00"
 GRANTED = b"\x90\x03\x00\x01\x01"
-Heard = list[tuple[str, bytes]]
+Received = list[tuple[str, bytes]]
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -28,7 +28,7 @@ async def packet_of(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 @contextlib.asynccontextmanager
 async def a_listener(port: int, answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
-    """Answers each client as told until it has nothing more to say, and leaves no connection behind."""
+    """Answers each client as reason until it has nothing more to say, and leaves no connection behind."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ended = asyncio.Event()
@@ -49,7 +49,7 @@ async def a_listener(port: int, answer: Answer, tls: ssl.SSLContext | None = Non
 
 @contextlib.asynccontextmanager
 async def a_broker(port: int, answer: Answer) -> AsyncIterator[BrokerAddress]:
-    """Lets a client in, then answers as told."""
+    """Lets a client in, then answers as reason."""
 
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert (await packet_of(reader))[0] == 0x10
@@ -87,22 +87,22 @@ async def reason_of(address: BrokerAddress, hear: Callable[[str, bytes], None] =
 async def test_messages_come_whole_in_whatever_pieces_they_come_and_each_is_acknowledged(port: int) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(WELCOME)
-        stream = b"".join(packet(topic, payload, number) for number, (topic, payload) in enumerate(said))
+        stream = b"".join(packet(topic, payload, number) for number, (topic, payload) in enumerate(messages))
         for first in range(0, len(stream), 50_021):
             writer.write(stream[first : first + 50_021])
             await writer.drain()
             await asyncio.sleep(0.001)
-        acks.append(await reader.readexactly(4 * len(said)))
+        acks.append(await reader.readexactly(4 * len(messages)))
         done.set()
 
-    said = [("a", b""), ("a/b", bytes(3 << 20)), *((f"c/{number}", bytes(number)) for number in range(200))]
+    messages = [("a", b""), ("a/b", bytes(3 << 20)), *((f"c/{number}", bytes(number)) for number in range(200))]
     acks: list[bytes] = []
-    heard: list[tuple[str, bytes]] = []
+    received: list[tuple[str, bytes]] = []
     done = asyncio.Event()
-    async with a_broker(port, answer) as address, connected(address, lambda *message: heard.append(message)):
+    async with a_broker(port, answer) as address, connected(address, lambda *message: received.append(message)):
         await asyncio.wait_for(done.wait(), 10)
-    assert heard == said
-    assert acks == [b"".join(b"\x40\x02" + (number + 1).to_bytes(2, "big") for number in range(len(said)))]
+    assert received == messages
+    assert acks == [b"".join(b"\x40\x02" + (number + 1).to_bytes(2, "big") for number in range(len(messages)))]
 
 
 async def test_what_it_publishes_reaches_the_broker_in_packets_of_any_length(port: int) -> None:
@@ -111,14 +111,14 @@ async def test_what_it_publishes_reaches_the_broker_in_packets_of_any_length(por
         read.append(await reader.read())
 
     read: list[bytes] = []
-    said = [("a/ack", bytes(length)) for length in (0, 1, 120, 121, 16_376)]
+    messages = [("a/ack", bytes(length)) for length in (0, 1, 120, 121, 16_376)]
     async with a_broker(port, answer) as address:
         async with connected(address, lambda _topic, _payload: None) as session:
-            await session.publish(said)
+            await session.publish(messages)
         await asyncio.sleep(0.1)
     lengths = (b"\x07", b"\x08", b"\x7f", b"\x80\x01", b"\xff\x7f")
     packets = (
-        b"\x30" + length + b"\x00\x05a/ack" + payload for length, (_, payload) in zip(lengths, said, strict=True)
+        b"\x30" + length + b"\x00\x05a/ack" + payload for length, (_, payload) in zip(lengths, messages, strict=True)
     )
     assert read == [b"".join(packets) + b"\xe0\x00"]
 
@@ -148,12 +148,12 @@ async def test_an_authority_that_is_not_there_now_and_a_name_that_is_none_are_re
     assert await reason_of(BrokerAddress(host="a..b", port=port))
 
 
-@pytest.mark.parametrize("said", [(), (b"\x20\x00",), (WELCOME,)])
+@pytest.mark.parametrize("messages", [(), (b"\x20\x00",), (WELCOME,)])
 async def test_a_broker_that_does_not_answer_as_it_should_is_left(
-    port: int, monkeypatch: pytest.MonkeyPatch, said: tuple[bytes, ...]
+    port: int, monkeypatch: pytest.MonkeyPatch, messages: tuple[bytes, ...]
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_S", 0.2)
-    async with a_broker(port, saying(*said, then_silent=True)) as address:
+    async with a_broker(port, saying(*messages, then_silent=True)) as address:
         assert await reason_of(address) == "Operation timed out"
 
 
@@ -165,15 +165,15 @@ async def test_a_broker_that_falls_silent_is_left(port: int, monkeypatch: pytest
 
 async def test_name_and_password_are_said_and_nothing_is_to_be_kept_for_us(port: int) -> None:
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        said.append(await packet_of(reader))
+        messages.append(await packet_of(reader))
         writer.write(WELCOME)
         await reader.read()
 
-    said: list[tuple[int, bytes]] = []
+    messages: list[tuple[int, bytes]] = []
     address = BrokerAddress(host=HOST, port=port, username="cloud", password="sesame")
     async with a_listener(port, hear), connected(address, lambda _topic, _payload: None):
         pass
-    (kind, body), name = said[0], 32
+    (kind, body), name = messages[0], 32
     assert (kind, body[:12]) == (0x10, b"\x00\x04MQTT\x04\xc2\x00\x3c\x00" + bytes([name]))
     assert body[12 + name :] == b"\x00\x05cloud\x00\x06sesame"
 
@@ -212,10 +212,10 @@ async def test_queued_messages_are_taken_before_a_lost_connection_is_reported(po
 
 
 @pytest.mark.parametrize(
-    ("issuer", "told"), [("ours", "the connection is lost"), ("another", "certificate verify failed")]
+    ("issuer", "reason"), [("ours", "the connection is lost"), ("another", "certificate verify failed")]
 )
 async def test_only_a_broker_with_a_certificate_of_our_authority_is_trusted(
-    port: int, tmp_path: Path, issuer: str, told: str
+    port: int, tmp_path: Path, issuer: str, reason: str
 ) -> None:
     authorities = {"ours": trustme.CA(), "another": trustme.CA()}
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -228,8 +228,8 @@ async def test_only_a_broker_with_a_certificate_of_our_authority_is_trusted(
         await packet_of(reader)
         writer.write(GRANTED + packet("a", bytes(100_000), 0))
 
-    heard: list[int] = []
+    received: list[int] = []
     address = BrokerAddress(host=HOST, port=port, tls=True, ca_file=str(tmp_path / "ca.pem"))
     async with a_listener(port, answer, tls):
-        assert told in await reason_of(address, lambda _topic, payload: heard.append(len(payload)))
-    assert heard == ([100_000] if issuer == "ours" else [])
+        assert reason in await reason_of(address, lambda _topic, payload: received.append(len(payload)))
+    assert received == ([100_000] if issuer == "ours" else [])

@@ -27,13 +27,15 @@ def taken(channel: Channel | str, payload: bytes) -> Delivery | Presence | None:
     """What was parsed; None where a reason was given."""
     name = topic(DEVICE, channel) if isinstance(channel, Channel) else channel
     try:
-        said = parse_content(ReceivedMessage(name, payload, NOON))
+        delivery = parse_content(ReceivedMessage(name, payload, NOON))
     except (ValueError, OverflowError, RecursionError):
         return None
-    if isinstance(said, Delivery):
-        assert [item.seq for item in said.records] == list(range(said.records[0].seq, said.records[-1].seq + 1))
-        assert all(item.problem or item.kind for item in said.records)
-    return said
+    if isinstance(delivery, Delivery):
+        assert [item.seq for item in delivery.records] == list(
+            range(delivery.records[0].seq, delivery.records[-1].seq + 1)
+        )
+        assert all(item.problem or item.kind for item in delivery.records)
+    return delivery
 
 
 @given(CHANNELS, st.binary(max_size=300))
@@ -53,16 +55,16 @@ def test_every_mutation_of_a_good_message(seed: int) -> None:
 
 @given(st.dictionaries(st.sampled_from(sorted(a_finding().model_dump())), JSON))
 def test_any_record_in_a_good_envelope(changes: dict[str, object]) -> None:
-    said = taken(Channel.FINDINGS, an_envelope(1, a_finding().model_dump(mode="json") | changes, a_finding()))
-    if isinstance(said, Delivery):
-        assert said.records[1].problem == ""
+    delivery = taken(Channel.FINDINGS, an_envelope(1, a_finding().model_dump(mode="json") | changes, a_finding()))
+    if isinstance(delivery, Delivery):
+        assert delivery.records[1].problem == ""
 
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=5))
 def test_any_record_in_a_good_message_of_telemetry(records: list[bytes]) -> None:
-    said = taken(Channel.TELEMETRY, a_telemetry_message(1, *records, a_chunk()))
-    assert isinstance(said, Delivery)
-    assert said.records[-1].problem == ""
+    delivery = taken(Channel.TELEMETRY, a_telemetry_message(1, *records, a_chunk()))
+    assert isinstance(delivery, Delivery)
+    assert delivery.records[-1].problem == ""
 
 
 def test_a_message_that_is_too_large_is_not_even_looked_at() -> None:

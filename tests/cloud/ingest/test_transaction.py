@@ -276,8 +276,8 @@ async def test_a_record_that_trips_our_own_code_is_dead_lettered_loudly_and_the_
 async def test_what_is_taken_together_is_stored_together_each_device_for_itself(
     writer: BatchWriter, database: Database
 ) -> None:
-    said = (an_envelope(1, a_finding(severity=Severity.CRITICAL)), an_envelope(3, a_finding()), b"rubbish")
-    batch = [ReceivedMessage(f"forewarn/v1/{device}/findings", each, NOON) for device in ("a", "b") for each in said]
+    content = (an_envelope(1, a_finding(severity=Severity.CRITICAL)), an_envelope(3, a_finding()), b"rubbish")
+    batch = [ReceivedMessage(f"forewarn/v1/{device}/findings", each, NOON) for device in ("a", "b") for each in content]
     batch += [
         ReceivedMessage("forewarn/v1/a/telemetry", a_telemetry_message(seq, a_chunk()), NOON) for seq in (2, 1, 2)
     ]
@@ -297,11 +297,11 @@ async def test_a_message_that_no_transaction_survives_is_dead_lettered_and_takes
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def spoilt(message: ReceivedMessage) -> Delivery | Presence:
-        said = parse_content(message)
+        content = parse_content(message)
         if "culprit" not in message.topic:
-            return said
-        assert isinstance(said, Delivery)
-        return replace(said, records=tuple(replace(record, kind=None) for record in said.records))  # type: ignore[arg-type]
+            return content
+        assert isinstance(content, Delivery)
+        return replace(content, records=tuple(replace(record, kind=None) for record in content.records))  # type: ignore[arg-type]
 
     monkeypatch.setattr("cloud.ingest.parsing.parse_content", spoilt)
     writer = BatchWriter(database, CaseService(Rules()))
@@ -462,7 +462,7 @@ async def test_trouble_of_the_database_while_records_are_applied_is_not_blamed_o
     assert await count(sqlite, RecordRow) == 0
 
 
-SAID = st.lists(
+REPORTED = st.lists(
     st.tuples(
         st.sampled_from(Phase), st.sampled_from(["disk.filling", "memory.leak"]), st.sampled_from(["/", "/data"])
     ),
@@ -472,13 +472,13 @@ SAID = st.lists(
 
 
 @settings(max_examples=15, deadline=None)
-@given(SAID, st.data())
+@given(REPORTED, st.data())
 def test_any_order_and_number_of_deliveries_leads_to_the_same_cases(
-    said: list[tuple[Phase, str, str]], data: st.DataObject
+    content: list[tuple[Phase, str, str]], data: st.DataObject
 ) -> None:
     messages = [
         an_envelope(seq, a_finding(phase, 100.0 * seq, fault=fault, component=component, since_s=100.0 * seq - 50))
-        for seq, (phase, fault, component) in enumerate(said, 1)
+        for seq, (phase, fault, component) in enumerate(content, 1)
     ]
     deliveries = data.draw(st.lists(st.sampled_from(messages), max_size=12)) + data.draw(st.permutations(messages))
     assert asyncio.run(_after(messages)) == asyncio.run(_after(deliveries))

@@ -72,7 +72,7 @@ def test_a_device_gets_one_acknowledgement_for_both_lanes_and_one_more_for_anoth
         StreamKey(DEVICE, Lane.TELEMETRY, an_id(4)): 2,
     }
     acks = [
-        (device, {lane: said.up_to for lane, said in decode_ack(ack).lanes.items()})
+        (device, {lane: published.up_to for lane, published in decode_ack(ack).lanes.items()})
         for device, ack in acknowledgements(stored)
     ]
     assert acks == [
@@ -106,9 +106,9 @@ async def test_a_broker_that_goes_is_said_once_and_its_return_once_and_all_goes_
         await asyncio.sleep(0.5)
         async with embedded_broker(HOST, port), a_pump(port) as pump:
             assert (await pump.acked(an_envelope(2, a_finding()))).up_to == 2
-    told = [record.message.removeprefix(f"broker {HOST}:{port}") for record in caplog.records]
+    reported = [record.message.removeprefix(f"broker {HOST}:{port}") for record in caplog.records]
     lost = ": the connection is lost; trying again"
-    assert told == [lost, " is back", lost]
+    assert reported == [lost, " is back", lost]
 
 
 async def test_a_database_that_fails_gives_no_acknowledgement_until_it_is_back(
@@ -125,8 +125,8 @@ async def test_a_database_that_fails_gives_no_acknowledgement_until_it_is_back(
         async with sqlite.begin() as session:
             await session.execute(text("ALTER TABLE away RENAME TO record"))
         assert (await waiting).up_to == 2
-    told = [record.message for record in caplog.records if record.message.startswith("database")]
-    assert [message.partition(":")[0] for message in told] == ["database", "database is back"]
+    reported = [record.message for record in caplog.records if record.message.startswith("database")]
+    assert [message.partition(":")[0] for message in reported] == ["database", "database is back"]
 
 
 async def test_presence_that_met_trouble_of_the_database_is_not_lost(port: int, sqlite: Database) -> None:
@@ -160,8 +160,8 @@ async def test_trouble_makes_batches_smaller_so_that_what_causes_it_ends_alone(s
     for _ in range(3):
         for number in range(8):
             name = "culprit" if number == 3 else f"pump-{number}"
-            said = QueuedMessage.of(topic(name, Channel.FINDINGS), CRITICAL)
-            ingest._queue.put_nowait(said)
+            published = QueuedMessage.of(topic(name, Channel.FINDINGS), CRITICAL)
+            ingest._queue.put_nowait(published)
     ingest._batch_max = 8
     while not ingest._queue.empty():
         await ingest._write(session, ingest._next_batch(ingest._queue.get_nowait()))
@@ -219,16 +219,16 @@ async def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(
     assert await made.wait() == 0
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
-    heard = asyncio.Event()
+    received = asyncio.Event()
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if await reader.read(1):
-            heard.set()
+            received.set()
         writer.close()
 
     address = BrokerAddress(host=HOST, port=port, tls=True)
     async with await asyncio.start_server(hear, HOST, port, ssl=tls), ingesting(address, sqlite, ChangeSignal()):
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(heard.wait(), 0.5)
-    assert not heard.is_set()
+            await asyncio.wait_for(received.wait(), 0.5)
+    assert not received.is_set()
     assert "CERTIFICATE_VERIFY_FAILED" in caplog.messages[0]

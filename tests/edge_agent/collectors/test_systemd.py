@@ -17,7 +17,7 @@ from edge_agent.protocol.metrics import METRICS, series, series_attributes, seri
 from tests.builders import an_instant
 
 # As systemd 252 prints it, with the properties in its own order.
-SAID = """\
+OUTPUT = """\
 Restart=always
 Result=exit-code
 NRestarts=4
@@ -59,15 +59,21 @@ SSHD = {
 
 
 def unit(name: str, **properties: object) -> str:
-    said = {"Id": name, "ActiveState": "active", "NRestarts": 0, "Restart": "always", "Result": "success"} | properties
-    return "".join(f"{key}={value}\n" for key, value in said.items())
+    output = {
+        "Id": name,
+        "ActiveState": "active",
+        "NRestarts": 0,
+        "Restart": "always",
+        "Result": "success",
+    } | properties
+    return "".join(f"{key}={value}\n" for key, value in output.items())
 
 
-def asked(root: Path, said: str, **options: tuple[str, ...]) -> SystemdCollector:
+def asked(root: Path, output: str, **options: tuple[str, ...]) -> SystemdCollector:
     """Return a collector whose systemd says what stands in a file."""
     (root / "run/systemd/system").mkdir(parents=True, exist_ok=True)
-    (root / "said").write_text(said)
-    show = ("sh", "-c", f"cat {root / 'said'}", "show")
+    (root / "output").write_text(output)
+    show = ("sh", "-c", f"cat {root / 'output'}", "show")
     return SystemdCollector(root=root, show=show, **options)
 
 
@@ -81,7 +87,7 @@ def answer(collector: SystemdCollector, at_s: float = 0.0) -> Mapping[str, float
 
 
 def test_only_units_that_are_unwell_are_named_and_instances_never(tmp_path: Path) -> None:
-    values = answer(asked(tmp_path, SAID))
+    values = answer(asked(tmp_path, OUTPUT))
     assert values == {FAILED_UNITS: 1.0, **LOOPS, **SSHD}
     assert {series_name(key) for key in values} <= METRICS.keys()
 
@@ -121,7 +127,7 @@ def test_a_crash_that_was_seen_once_is_remembered(tmp_path: Path) -> None:
 
 
 def test_excluded_units_are_not_told_of(tmp_path: Path) -> None:
-    assert answer(asked(tmp_path, SAID, exclude=("sshd@*", "loops.service"))) == {FAILED_UNITS: 0.0}
+    assert answer(asked(tmp_path, OUTPUT, exclude=("sshd@*", "loops.service"))) == {FAILED_UNITS: 0.0}
 
 
 def test_a_storm_of_failures_names_a_bounded_number_of_units(tmp_path: Path) -> None:
@@ -217,5 +223,5 @@ def test_what_a_template_was_instantiated_with_never_leaves(prefix: str, instanc
 
 
 @given(st.text())
-def test_no_answer_breaks_the_parser(said: str) -> None:
-    assert all(unit["Id"] is not None for unit in parse(said))
+def test_no_answer_breaks_the_parser(output: str) -> None:
+    assert all(unit["Id"] is not None for unit in parse(output))
