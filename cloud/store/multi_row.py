@@ -60,7 +60,15 @@ async def _execute(
 
 
 def _bound(values: list[Any], bind: _Bind) -> list[Any]:
-    return values if bind is None else list(map(bind, values))
+    """Convert values; one that follows itself, like the time of receipt of a batch, is converted once."""
+    if bind is None:
+        return values
+    bound, last, converted = [], values[0], bind(values[0])
+    for value in values:
+        if value is not last:
+            last, converted = value, bind(value)
+        bound.append(converted)
+    return bound
 
 
 @lru_cache(maxsize=64)

@@ -155,5 +155,8 @@ def _tagged(tag: int, value: Any) -> Any:
 
 @lru_cache(maxsize=65_536)
 def _uuid(value: bytes) -> UUID:
-    """Devices say the same again and again."""
+    """Devices send the same UUIDs again and again."""
     return UUID(bytes=value)
+
+
+uuid_text = lru_cache(maxsize=65_536)(UUID.__str__)  # writing one takes a microsecond

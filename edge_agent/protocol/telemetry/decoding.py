@@ -180,9 +180,8 @@ def _instant_in(raw: Any) -> Instant:
         wall = EPOCH + timedelta(microseconds=wall_us)
     except OverflowError:
         raise ValueError(f"at: {wall_us} microseconds since 1970 are no date") from None
-    return Instant(
-        boot_id=str(boot_id), uptime_s=_number(uptime_s, "at: uptime_s", 0.0, 1e12), wall=wall, synced=synced
-    )
+    boot = cbor.uuid_text(boot_id) if isinstance(boot_id, UUID) else boot_id
+    return Instant(boot_id=boot, uptime_s=_number(uptime_s, "at: uptime_s", 0.0, 1e12), wall=wall, synced=synced)
 
 
 def _array(raw: Any, field: str, dtype: np.dtype[Any], length: int) -> Any:

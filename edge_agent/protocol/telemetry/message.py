@@ -51,5 +51,5 @@ def decode(payload: bytes) -> TelemetryMessage:
     except ValueError as error:
         raise ValueError(f"telemetry message: {error}") from None
     return TelemetryMessage(
-        stream=str(stream), base_seq=raw["base_seq"], first_seq=raw["first_seq"], records=tuple(records)
+        stream=cbor.uuid_text(stream), base_seq=raw["base_seq"], first_seq=raw["first_seq"], records=tuple(records)
     )
