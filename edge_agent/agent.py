@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from edge_agent.clock import Clock
 from edge_agent.collectors import Collection
-from edge_agent.detection.pipeline import Outcome, Pipeline
+from edge_agent.detection import Outcome, Pipeline
 from edge_agent.evidence import EvidenceRecorder
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant

@@ -17,14 +17,14 @@ from edge_agent.collectors.battery import BatteryCollector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
 from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
-from edge_agent.collectors.self_usage import OwnCostCollector
+from edge_agent.collectors.self_usage import SelfUsageCollector
 from edge_agent.collectors.storage import StorageCollector
 from edge_agent.collectors.systemd import SystemdCollector
 from edge_agent.collectors.wifi import WifiCollector
 from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, read_secret, tls_context
+from edge_agent.detection import Pipeline
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
-from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.relations.relations import Relations
+from edge_agent.detection.relations import Relations
 from edge_agent.evidence import EvidenceRecorder, Ring
 from edge_agent.outbox import Outbox, open_outbox
 from edge_agent.outbox.backdating import Backdating
@@ -127,7 +127,7 @@ def make_collection(config: AgentConfig) -> Collection:
         StorageCollector(),
         BatteryCollector(),
         WifiCollector(),
-        OwnCostCollector(),
+        SelfUsageCollector(),
     ]
     if config.services.units:
         collectors.append(SystemdCollector(config.services.units, config.services.exclude))

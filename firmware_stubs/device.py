@@ -9,9 +9,9 @@ from edge_agent.artifacts import load_fleet, shipped
 from edge_agent.assembly import Settings, assemble
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
+from edge_agent.detection import Pipeline
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
-from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.relations.relations import Relations
+from edge_agent.detection.relations import Relations
 from edge_agent.outbox import Outbox
 from edge_agent.uplink.mqtt_connection import Link
 from firmware_stubs.clock import VirtualClock

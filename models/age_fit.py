@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.detection.anomaly.age_correction import GROWN_S, STATISTICS
+from edge_agent.detection.anomaly.age_correction import MATURE_S, STATISTICS
 from edge_agent.detection.anomaly.baseline import Array
 from edge_agent.detection.anomaly.scorer import CAP, SETTLED_ROWS, Scorer
 from models.datasets import DataError, load_fleets
@@ -67,7 +67,7 @@ def watched(rows: Array, period_s: float) -> Iterator[Array]:
         window = rows[start : start + length]
         strayed = _strayed(window, period_s, [*ages.tolist(), length])[:, :, np.ptp(window, axis=0) > 0]
         ratios = np.log(np.clip(strayed[-1] / strayed[:-1], 1 / CAP, CAP))
-        young = np.log(GROWN_S / (ages * period_s))
+        young = np.log(MATURE_S / (ages * period_s))
         yield np.column_stack([np.repeat(young, ratios.shape[2]), *(one.ravel() for one in ratios.swapaxes(0, 1))])
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edge_agent.detection.relations.regression import ROWS_AS_ONE, Prior
-from edge_agent.detection.relations.relations import RELATIONS, WIDTH, Scales, answers, basis_of, named_inputs, squashed
+from edge_agent.detection.relations.relations import RELATIONS, WIDTH, Scales, answers, basis_of, named_inputs, scaled
 from edge_agent.detection.trends.multiscale_window import Array
 
 ROUNDS = 60
@@ -49,7 +49,7 @@ def learn(devices: list[Array]) -> Known:
 def inputs_of(rows: Array) -> Array:
     """Return the inputs as the agent makes them, row after row: (rows, relations, INPUTS)."""
     scales = Scales()
-    return named_inputs(np.stack([scales.step(row) for row in squashed(rows)]))
+    return named_inputs(np.stack([scales.step(row) for row in scaled(rows)]))
 
 
 def _fit(inputs: list[Array], targets: Array) -> tuple[Array, Array, Array]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.detection.anomaly.scorer import Scorer
+from edge_agent.detection.anomaly import Scorer
 from edge_agent.detection.relations.quantities import Quantity
 from edge_agent.detection.relations.regression import Prior
 from edge_agent.detection.relations.relations import RELATIONS, WIDTH, FleetPrior, Relations

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_agent.detection.anomaly.alarm_rate import Alarms
+from edge_agent.detection.anomaly import Alarms
 from edge_agent.detection.anomaly.baseline import Array
 from edge_agent.detection.anomaly.scorer import Score, Scorer
 from models.case_metrics import Labels

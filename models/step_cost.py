@@ -15,9 +15,9 @@ import numpy as np
 
 from edge_agent.artifacts import load_fleet, shipped
 from edge_agent.collectors.host import HostCollector
-from edge_agent.detection.anomaly.scorer import Scorer
-from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.relations.relations import Relations
+from edge_agent.detection import Pipeline
+from edge_agent.detection.anomaly import Scorer
+from edge_agent.detection.relations import Relations
 from edge_agent.protocol.instant import Instant
 from edge_agent.sample import Sample
 from firmware_stubs.machine import VirtualMachine

@@ -45,9 +45,9 @@ from edge_agent.artifacts import load_fleet, shipped
 from edge_agent.assembly import Settings, assemble
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
+from edge_agent.detection import Outcome, Pipeline
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
-from edge_agent.detection.pipeline import Outcome, Pipeline
-from edge_agent.detection.relations.relations import Relations
+from edge_agent.detection.relations import Relations
 from edge_agent.outbox.quota import Quota
 from edge_agent.outbox.schema import Kind
 from edge_agent.protocol.instant import Instant

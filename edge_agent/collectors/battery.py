@@ -7,8 +7,8 @@ What flows out: `{series: value}`; a machine without a battery has none, and tho
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from edge_agent.collectors import Reading
-from edge_agent.collectors.cached import Seldom
+from edge_agent.collectors.cached import Cached
+from edge_agent.collectors.collection import Reading
 from edge_agent.collectors.files import read_number, read_text
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
@@ -24,11 +24,11 @@ class BatteryCollector:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
-        self._seldom = Seldom(_EVERY_S, self._read)
+        self._cached = Cached(_EVERY_S, self._read)
 
     def collect(self, now: Instant) -> Mapping[str, float]:
         """Return what is known of the batteries; a file that is missing or refused is left out."""
-        return self._seldom.at(now)
+        return self._cached.at(now)
 
     def _read(self) -> Iterator[Reading]:
         for kind in sorted((self._root / "sys/class/power_supply").glob("*/type")):

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from edge_agent.collectors import Reading
+from edge_agent.collectors.collection import Reading
 from edge_agent.protocol.instant import Instant
 
 
-class Seldom:
+class Cached:
     """The last answer of `read`, which is asked at most every `every_s` seconds of uptime."""
 
     def __init__(self, every_s: float, read: Callable[[], Iterable[Reading]]) -> None:

@@ -5,7 +5,7 @@ What flows in: a `Machine`. What flows out: `{series: value}` under OpenTelemetr
 
 from collections.abc import Iterator, Mapping
 
-from edge_agent.collectors import PartlyRead, Reading, read_parts
+from edge_agent.collectors.collection import PartlyRead, Reading, read_parts
 from edge_agent.collectors.machine import Machine
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fcntl import ioctl
 from pathlib import Path
 
-from edge_agent.collectors import Reading
+from edge_agent.collectors.collection import Reading
 from edge_agent.collectors.files import read_number, read_text
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping
 
 import psutil
 
-from edge_agent.collectors import PartlyRead, Reading, read_parts
+from edge_agent.collectors.collection import PartlyRead, Reading, read_parts
 from edge_agent.protocol.instant import Instant
 
 _MEMORY_EVERY_S = 60.0  # the proportional set size costs the kernel a walk over all our pages
 
 
-class OwnCostCollector:
+class SelfUsageCollector:
     """Reads this process."""
 
-    name = "own_cost"
+    name = "self_usage"
 
     def __init__(self) -> None:
         self._process = psutil.Process()

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_agent.collectors import Reading
+from edge_agent.collectors.collection import Reading
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
 
@@ -64,7 +64,7 @@ class SystemdCollector:
                 return {}
             self._ask(now.uptime_s)
         if self._asked is not None:
-            self._hear(*self._asked, now.uptime_s)
+            self._take_answer(*self._asked, now.uptime_s)
         if self._error:
             raise OSError(self._error)
         return self._values
@@ -82,7 +82,7 @@ class SystemdCollector:
         else:
             self._asked = process, answer
 
-    def _hear(self, process: subprocess.Popen[bytes], answer: BinaryIO, at_s: float) -> None:
+    def _take_answer(self, process: subprocess.Popen[bytes], answer: BinaryIO, at_s: float) -> None:
         """Take the answer if it is there."""
         if process.poll() is None and at_s - self._asked_at_s < _PATIENCE_S:
             return

@@ -1,4 +1,8 @@
-"""Detection: what flows in are samples, what flows out are findings with their reasons. Pure: no I/O, no clock.
+"""Detection: the input is samples, the output is findings with their reasons. Pure: no I/O, no clock.
 
-Read `pipeline.Pipeline.step` first; it names the stages in the order a sample passes them.
+`Pipeline.step` names the stages in the order a sample passes them.
 """
+
+from edge_agent.detection.pipeline import Outcome, Pipeline
+
+__all__ = ["Outcome", "Pipeline"]

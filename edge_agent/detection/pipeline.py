@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from edge_agent.detection.anomaly.alarm_rate import Alarms
+from edge_agent.detection.anomaly import Alarms
 from edge_agent.detection.anomaly.explanation import anomaly_verdict
 from edge_agent.detection.anomaly.scorer import DETECTOR, Score, Scorer
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
+from edge_agent.detection.relations import Relations
 from edge_agent.detection.relations.explanation import resumed_verdict
 from edge_agent.detection.relations.quantities import Quantity, quantity_of
-from edge_agent.detection.relations.relations import Relations
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.trends.trends import Trends
+from edge_agent.detection.trends import Trends
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import DetectorKind, Severity
 from edge_agent.protocol.instant import Instant
@@ -150,7 +150,7 @@ class Pipeline:
         """Return the broken relations but those whose series a rule or a trend speaks of, and heat that one does."""
         verdicts = list(verdicts)
         certain = {series for verdict in verdicts for series in verdict.basis.evaluated}
-        hot = any(map(_says_hot, verdicts))
+        hot = any(map(_reports_heat, verdicts))
         return [
             replace(verdict, severity=self._anomalies) if verdict.fault == "thermal.cooling" else verdict
             for verdict in self._violated
@@ -158,7 +158,7 @@ class Pipeline:
         ]
 
 
-def _says_hot(verdict: Verdict) -> bool:
+def _reports_heat(verdict: Verdict) -> bool:
     """Say whether a rule has it that the processor is too hot: whatever the reason, it is said."""
     of_processor = any(quantity_of(series) is Quantity.HEAT for series in verdict.basis.evaluated)
     return verdict.fault == "thermal.throttled" or (verdict.fault == "thermal.throttling" and of_processor)

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 
-from edge_agent.detection.trends.multiscale_window import Array
+import numpy as np
+import numpy.typing as npt
+
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ import psutil
 from edge_agent.clock import SystemClock
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
-from edge_agent.detection.anomaly.scorer import Scorer
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
+from edge_agent.detection.anomaly import Scorer
 from edge_agent.protocol.instant import Instant
 from edge_agent.sample import Sample
 from firmware_stubs.machine import VirtualMachine

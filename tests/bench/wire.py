@@ -20,7 +20,7 @@ from edge_agent.clock import Clock, SystemClock
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
-from edge_agent.collectors.self_usage import OwnCostCollector
+from edge_agent.collectors.self_usage import SelfUsageCollector
 from edge_agent.config import AgentConfig
 from edge_agent.detection.features import Features
 from edge_agent.protocol import telemetry
@@ -68,7 +68,7 @@ def figures(machine: History | None = None) -> dict[str, dict[str, dict[str, flo
 
 def record_machine(seconds: int) -> History:
     """Read this machine once a second."""
-    return record(SystemClock(), Collection((HostCollector(LinuxMachine()), OwnCostCollector())), seconds)
+    return record(SystemClock(), Collection((HostCollector(LinuxMachine()), SelfUsageCollector())), seconds)
 
 
 def record(clock: Clock, collection: Collection, seconds: int) -> History:

@@ -21,7 +21,7 @@ from types import FrameType
 from edge_agent.assembly import Settings, assemble
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.loss_table import loss_record
 from edge_agent.protocol.instant import Instant

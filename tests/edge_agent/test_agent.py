@@ -12,8 +12,8 @@ from edge_agent.agent import Agent, next_due
 from edge_agent.assembly import Settings, assemble
 from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
-from edge_agent.detection.anomaly.scorer import Scorer
-from edge_agent.detection.pipeline import Outcome, Pipeline
+from edge_agent.detection import Outcome, Pipeline
+from edge_agent.detection.anomaly import Scorer
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.detector_state import LEARNED_STATE
 from edge_agent.protocol import records
@@ -219,13 +219,13 @@ def test_an_agent_over_its_budget_samples_less_often_reports_it_and_recovers(
     clock, outbox = HandClock(), Outbox(tmp_path / "outbox.db")
     burning = 0.5
 
-    class OwnCost:
-        name = "own_cost"
+    class SelfUsage:
+        name = "self_usage"
 
         def collect(self, _now: Instant) -> dict[str, float]:
             return {CPU: burning, "system.memory.limit": 1e9}
 
-    agent = an_agent(outbox, clock, collectors=(OwnCost(),), budgets=Budgets(cpu=0.1))
+    agent = an_agent(outbox, clock, collectors=(SelfUsage(),), budgets=Budgets(cpu=0.1))
     samples = 0
 
     def until(uptime_s: float) -> None:

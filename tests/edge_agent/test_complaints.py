@@ -23,7 +23,7 @@ from edge_agent.assembly import Settings, assemble
 from edge_agent.clock import SystemClock
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.loss_table import QUOTA_EXCEEDED
 from edge_agent.outbox.quota import Quota

@@ -1,7 +1,7 @@
 """Evidence: readings before and after a finding, at full rate."""
 
 from edge_agent.detection.findings import Announcement
-from edge_agent.detection.trends.trends import Trends
+from edge_agent.detection.trends import Trends
 from edge_agent.detection.verdicts import Basis
 from edge_agent.evidence import EvidenceRecorder, Ring
 from edge_agent.protocol.records import EvidencePart, Phase

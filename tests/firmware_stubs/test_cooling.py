@@ -4,9 +4,9 @@ import pytest
 
 from edge_agent.artifacts import load_fleet, shipped
 from edge_agent.collectors.host import HostCollector
-from edge_agent.detection.anomaly.scorer import Scorer
-from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.relations.relations import Relations
+from edge_agent.detection import Pipeline
+from edge_agent.detection.anomaly import Scorer
+from edge_agent.detection.relations import Relations
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.sample import Sample
 from firmware_stubs.faults import CoolingLost, Fault

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.collectors.systemd import SystemdCollector
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.sample import Sample
 from tests.builders import an_instant

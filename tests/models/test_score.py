@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge_agent.detection.anomaly.scorer import Scorer
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
+from edge_agent.detection.anomaly import Scorer
 from edge_agent.sample import Sample
 from models.__main__ import main
 from models.replay import Recording, Way, load_recording, replay

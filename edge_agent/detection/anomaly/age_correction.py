@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_agent.detection.anomaly.baseline import Array
 
-GROWN_S = 7 * 86_400.0
+MATURE_S = 7 * 86_400.0
 """From here on a channel's own deviation is believed as it is."""
 POWERS = {"row": 0.0, "level": 0.30, "jump": 0.14, "daily": 0.18, "rest": 0.24}
 """Of time, for each statistic of the Scorer. A level strays further from a mean that is young too; the row itself only
@@ -21,10 +21,10 @@ STATISTICS = tuple(POWERS)
 _POWERS = np.array(list(POWERS.values()))[:, np.newaxis]
 
 
-def growth(watched_s: Array) -> Array:
+def age_factors(watched_s: Array) -> Array:
     """From seconds that each of n channels was watched to factors (statistics, n), 1 and more."""
-    if watched_s.size and watched_s.min() >= GROWN_S:
+    if watched_s.size and watched_s.min() >= MATURE_S:
         return np.ones((len(_POWERS), len(watched_s)))
-    young: Array = np.clip(watched_s / GROWN_S, np.finfo(np.float64).tiny, 1.0)
+    young: Array = np.clip(watched_s / MATURE_S, np.finfo(np.float64).tiny, 1.0)
     factors: Array = young**-_POWERS
     return factors

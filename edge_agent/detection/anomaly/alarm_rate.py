@@ -40,7 +40,7 @@ BLOCK_S = 6 * 3600.0  # peaks of one block are one burst
 BLOCKS = 112  # four weeks
 OWN_BLOCKS = 4  # a day: from here on own peaks count
 CASE_S = 3600.0  # what happens within an hour is one case
-STANDS_FROM = 0.7  # of the bar: a case stands while the strength stays above it
+HOLD_RATIO = 0.7  # of the bar: a case stands while the strength stays above it
 LEAST = 1e-3  # strengths below are as quiet as can be
 MOST = 1e6
 _WEEK_S = 7 * 86_400.0
@@ -113,7 +113,7 @@ class Alarms:
         needed = bar + self._memory
         self._quiet += 1
         alarm = measured and loud > needed and self._quiet >= self._rows_of_case
-        self._active = alarm or (self._active and measured and loud > bar + math.log(STANDS_FROM))
+        self._active = alarm or (self._active and measured and loud > bar + math.log(HOLD_RATIO))
         self._learn(loud, loud - bar, alarm)
         return Decision(
             alarm=alarm,

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.detection.anomaly.age_correction import STATISTICS, growth
+from edge_agent.detection.anomaly.age_correction import STATISTICS, age_factors
 from edge_agent.detection.anomaly.baseline import Array, Baseline
 from edge_agent.detection.anomaly.principal_components import Components
 from edge_agent.detection.anomaly.seasonality import Daily
@@ -87,7 +87,7 @@ class Scorer:
         self._ready_rows, self._max_channels = ready_rows, max_channels
         self._energy = 0.0
         self._rows = _Rows(step_s)
-        self._baseline, self._daily, self._components = self._unlearnt()
+        self._baseline, self._daily, self._components = self._new_models()
         self._recent: Array = np.zeros((0, LEVEL_ROWS))
         self._seen: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._raw: list[float] = []
@@ -138,7 +138,7 @@ class Scorer:
         if not isinstance(evaluated, int) or evaluated < 0:
             raise ValueError("scorer: judged must be a count")
         baseline, daily, components = (_mapping(state, name) for name in ("baseline", "daily", "components"))
-        learned = self._unlearnt()
+        learned = self._new_models()
         learned[0].restore_state(baseline)
         learned[1].restore_state(daily, learned[0].names)
         learned[2].restore_state(components, learned[0].names)
@@ -148,7 +148,7 @@ class Scorer:
         self._recent = np.zeros((0, LEVEL_ROWS))
         self._seen = np.zeros(0, np.int64)
 
-    def _unlearnt(self) -> tuple[Baseline, Daily, Components]:
+    def _new_models(self) -> tuple[Baseline, Daily, Components]:
         """Return what knows nothing of the device yet."""
         baseline = Baseline(
             STATISTICS,
@@ -210,7 +210,7 @@ class Scorer:
         away = measured / deviations
         capped = np.minimum(np.abs(np.where(np.isnan(away), 0.0, away)), CAP)
         evaluated = np.isfinite(measured[0]) & (self._baseline.counts >= SETTLED_ROWS)
-        return np.where(evaluated, (capped / growth(self._baseline.counts * self._step_s)) ** 2, np.nan)
+        return np.where(evaluated, (capped / age_factors(self._baseline.counts * self._step_s)) ** 2, np.nan)
 
     def _rank(self, squares: Array) -> float:
         """Energy of the loudest channels, fading; 0 to CAP squared."""

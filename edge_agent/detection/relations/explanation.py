@@ -30,7 +30,7 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Telling:
+class _Wording:
     """How a relation is put: its component in a row, an answer as the quantity that it shows, and the sentence."""
 
     shows: Quantity
@@ -41,7 +41,7 @@ class _Telling:
 
 def violated_relation(fault: str, row: Mapping[str, float], observed: Observed, component: str | None) -> Verdict:
     """Say what is off and by what. `component`: where it was said to be before; it stays there."""
-    telling = _SHOWN[fault]
+    telling = _WORDINGS[fault]
     where = component or telling.component(row)
     carriers = _contributions(telling, where, row, observed)
     return Verdict(
@@ -67,7 +67,7 @@ def resumed_verdict(finding: Finding) -> Verdict:
     )
 
 
-def _contributions(telling: _Telling, where: str, row: Mapping[str, float], observed: Observed) -> tuple[Carrier, ...]:
+def _contributions(telling: _Wording, where: str, row: Mapping[str, float], observed: Observed) -> tuple[Carrier, ...]:
     """One series with what was expected of it; or all disks, of which nothing is expected one by one."""
     parts = parts_of(row, telling.shows)
     if where == SEVERAL_DISKS:
@@ -129,8 +129,8 @@ def _short(value: float, digits: int = 3) -> str:
     return f"{float(f'{value:.{digits}g}'):.12g}"
 
 
-_SHOWN = {
-    "thermal.cooling": _Telling(_Q.HEAT, _warmest, lambda answer, _found: 10 * answer, _hot),
-    "disk.slow": _Telling(_Q.BUSY, _disk, lambda answer, found: float(10**answer * _operations(found)), _slow),
-    "load.unexplained": _Telling(_Q.LOAD, lambda _row: "load", lambda answer, _found: _load(answer), _loaded),
+_WORDINGS = {
+    "thermal.cooling": _Wording(_Q.HEAT, _warmest, lambda answer, _found: 10 * answer, _hot),
+    "disk.slow": _Wording(_Q.BUSY, _disk, lambda answer, found: float(10**answer * _operations(found)), _slow),
+    "load.unexplained": _Wording(_Q.LOAD, lambda _row: "load", lambda answer, _found: _load(answer), _loaded),
 }

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge_agent.detection.anomaly.alarm_rate import Alarms
+from edge_agent.detection.anomaly import Alarms
 from edge_agent.detection.relations.explanation import Observed, resumed_verdict, violated_relation
 from edge_agent.detection.relations.quantities import Quantity, quantities
 from edge_agent.detection.relations.regression import ROWS_AS_ONE, Prior, Regressions
@@ -30,7 +30,7 @@ SMOOTH_ROWS = 15  # those that say something
 FEWEST_ROWS = 5
 OWN_ROWS = 360  # of a relation, before it may open a case: a device may lie far from its fleet
 KEEP_ROWS = 60  # in a row that say nothing: so long goes on what stands
-UNLEARNT_ROWS = 1440  # of a case that stands: before that it isn't learned as usual
+EXCLUDED_ROWS = 1440  # of a case that stands: before that it isn't learned as usual
 MOST = 4.0  # deviations of one row
 EXPECTED_DEVIATIONS = 2.0
 LEAST_OPERATIONS = 0.5  # a second: fewer say nothing of how fast a disk is
@@ -127,7 +127,7 @@ class _RelationState:
     verdict: Verdict | None = None
 
 
-def squashed(found: Array) -> Array:
+def scaled(found: Array) -> Array:
     """Bring quantities (..., Quantity) to the size of 1: shares as they are, counts and rates as logarithms."""
     values = found.copy()
     values[..., _COUNTED] = np.log1p(np.maximum(found[..., _COUNTED], 0.0)) / _LOGARITHMS
@@ -163,7 +163,7 @@ class Scales:
         self._means: Array = np.full((len(ROWS_OF_SCALES), len(Quantity)), np.nan)
 
     def step(self, values: Array) -> Array:
-        """From (Quantity,) squashed to (scales * Quantity,); NaN for what is not there now."""
+        """From (Quantity,) scaled to (scales * Quantity,); NaN for what is not there now."""
         here = np.isfinite(values)
         started = np.where(np.isnan(self._means), values, self._means)
         self._means = np.where(here, started + self._follow * (values - started), self._means)
@@ -203,17 +203,17 @@ class Relations:
         """Evaluate a row, then learn from it; return what is broken now."""
         evaluated = self.evaluate(quantities(row))
         for relation, state, one in zip(RELATIONS, self._states, evaluated, strict=True):
-            _go_on(relation.fault, state, one, row)
+            _update(relation.fault, state, one, row)
         return [state.verdict for state in self._states if state.verdict]
 
     def evaluate(self, found: Array) -> list[Evaluation | None]:
         """From quantities (Quantity,) to what each relation shows; None where it says nothing, or not enough yet."""
         self._rows += 1
-        inputs = named_inputs(self._scales.step(squashed(found)))
+        inputs = named_inputs(self._scales.step(scaled(found)))
         answer = (answers(found) - self._fleet.centre) / self._fleet.spread
         complete = np.isfinite(inputs).all(axis=-1) & np.isfinite(answer) & (self._rows > WARM_ROWS)
         basis = basis_of(np.where(complete[:, np.newaxis], inputs, 0.0))
-        usual = complete & [not 0 < state.rows_open <= UNLEARNT_ROWS for state in self._states]
+        usual = complete & [not 0 < state.rows_open <= EXCLUDED_ROWS for state in self._states]
         expected = self._regressions.step(basis, self._fleet.variance, np.where(usual, answer, np.nan))
         verdict = np.stack([answer, *expected], axis=-1).tolist()
         return [
@@ -287,7 +287,7 @@ class Relations:
         self._states = [_RelationState(one, rows=count) for one, count in zip(restored, rows, strict=True)]
 
 
-def _go_on(fault: str, state: _RelationState, evaluated: Evaluation | None, row: Mapping[str, float]) -> None:
+def _update(fault: str, state: _RelationState, evaluated: Evaluation | None, row: Mapping[str, float]) -> None:
     """Ask a relation's alarm, and put what stands in words. A row that says nothing of it is none of its rows."""
     alarms = state.alarms
     if evaluated is None:

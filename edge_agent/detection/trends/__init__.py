@@ -1,1 +1,5 @@
-"""Trends: metrics that head for a limit, with the time to impact."""
+"""Trends: quantities that approach a limit, with the time to impact."""
+
+from edge_agent.detection.trends.trends import Trends
+
+__all__ = ["Trends"]

@@ -22,9 +22,9 @@ COARSE_WINDOWS = (6, 8, 10, 12, 14, 17, 22, 27, 32, 45, 64)
 LEAST_COARSE_S = 10 * 3600.0  # of hours; what is shorter the finer levels see
 PATIENCE = 2.0  # a trend must have been watched for half of the time it is extrapolated by
 MAX_SPREAD = 3.0  # an interval whose ends are further apart than this factor helps nobody
-GIVEN_BACK = 0.5  # of what a window lost: when it is back, the trend is over
+RECOVERY = 0.5  # of what a window lost: when it is back, the trend is over
 USED_UP = 0.01  # share of the whole: below it the limit counts as reached
-ROOMY = CLOSE_CALL  # share of the whole that must have been seen once, for the end of it to be a fault
+LEAST_HEADROOM = CLOSE_CALL  # share of the whole that must have been seen once, for the end of it to be a fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class _WindowVerdict:
 
     verdict: Verdict
     evaluated_at_s: float
-    given_back: float
+    recovered_at: float
 
     def at(self, uptime_s: float) -> Verdict:
         """Return the verdict with its time to impact counted from now."""
@@ -60,7 +60,7 @@ class Extrapolation:
 
     windows: MultiScaleWindow
     recurring_low: RecurringLow = field(default_factory=RecurringLow)
-    roomy: bool = False
+    had_headroom: bool = False
     most: float = 0.0
     restored: bool = False
     rebooted: bool = False
@@ -83,7 +83,7 @@ class Extrapolation:
             for points in COARSE_WINDOWS if coarse else WINDOWS:
                 if not known and points <= len(resolution):  # a window that is filling again keeps its last verdict
                     self._evaluate(limit, resolution, points, times, times.operating_s if coarse else times.uptime_s)
-        for window in [window for window, kept in self.window_verdicts.items() if limit.headroom >= kept.given_back]:
+        for window in [window for window, kept in self.window_verdicts.items() if limit.headroom >= kept.recovered_at]:
             del self.window_verdicts[window]
         if self._is_used_up(limit):
             return _used_up(limit)
@@ -105,7 +105,7 @@ class Extrapolation:
             return
         if verdict := _evaluate(limit, resolution, points, times.furthest_s, times.uptime_s - now_s):
             (_, fall), (_, newest) = resolution.falls_by(points), resolution.last(1)
-            self.window_verdicts[window] = _WindowVerdict(verdict, times.uptime_s, float(newest[0]) + GIVEN_BACK * fall)
+            self.window_verdicts[window] = _WindowVerdict(verdict, times.uptime_s, float(newest[0]) + RECOVERY * fall)
 
     def restart(self, paused_s: float) -> None:
         """Clear the fine windows and keep their verdicts; the time that passed unobserved does not count."""
@@ -117,15 +117,15 @@ class Extrapolation:
         """Say whether it has reached its limit. What has always been full (an image, a fixed pool) is meant to be."""
         if not limit.total:
             return False
-        self.roomy = self.roomy or limit.headroom >= ROOMY * limit.total
-        return self.roomy and limit.headroom <= USED_UP * limit.total
+        self.had_headroom = self.had_headroom or limit.headroom >= LEAST_HEADROOM * limit.total
+        return self.had_headroom and limit.headroom <= USED_UP * limit.total
 
     def export_state(self) -> dict[str, object]:
         """Return what outlives a reboot."""
         return {
             "levels": self.windows.export_state(),
             "habit": self.recurring_low.export_state(),
-            "roomy": self.roomy,
+            "roomy": self.had_headroom,
             "seen_s": round(self.seen_s),
         }
 

@@ -45,7 +45,7 @@ def limits_in(values: Mapping[str, float]) -> Iterator[Limit]:
             total=values.get("system.memory.limit"), rising=False, min_span_s=160.0, meaning="no memory left",
             mirrors=_MEMORY,
         )  # fmt: skip
-    yield from _file_watches(values)
+    yield from _file_limits(values)
 
 
 _MEMORY = tuple(f"system.memory.usage{{system.memory.state={state}}}" for state in ("used", "free"))
@@ -57,7 +57,7 @@ _FREE = {
 }
 
 
-def _file_watches(values: Mapping[str, float]) -> Iterator[Limit]:
+def _file_limits(values: Mapping[str, float]) -> Iterator[Limit]:
     used, limit = (values.get(f"forewarn.file_descriptor.{what}") for what in ("usage", "limit"))
     if used is not None and limit is not None:
         yield Limit(

@@ -42,9 +42,9 @@ class Trends:
 
     def step(self, values: Mapping[str, float], now: Instant) -> list[Verdict]:
         """Return the nearest impact of each watched quantity that is on its way to its limit."""
-        if self._goes_back(now):
+        if self._is_out_of_order(now):
             return []
-        self._notice_jump(now)
+        self._handle_gap(now)
         times = Times(
             uptime_s=now.uptime_s,
             operating_s=self._operating_time.at(now),
@@ -56,7 +56,7 @@ class Trends:
 
     def resume(self, fault: str, component: str) -> None:
         """Resume a fault that was open when the agent stopped: what is used up now was not always so."""
-        self._extrapolation(fault, component).roomy = True
+        self._extrapolation(fault, component).had_headroom = True
 
     def export_state(self) -> dict[str, object]:
         """Return what outlives a reboot, some hundred bytes for each watched quantity, fit for JSON."""
@@ -91,7 +91,7 @@ class Trends:
         extrapolation = Extrapolation(
             MultiScaleWindow(self._period_s),
             recurring_low,
-            roomy=bool(state.get("roomy")),
+            had_headroom=bool(state.get("roomy")),
             restored=True,
             seen_s=seen_s,
         )
@@ -110,10 +110,10 @@ class Trends:
             )
         return self._extrapolations[key]
 
-    def _goes_back(self, now: Instant) -> bool:
+    def _is_out_of_order(self, now: Instant) -> bool:
         return self._last is not None and now.boot_id == self._last.boot_id and now.uptime_s <= self._last.uptime_s
 
-    def _notice_jump(self, now: Instant) -> None:
+    def _handle_gap(self, now: Instant) -> None:
         """Let the fine windows start anew after another boot or a suspend."""
         last, self._last = self._last, now
         rebooted = now.boot_id != self._operating_time.boot_id

@@ -11,10 +11,10 @@ import psutil
 import pytest
 
 from edge_agent.clock import SystemClock
-from edge_agent.collectors import UNREADABLE, Collection, Reading, read_parts
+from edge_agent.collectors.collection import UNREADABLE, Collection, Reading, read_parts
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine, Machine, Temperature
-from edge_agent.collectors.self_usage import OwnCostCollector
+from edge_agent.collectors.self_usage import SelfUsageCollector
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import METRICS, Kind, metric_of, series_name
 from edge_agent.sample import Sample
@@ -167,7 +167,7 @@ def test_a_collector_that_fails_is_named_and_the_others_go_on() -> None:
         def collect(self, now: Instant) -> dict[str, float]:
             raise OSError(f"no such sensor at {now.uptime_s:.0f}")
 
-    collection = Collection((Broken(), OwnCostCollector()))
+    collection = Collection((Broken(), SelfUsageCollector()))
     sample = collection.sample(SystemClock().now())
     assert "no such sensor" in collection.failing["broken"]
     assert sample.values["forewarn.agent.memory.usage"] > 1e6
@@ -241,9 +241,9 @@ def test_our_own_cost_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         raise psutil.AccessDenied
 
     monkeypatch.setattr(psutil.Process, "memory_full_info", refused)
-    collection = Collection((OwnCostCollector(),))
+    collection = Collection((SelfUsageCollector(),))
     assert collection.sample(an_instant()).values.keys() == {"forewarn.agent.written", UNREADABLE}
-    assert collection.failing.keys() == {"own_cost.memory"}
+    assert collection.failing.keys() == {"self_usage.memory"}
 
 
 def test_the_clock_reads_this_boot_and_never_goes_back() -> None:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector
-from edge_agent.detection.anomaly.scorer import Scorer
+from edge_agent.detection import Pipeline
+from edge_agent.detection.anomaly import Scorer
 from edge_agent.detection.features import Features
-from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.trends.trends import Trends
+from edge_agent.detection.trends import Trends
 from edge_agent.protocol.metrics import series
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.sample import Sample

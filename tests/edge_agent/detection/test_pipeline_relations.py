@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edge_agent.artifacts import load_fleet, shipped
-from edge_agent.detection.anomaly.scorer import Scorer
+from edge_agent.detection import Pipeline
+from edge_agent.detection.anomaly import Scorer
 from edge_agent.detection.findings import RESUMED_CLEAR_AFTER_S
-from edge_agent.detection.pipeline import Pipeline
-from edge_agent.detection.relations.relations import Relations
+from edge_agent.detection.relations import Relations
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.sample import Sample

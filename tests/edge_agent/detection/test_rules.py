@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
 from edge_agent.detection.rules import Rules
 from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.verdicts import Verdict

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.detection.trends.trends import Trends
+from edge_agent.detection.trends import Trends
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant

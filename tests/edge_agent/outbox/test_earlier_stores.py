@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.detection.anomaly.scorer import Scorer
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
+from edge_agent.detection.anomaly import Scorer
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.detector_state import LEARNED_STATE
 from edge_agent.outbox.loss_table import STORE_DAMAGED, STORE_FELL_BACK

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.detection.anomaly.age_correction import growth
+from edge_agent.detection.anomaly.age_correction import age_factors
 from edge_agent.detection.anomaly.scorer import Score, Scorer
 
 STEP_S = 60.0
@@ -188,7 +188,7 @@ def test_the_same_burst_counts_for_less_while_channels_are_young_and_a_reboot_ma
         return max(score.strength for score in scores(rebooted, burst))
 
     young, grown = strongest(200), strongest(week + 100)
-    _, level, jump, _, _ = growth(np.array([200 * STEP_S])).ravel()
+    _, level, jump, _, _ = age_factors(np.array([200 * STEP_S])).ravel()
     assert grown / level < young < 1.1 * grown / jump
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.artifacts import load_fleet, shipped
-from edge_agent.detection.anomaly.alarm_rate import Alarms
+from edge_agent.detection.anomaly import Alarms
 from edge_agent.detection.relations.quantities import Quantity, quantities
 from edge_agent.detection.relations.relations import (
     FEWEST_ROWS,
@@ -24,7 +24,7 @@ from edge_agent.detection.relations.relations import (
     Relations,
     answers,
     basis_of,
-    squashed,
+    scaled,
 )
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import FAULTS
@@ -295,8 +295,8 @@ def test_the_basis_holds_every_input_and_every_product() -> None:
 
 def test_squashed_values_are_small_and_leave_what_is_missing_missing() -> None:
     found = np.array([1.0, 1.0, 50.0, 1e3, 1e9, 1e9, 1e4, np.nan, 1.0, 90.0])
-    assert np.nanmax(squashed(found)) < 3
-    assert np.isnan(squashed(found)).sum() == 1
+    assert np.nanmax(scaled(found)) < 3
+    assert np.isnan(scaled(found)).sum() == 1
 
 
 def test_each_relation_is_in_the_catalogue() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.collectors.host import HostCollector
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
 from edge_agent.protocol.faults import FAULTS
 from edge_agent.protocol.metrics import series
 from edge_agent.sample import Sample

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
 from edge_agent.protocol.records import Finding, Phase

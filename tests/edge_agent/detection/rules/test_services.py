@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detection.pipeline import Pipeline
+from edge_agent.detection import Pipeline
 from edge_agent.detection.rules import Rules
 from edge_agent.detection.rules.hold_timer import HoldTimer
 from edge_agent.detection.rules.services import (

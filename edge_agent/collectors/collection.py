@@ -1,0 +1,72 @@
+"""Collectors: one file a source. Each turns what a machine says into `{series: value}`; a metric it lacks is absent."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from edge_agent.protocol.instant import Instant
+from edge_agent.sample import Sample
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = "forewarn.agent.unreadable"
+Reading: TypeAlias = tuple[str, float]
+
+
+class Collector(Protocol):
+    """A source of readings."""
+
+    name: str
+
+    def collect(self, now: Instant) -> Mapping[str, float]:
+        """Read the source once. An error means that it can't be read now; other sources go on.
+
+        Raises PartlyRead if only parts of it can't be read.
+        """
+        ...
+
+
+class PartlyRead(Exception):  # noqa: N818  most of it was read
+    """Some parts of a source can't be read now: `values` are those of the others, `reasons` has the parts."""
+
+    def __init__(self, values: Mapping[str, float], reasons: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{part}: {reason}" for part, reason in reasons.items()))
+        self.values, self.reasons = values, reasons
+
+
+def read_parts(parts: Mapping[str, Callable[[], Iterable[Reading]]]) -> tuple[dict[str, float], dict[str, str]]:
+    """Read each part by itself; return what was read, and for each part that could not be read why."""
+    values: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+    for part, read in parts.items():
+        try:
+            values.update(read())  # keeps what came before an error
+        except Exception as error:
+            log.debug("part %s", part, exc_info=True)
+            reasons[part] = f"{type(error).__name__}: {error}"
+    return values, reasons
+
+
+@dataclass(slots=True)
+class Collection:
+    """All collectors of a device, read together; a failing one is named once and retried every time."""
+
+    collectors: tuple[Collector, ...]
+    failing: dict[str, str] = field(default_factory=dict)
+
+    def sample(self, now: Instant) -> Sample:
+        """Read every source. What failed stands in `failing` with its reason until it can be read again."""
+        values: dict[str, float] = {}
+        self.failing = {}
+        for collector in self.collectors:
+            try:
+                values.update(collector.collect(now))
+            except PartlyRead as partly:
+                values.update(partly.values)
+                self.failing.update({f"{collector.name}.{part}": why for part, why in partly.reasons.items()})
+            except Exception as error:
+                log.debug("collector %s", collector.name, exc_info=True)
+                self.failing[collector.name] = f"{type(error).__name__}: {error}"
+        values[UNREADABLE] = float(len(self.failing))
+        return Sample(at=now, values=values)
