@@ -1,4 +1,4 @@
-"""From readings to features: levels stay as they are, totals become rates per second, nonsense is left out."""
+"""Features of readings: gauges are unchanged, totals become rates per second, non-finite values are dropped."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from edge_agent.sample import Sample
 
 
 class Features:
-    """Remembers the last totals. What is not finite is left out and counted; it never stops the judgement."""
+    """Stores the last totals. Non-finite readings are dropped and counted."""
 
     def __init__(self) -> None:
         self._totals: dict[str, float] = {}
@@ -16,7 +16,7 @@ class Features:
         self.rejected = 0  # readings that were NaN or infinite
 
     def step(self, sample: Sample) -> Mapping[str, float]:
-        """Return `{series: feature}`; a total gives no feature at its first reading or after it went back."""
+        """Return `{series: feature}`; a total gives no feature at its first reading or after it decreased."""
         elapsed_s = 0.0 if self._at_s is None else sample.at.uptime_s - self._at_s
         features: dict[str, float] = {}
         totals: dict[str, float] = {}

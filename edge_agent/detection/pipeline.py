@@ -22,12 +22,12 @@ from edge_agent.sample import Sample
 
 RULES_VERSION = "rules-3"
 TRENDS_VERSION = "trends-2"
-RESUMED_ROWS = 15  # after a start the scorer's means of some rows aren't ones yet
+RESUMED_ROWS = 15  # after a start, until the scorer's means are filled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one sample led to: findings to say, the features it was judged by, the model's score if a row was full."""
+    """The result of one sample: findings to publish, its features, and the score if a row was completed."""
 
     announcements: list[Announcement]
     features: Mapping[str, float]
@@ -35,7 +35,7 @@ class Outcome:
 
 
 class Pipeline:
-    """Judges samples of one device, in the order of its uptime."""
+    """Evaluates the samples of one device, in the order of its uptime."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class Pipeline:
         false_per_week: float = 1.0,
         anomalies: Severity = Severity.INFO,
     ) -> None:
-        """`horizon_s`: how far ahead a trend may speak. `false_per_week`: false cases the score may raise.
+        """`horizon_s`: how far ahead a trend may warn. `false_per_week`: false cases of the anomaly score.
 
-        `anomalies`: how urgent it is taken to be that something is unusual, or hotter than its load explains.
-        `relations` have a rate of their own, and judge the rows that the scorer makes; without one they say nothing.
+        `anomalies`: severity of anomalies, and of `thermal.cooling`. `relations` have their own rate, and evaluate the
+        rows of the scorer; without a scorer they have no effect.
         """
         self._anomalies = anomalies
         self._features = Features()
@@ -82,7 +82,7 @@ class Pipeline:
                 self._rules.resume(finding)
 
     def _resume_model(self, finding: Finding) -> None:
-        """Hold what the model said until it has seen enough rows to judge it again."""
+        """Keep the verdict of the model until it has enough rows to evaluate again."""
         if not self._scorer:
             return
         if finding.fault == "anomaly.unknown":
@@ -93,13 +93,13 @@ class Pipeline:
             self._violated.append(resumed_verdict(finding))
 
     def export_state(self) -> dict[str, object]:
-        """Return what the detectors have learned of this device, a part for each, fit for JSON."""
+        """Return the learned state of the detectors, a part for each, fit for JSON."""
         return {name: part.export_state() for name, part in self._learners().items()}
 
     def restore_state(self, state: Mapping[str, object]) -> list[str]:
-        """Restore an exported state; a part that can't be used is dropped. Return why, a reason for each."""
+        """Restore an exported state; a part that can't be used is dropped. Return a reason for each dropped part."""
         if not state.keys() & {"scorer", "trends", "alarms", "relations"}:
-            return ["nothing in it is known here"]
+            return ["the state has no known part"]
         dropped = []
         for name, part in self._learners().items():
             learned = state.get(name, {})
@@ -134,7 +134,7 @@ class Pipeline:
         return Outcome(announcements=self._findings.step(verdicts, features, now), features=features, score=score)
 
     def _unexplained_anomaly(self, verdicts: Iterable[Verdict], score: Score) -> Verdict | None:
-        """Return what is unusual about a row and has not been said; it stays one finding while it stands."""
+        """Return the anomaly of a row unless it is explained; it keeps its component while it is active."""
         if self._resumed_rows:
             self._resumed_rows -= 1
             return self._anomaly
@@ -142,12 +142,12 @@ class Pipeline:
         decision = self._alarms.step(score.strength if score.ready else None)
         verdict = anomaly_verdict(score, decision, explained, self._anomalies)
         if verdict and self._anomaly and not decision.alarm:
-            # whoever carries most may change from row to row
+            # the largest contribution may change from row to row
             verdict = replace(verdict, component=self._anomaly.component)
         return verdict
 
     def _unexplained_violations(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
-        """Return the broken relations but those whose series a rule or a trend speaks of, and heat that one does."""
+        """Return the violated relations that no rule or trend explains."""
         verdicts = list(verdicts)
         certain = {series for verdict in verdicts for series in verdict.basis.evaluated}
         hot = any(map(_reports_heat, verdicts))
@@ -159,7 +159,7 @@ class Pipeline:
 
 
 def _reports_heat(verdict: Verdict) -> bool:
-    """Say whether a rule has it that the processor is too hot: whatever the reason, it is said."""
+    """Return whether a rule reports that the processor is too hot."""
     of_processor = any(quantity_of(series) is Quantity.HEAT for series in verdict.basis.evaluated)
     return verdict.fault == "thermal.throttled" or (verdict.fault == "thermal.throttling" and of_processor)
 
@@ -171,7 +171,7 @@ def _mapping(name: str, part: object) -> Mapping[str, object]:
 
 
 def _evaluated(features: Mapping[str, float]) -> Mapping[str, float]:
-    """Leave out what can't be unusual: a limit stands still, and uptime only rises."""
+    """Exclude series that can't be anomalous: limits are constant, and uptime only rises."""
     return {series: value for series, value in features.items() if series_name(series) not in _NOT_EVALUATED}
 
 

@@ -29,9 +29,9 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """This fault on this component, now: how sure (0..1), in how many seconds it hurts, why in words.
+    """A fault of a component, now, with confidence (0..1), time to impact, and reason.
 
-    `severity` is given where this one is less or more urgent than the catalogue says of its kind.
+    `severity` is set if it differs from that of the fault catalogue.
     """
 
     fault: str

@@ -1,19 +1,19 @@
-"""When is unusual unusual enough for a case? The device decides, so that false cases stay at the rate that was set.
+"""Alarm rate control: the device adapts its alarm threshold (the bar), so that false cases keep the configured rate.
 
 What flows in: the strength of each row (Score.strength). What flows out: one Decision for each row.
 
-    strength ─> above the bar?  bar = what the fleet needed for this rate (serves from the first row)
-                                    + caution while the device is new, halved each three days
-                                    + as far towards the device's own peaks as its own cases have pushed it
-                                    + the peak of the last case, fading within hours
+    strength ─> above the bar?  bar = the threshold of the fleet for this rate (valid from the first row)
+                                    + caution while the device is new, halved every three days
+                                    + a step towards the device's own peaks for each of its cases
+                                    + the peak of the last case, decaying within hours
 
-Each case pushes the bar towards the strength that the device itself exceeds no more often than was set: the n-th
-highest of its six-hour peaks of four weeks. It decays with time, at the rate of cases that a device may have, and saves
-a few of those that a quiet device didn't open. So a device with few cases is judged as the fleet is, whatever its past;
-one with many is judged by its own past; and no number of incidents lifts the bar beyond what the device has shown in
-four weeks.
+Each case pushes the bar towards the strength that the device exceeds at the configured rate: the n-th highest of its
+six-hour peaks of four weeks. The push decays with time, at the allowed rate of cases, and a quiet device
+gets credit for unused cases, up to a maximum. Therefore a device with few cases uses the bar of the fleet, a device
+with many cases uses a bar from its own history, and no number of incidents raises the bar beyond the peaks of four
+weeks.
 
-A device can't tell true cases from false ones, so what it holds is a rate of all cases: twice the rate that was set,
+A device can't separate true cases from false ones, so it controls the rate of all cases: twice the configured rate,
 plus one incident a week (docs/adr/0007).
 """
 
@@ -25,32 +25,32 @@ STATE_VERSION = 3
 START = 2.8
 """The bar of the fleet for one false case a week; strengths are root mean squares over channels, 1 is usual."""
 PER_FOLD = 0.25  # how much higher the logarithm of the fleet's bar is where the rate is e times lower
-PUSH = 0.2  # of the way to the own peaks, by each case
-PUSHED_AT_FIRST = 0.4  # a device that hasn't shown yet that the fleet's bar serves it
-SAVED = 1.0  # of the way: so many cases that a quiet device didn't open may come later, before it is pushed at all
-MOST_PUSHED = 1.2  # a little beyond the own peaks, so that each case still counts where the bar has reached them
+PUSH = 0.2  # share of the way to the own peaks, for each case
+PUSHED_AT_FIRST = 0.4  # for a new device: it is unknown whether the bar of the fleet suits it
+CREDIT = 1.0  # of the way: credit for cases that a quiet device did not open; it is used before the bar is pushed
+MOST_PUSHED = 1.2  # slightly beyond the own peaks, so that a case still counts when the bar has reached them
 CASES_PER_FALSE_ONE = 2.0
 INCIDENTS_PER_WEEK = 1.0
-FADE_S = 24 * 3600.0  # half-life of the memory of a case's peak
-ABOVE_PEAK = 1.1  # another case needs so many times the height of the last one's peak over the bar
-FADED = 0.01  # of the logarithm: less is forgotten
-CAUTION = 0.15  # of the logarithm: how much higher the bar is while nothing is known of the device
+FADE_S = 24 * 3600.0  # half-life of the peak of a case
+ABOVE_PEAK = 1.1  # a further case must exceed the last peak by this factor
+FADED = 0.01  # of the logarithm: smaller values are set to zero
+CAUTION = 0.15  # of the logarithm: how much higher the bar of a new device is
 CAUTION_S = 72 * 3600.0  # half-life of that caution
-BLOCK_S = 6 * 3600.0  # peaks of one block are one burst
+BLOCK_S = 6 * 3600.0  # all peaks within one block count as one
 BLOCKS = 112  # four weeks
-OWN_BLOCKS = 4  # a day: from here on own peaks count
-CASE_S = 3600.0  # what happens within an hour is one case
-HOLD_RATIO = 0.7  # of the bar: a case stands while the strength stays above it
-LEAST = 1e-3  # strengths below are as quiet as can be
+OWN_BLOCKS = 4  # a day: own peaks are used from here on
+CASE_S = 3600.0  # alarms within an hour are one case
+HOLD_RATIO = 0.7  # of the bar: a case stays active while the strength is above it
+LEAST = 1e-3  # lower strengths are raised to this
 MOST = 1e6
 _WEEK_S = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What a row means. `alarm`: a case opens with it. `active`: a case that opened still holds.
+    """The decision on a row. `alarm`: a case opens with it. `active`: an open case still holds.
 
-    `bar` is the strength above which this row opened a case, or would have; `reason` is a clause for a person.
+    `bar` is the strength above which this row opens a case; `reason` is a clause for support staff.
     """
 
     alarm: bool
@@ -60,7 +60,7 @@ class Decision:
 
 
 class Alarms:
-    """Holds the rate of cases of one device; keeps the peaks of four weeks, nothing that grows with time."""
+    """Controls the rate of cases of one device. Stores the peaks of four weeks; memory is bounded."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class Alarms:
     ) -> None:
         """`step_s`: seconds of the device's time from one strength to the next.
 
-        `start` and `caution` belong to what the strength is of. For the score, devices keep them and `push` as they
-        are; an evaluation chooses them anew on other machines.
+        `start` and `caution` depend on the kind of strength. Devices use the defaults for the score; an evaluation
+        tunes `start` and `push` on other machines.
         """
         if not (0 < false_per_week < math.inf and 0 < step_s < math.inf):
             raise ValueError(f"false_per_week ({false_per_week}) and step_s ({step_s}) must be positive numbers")
@@ -86,26 +86,26 @@ class Alarms:
         self._rows_of_block = max(1, round(BLOCK_S / step_s))
         self._rows_of_case = max(1, round(CASE_S / step_s))
         self._peaks: list[float] = []  # logarithms, oldest first
-        self._own = self._fleet  # where the own peaks would have the bar
-        self._rows = 0  # of the block that goes on
-        self._highest = math.log(LEAST)  # in it
-        self._pushed = PUSHED_AT_FIRST  # 0: the fleet's bar; 1: the own one; below 0: cases saved
+        self._own = self._fleet  # the bar according to the own peaks
+        self._rows = 0  # of the current block
+        self._highest = math.log(LEAST)  # in the current block
+        self._pushed = PUSHED_AT_FIRST  # 0: the bar of the fleet; 1: the own bar; below 0: credit
         self._caution = caution
-        self._memory = 0.0  # how far above the bar the last case's peak still is
+        self._memory = 0.0  # remaining excess of the last case's peak over the bar
         self._quiet = self._rows_of_case  # rows since a case opened
         self._active = False
 
     @property
     def active(self) -> bool:
-        """Say whether a case that opened still holds."""
+        """Return whether an open case still holds."""
         return self._active
 
     def resume(self) -> None:
-        """Resume a case that was open when the agent stopped: it opens no other, and holds while it is loud."""
+        """Resume a case that was open when the agent stopped. It does not open again."""
         self._active = True
 
     def step(self, strength: float | None) -> Decision:
-        """Evaluate the next row. None, or what is no number, says nothing was measured: it opens no case."""
+        """Evaluate the next row. None or a non-finite number means that nothing was measured: no case opens."""
         measured = strength is not None and math.isfinite(strength)
         loud = math.log(min(MOST, max(LEAST, strength))) if strength is not None and measured else math.log(LEAST)
         fleet = self._fleet + self._caution
@@ -138,9 +138,9 @@ class Alarms:
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing.
+        """Restore an exported state. Raises ValueError with the reason, and then changes nothing.
 
-        The rate may be another than the one under which the state was made: the peaks serve every rate.
+        The configured rate may differ from that of the state: the peaks are valid for every rate.
         """
         if state.get("version") != STATE_VERSION or state.get("step_s") != self._step_s:
             raise ValueError("alarms: state is of another version or step")
@@ -150,7 +150,7 @@ class Alarms:
         bound = math.log(MOST)
         kept = [_number(peak, "peaks", -bound, bound) for peak in peaks]
         highest = _number(state.get("highest"), "highest", -bound, bound)
-        pushed = _number(state.get("pushed"), "pushed", -SAVED, MOST_PUSHED)
+        pushed = _number(state.get("pushed"), "pushed", -CREDIT, MOST_PUSHED)
         caution = _number(state.get("caution"), "caution", 0.0, CAUTION)
         memory = _number(state.get("memory"), "memory", 0.0, 3 * bound)
         rows, quiet = (_number(state.get(name), name, 0.0, 2.0**53) for name in ("rows", "quiet"))
@@ -162,13 +162,13 @@ class Alarms:
         self._resume(kept)
 
     def _learn(self, loud: float, above: float, alarm: bool) -> None:
-        """Move on by a row that lay `above` the bar, all in logarithms."""
+        """Update the bar after a row that was `above` the bar, all in logarithms."""
         if alarm:
             self._quiet, self._pushed = 0, min(MOST_PUSHED, self._pushed + self._push)
         if alarm or self._memory > 0:
             self._memory = max(self._memory, ABOVE_PEAK * above)
         self._memory = self._memory * self._fade if self._memory > FADED else 0.0
-        self._pushed = max(-SAVED, self._pushed - self._release)
+        self._pushed = max(-CREDIT, self._pushed - self._release)
         self._caution *= self._settle
         self._highest = max(self._highest, loud)
         self._rows += 1
@@ -177,7 +177,7 @@ class Alarms:
             self._rows, self._highest = 0, math.log(LEAST)
 
     def _resume(self, peaks: list[float]) -> None:
-        """Place the own bar: the n-th highest of the peaks, where n of them are what was set for their time."""
+        """Set the own bar to the n-th highest peak, where n is the allowed number of cases in the time of the peaks."""
         self._peaks = peaks[-BLOCKS:]
         known = len(self._peaks)
         self._own = self._fleet

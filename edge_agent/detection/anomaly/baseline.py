@@ -1,12 +1,10 @@
-"""What is normal for each channel: an exponentially weighted mean, and the deviation of a few statistics.
+"""Baseline of each channel: an exponentially weighted mean, and the deviation of a few statistics.
 
-What flows in: one row of readings at a time, by channel name. What flows out: arrays with one place per
-channel, in the order in which the channels were first seen. A channel keeps `2 + 2 * len(statistics)`
-numbers, however long it has been watched.
+What flows in: one row of readings at a time, by channel name. What flows out: arrays with one element per channel, in
+the order in which the channels appeared. A channel takes `2 + 2 * len(statistics)` numbers, whatever its age.
 
-Two time scales: one for the mean, one for the deviations. Both start as plain averages over what has been
-seen, so the first rows count fully. Nothing is clipped on learning: a baseline that refuses bursts never gets
-used to them.
+The mean and the deviations have time scales of their own. Both start as plain averages, so the first rows have full
+weight. Values are not clipped before learning: a baseline that ignores bursts never adapts to them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +24,7 @@ class Baseline:
     """Mean and deviations of a growing set of channels.
 
     `mean_rows` and `spread_rows` are half-lives in rows. `floor_of` gives, for a channel, the smallest
-    deviation that means anything, in its own unit (the resolution of its sensor); 0 if nobody knows.
+    meaningful deviation in its own unit (the resolution of its sensor); 0 if it is unknown.
     """
 
     def __init__(
@@ -52,9 +50,9 @@ class Baseline:
         self._floors: Array = np.zeros(0)
 
     def place(self, row: Mapping[str, float]) -> tuple[Array, int]:
-        """Return the row as an array, NaN where a channel is missing, and how many channels found no room.
+        """Return the row as an array, NaN where a channel is missing, and the number of channels beyond the maximum.
 
-        Names not seen before become new channels, at the end.
+        New names are appended as new channels.
         """
         new = [name for name in row if name not in self._index]
         if new:
@@ -75,9 +73,9 @@ class Baseline:
         return np.maximum(np.sqrt(self._squares), floor)
 
     def learn(self, row: Array, measured: Array) -> None:
-        """Take in a row and its statistics (statistics, channels), measured against the baseline before it.
+        """Learn a row and its statistics (statistics, channels), measured against the baseline before it.
 
-        NaN teaches nothing.
+        NaN is ignored.
         """
         seen = np.isfinite(row)
         known = np.isfinite(measured) & seen
@@ -98,7 +96,7 @@ class Baseline:
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Restore an exported state in place of the present one. Raises ValueError with what is wrong."""
+        """Restore an exported state in place of the present one. Raises ValueError with the reason."""
         if state.get("version") != STATE_VERSION or state.get("statistics") != list(self._statistics):
             raise ValueError("baseline: state is of another version")
         channels = state.get("channels")
@@ -126,7 +124,7 @@ class Baseline:
 
 
 def _columns(channels: Mapping[object, object], width: int) -> Array:
-    """Return counts, means and squares as rows of one array; ValueError if a channel's numbers can't be."""
+    """Return counts, means and squares as rows of one array; ValueError if a channel's numbers are impossible."""
     try:
         columns = np.array(list(channels.values()), np.float64).reshape(len(channels), width).T.copy()
     except (TypeError, ValueError):

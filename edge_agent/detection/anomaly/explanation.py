@@ -1,4 +1,4 @@
-"""What the model says when a device is unusual: which metrics carry it, and a sentence for a support agent.
+"""Explanation of an anomaly: the contributing metrics, and a sentence for support agents.
 
 What flows in: a Score and the Decision about it. What flows out: a verdict, or None.
 """
@@ -13,13 +13,13 @@ from edge_agent.protocol.metrics import METRICS, feature_unit, series_name
 from edge_agent.protocol.records import Carrier
 from edge_agent.protocol.wording import metric_words, quantity, span
 
-MOST_NAMED = 3  # in the sentence; the carriers hold all
-LEAST_SHARE = 0.5  # of what is unusual: less than this is left where rules and trends have said the rest
-_SIGNED = frozenset({"Cel"})  # units in which less than nothing can be read
+MOST_NAMED = 3  # in the sentence; the verdict lists all
+LEAST_SHARE = 0.5  # of the anomaly: if rules and trends explain more than the rest, it is not reported
+_SIGNED = frozenset({"Cel"})  # units with negative readings
 
 
 def anomaly_verdict(score: Score, decision: Decision, explained: Container[str], severity: Severity) -> Verdict | None:
-    """Turn an alarm into a verdict, unless what carries it has been said by a rule or a trend already."""
+    """Turn an alarm into a verdict, unless a rule or a trend explains the contributing metrics already."""
     carrying = [series for series in score.shares if series not in explained]
     if not decision.active or not carrying or sum(map(score.shares.__getitem__, carrying)) < LEAST_SHARE:
         return None
@@ -50,7 +50,7 @@ def _carrier(series: str, score: Score) -> Carrier:
 
 
 def _sentence(carriers: tuple[Carrier, ...]) -> str:
-    """Say what the loudest metrics do, as against this device's own last week."""
+    """Describe the metrics with the largest shares, compared with this device's last week."""
     more = len(carriers) - MOST_NAMED
     clauses = [_clause(carrier) for carrier in carriers[:MOST_NAMED]]
     return "; ".join([*clauses, *([f"{more} more metrics are anomalous"] if more > 1 else [])])

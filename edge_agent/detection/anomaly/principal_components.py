@@ -1,8 +1,7 @@
-"""What the channels of a device do together, and what each of them does by itself.
+"""Principal components of the channels of a device, and the residual that they do not explain.
 
-What flows in: how far each channel lies from its mean, in deviations of its own. What flows out: what is left of that
-when the patterns that channels usually follow together are taken off. Load moves half of all metrics: that is usual.
-One of them that moves without the others is not.
+What flows in: how far each channel is from its mean, in its own deviations. What flows out: the residual after the
+common patterns are subtracted. Load moves half of all metrics: that is usual. A metric that moves alone is not.
 
 The patterns are the first principal components, learned row by row without a covariance: Weng, Zhang and Hwang,
 Candid covariance-free incremental principal component analysis, IEEE PAMI 25(8), 2003.
@@ -15,14 +14,14 @@ import numpy as np
 from edge_agent.detection.anomaly.baseline import Array
 
 PATTERNS = 4
-CHANNELS_OF_A_PATTERN = 4  # of few channels as many patterns would explain everything
-MOST = 5.0  # deviations that a row may teach: one incident is no pattern
-RECENT = 2.0  # how much more than a plain mean the first rows forget: they are still finding the direction
-SHORTEST = 1e-9  # a pattern below it isn't there yet
+CHANNELS_OF_A_PATTERN = 4  # with few channels, as many patterns would explain everything
+MOST = 5.0  # deviations that are learned from one row: a single incident is not a pattern
+RECENT = 2.0  # forgetting factor of the first rows over a plain mean: their direction is still unstable
+SHORTEST = 1e-9  # a shorter pattern is not learned yet
 
 
 class Components:
-    """The patterns of a growing set of channels: PATTERNS numbers a channel, however long it has been watched."""
+    """The patterns of a growing set of channels: PATTERNS numbers per channel, whatever its age."""
 
     def __init__(self, half_life_rows: float) -> None:
         self._weight = 1 - 0.5 ** (1 / half_life_rows)
@@ -30,12 +29,12 @@ class Components:
         self._rows = 0
 
     def allocate(self, channels: int) -> None:
-        """Have a place for so many channels; new ones at the end follow no pattern yet."""
+        """Grow to this number of channels; new ones, at the end, follow no pattern yet."""
         more = channels - self._patterns.shape[1]
         self._patterns = np.hstack([self._patterns, np.zeros((PATTERNS, more))])
 
     def learn(self, deviations: Array) -> Array:
-        """Take in a row, 0 where a channel isn't there; return what no pattern explains of it."""
+        """Learn a row, 0 where a channel is missing; return the residual."""
         self._rows += 1
         weight = max(self._weight, min(1.0, RECENT / self._rows))
         rest: Array = np.clip(deviations, -MOST, MOST)
@@ -58,7 +57,7 @@ class Components:
         return {"rows": self._rows, "channels": channels}
 
     def restore_state(self, state: Mapping[str, object], names: Sequence[str]) -> None:
-        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with the reason, and then changes nothing."""
         rows, channels = state.get("rows"), state.get("channels")
         if not isinstance(rows, int) or rows < 0 or not isinstance(channels, dict):
             raise ValueError("components: rows must be a count, and channels a mapping")

@@ -1,23 +1,23 @@
-"""One score for a whole device: how unusual are its last rows, and which channels carry that.
+"""One anomaly score for a whole device, and the channels that contribute to it.
 
 What flows in: samples (`{series: value}` with their uptime and the time). What flows out: one Score for each finished
 row.
 
     samples ─> rows (means of step_s) ─> statistics against the baseline ─> energy of each channel
-    level, jump       ─> all channels         ─> strength, for the decision (alarms.py)
-    jump, daily, rest ─> the loudest channels ─> fading ─> value 0..1, for ranking
+    level, jump       ─> all channels         ─> strength, for the decision (alarm_rate.py)
+    jump, daily, rest ─> the top channels     ─> decay  ─> value 0..1, for ranking
 
-Statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel. A channel that
-hasn't been watched for so long is taken to stray further than it has shown (growth.py).
+Statistics of a channel, each divided by its own deviation of a week: 1 is usual for that channel. The
+deviations of a younger channel are corrected for its age (age_correction.py).
 
-- level: mean of the last 5 rows minus the channel's mean. Finds what stays away.
-- jump: the row minus the row before. Finds what changes at once.
-- daily: the level minus what is usual at this hour (daily.py). Finds a busy hour in the middle of the night.
-- rest: the row minus the mean and what the other channels explain of that (components.py). Finds what moves alone.
+- level: mean of the last 5 rows minus the channel's mean. Detects lasting shifts.
+- jump: the row minus the row before. Detects abrupt changes.
+- daily: the level minus what is usual at this hour (seasonality.py). Detects a busy hour at night.
+- rest: the residual of the row after the principal components (principal_components.py). Detects what moves alone.
 
 Level and jump together, each on its own scale, serve a fleet of servers and a fleet of applications with one
-setting, where each of them alone serves one fleet. What ranks best does not decide best: docs/adr/0007 and 0009, and
-docs/detection.md has the figures.
+setting, where each of them alone serves one fleet. The best inputs for ranking are not the best for alarms:
+docs/adr/0007 and 0009. docs/detection.md has the figures.
 """
 
 import math
@@ -34,33 +34,33 @@ from edge_agent.detection.anomaly.seasonality import Daily
 from edge_agent.protocol.metrics import METRICS, series_name
 
 DETECTOR = "statistics-4"
-"""As findings name this judge."""
+"""The name of this detector in findings."""
 STATE_VERSION = 4
-CAP = 20.0  # deviations; beyond this, more says nothing more
+CAP = 20.0  # deviations; larger values carry no further information
 LEVEL_ROWS = 5
 MEAN_HALF_LIFE_S = 86_400.0
 SPREAD_HALF_LIFE_S = 7 * 86_400.0
-SETTLED_ROWS = 60  # a channel is judged once it has been seen this often
-LOUDEST = 8  # channels that make the score, and are named: it doesn't fade as a device has more of them
+SETTLED_ROWS = 60  # rows before a channel is evaluated
+TOP_CHANNELS = 8  # channels in the score, and in the explanation: independent of the number of channels
 SMOOTH_ROWS = 2
 RANK_WEIGHTS = np.array([[2.0], [1.0], [1.0]])
-"""Of jump, daily and rest in the value: an incident is often a burst of jumps around a level that soon is usual."""
-HALF = 1.5  # the value is a half at so many deviations; usual is 1, and what alarms is 3 and more
-FADE_ROWS = 4.0  # half-life of energy in the value: the rows after a burst are still part of what happened
+"""Of jump, daily and rest in the value: an incident is often a burst of jumps around an unchanged level."""
+HALF = 1.5  # deviations at which the value is 0.5; usual is 1, alarms start at about 3
+FADE_ROWS = 4.0  # half-life of energy in the value: the rows after a burst belong to the incident
 EXPECTED_DEVIATIONS = 3.0
-LARGEST = 1e150  # readings beyond it have squares that no float holds; nothing measures that
-_DECIDING, _RANKING = slice(1, 3), slice(2, 5)  # of them, by place: jump serves both
+LARGEST = 1e150  # the square of a larger reading overflows a float
+_DECIDING, _RANKING = slice(1, 3), slice(2, 5)  # indices of statistics; jump is in both
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How unusual one row is.
+    """The anomaly score of one row.
 
     `value` ranks rows: 0.5 at HALF, 0.8 at twice and 0.9 at three times that, in the device's own deviations.
-    `ready` is False until the device's own baseline is long enough to be believed.
-    `shares`, `expected` and `values` name up to 8 channels that carry most of it: their part of it, the range
-    that would have been normal, and what the row held, both in the metric's own unit.
-    `strength` is the root mean square of all channels' levels and jumps: 1 is usual, whatever the device.
+    `ready` is False until the device's own baseline is long enough.
+    `shares`, `expected` and `values` name up to 8 channels that contribute most: their share, the usual range,
+    and the value of the row, both in the metric's own unit.
+    `strength` is the root mean square of all channels' levels and jumps: 1 is usual for any device.
     """
 
     value: float
@@ -72,7 +72,7 @@ class Score:
 
 
 class Scorer:
-    """Turns samples into scores; holds the device's baseline, nothing that grows with time."""
+    """Turns samples into scores. Holds the baseline of the device; memory is bounded."""
 
     def __init__(
         self,
@@ -93,9 +93,9 @@ class Scorer:
         self._raw: list[float] = []
         self._evaluated = 0
         self.dropped_values = 0
-        """Readings that were no finite number, or whose channel found no room."""
+        """Readings that were not finite, or whose channel was beyond the maximum."""
         self.row: Mapping[str, float] = {}
-        """The last row that was judged."""
+        """The last row that was evaluated."""
 
     @property
     def step_s(self) -> float:
@@ -104,19 +104,19 @@ class Scorer:
 
     @property
     def ignored_samples(self) -> int:
-        """Samples whose uptime was not after the one before, or no number."""
+        """Samples whose uptime was not finite, or not after the one before."""
         return self._rows.ignored
 
     def step(self, values: Mapping[str, float], uptime_s: float, time_s: float | None = None) -> Score | None:
-        """Take in a sample; return the Score of the row before when this sample begins a new row.
+        """Add a sample; return the Score of the previous row if this sample starts a new row.
 
-        `time_s`: seconds since any midnight, None where the clock can't be trusted.
+        `time_s`: seconds since any midnight, None if the clock is not synchronised.
         """
         row = self._rows.add(values, uptime_s)
         return None if row is None else self._evaluate(row, time_s)
 
     def deviations(self) -> Array:
-        """Of each statistic, in the unit of its channel: (statistics, channels), in the order of first sight."""
+        """Return the deviations (statistics, channels) in the units of the channels, in the order of appearance."""
         return self._baseline.deviations()
 
     def export_state(self) -> dict[str, object]:
@@ -131,7 +131,7 @@ class Scorer:
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with the reason, and then changes nothing."""
         evaluated = state.get("judged")
         if state.get("version") != STATE_VERSION or state.get("step_s") != self._step_s:
             raise ValueError("scorer: state is of another version or step")
@@ -149,7 +149,7 @@ class Scorer:
         self._seen = np.zeros(0, np.int64)
 
     def _new_models(self) -> tuple[Baseline, Daily, Components]:
-        """Return what knows nothing of the device yet."""
+        """Return models that have learned nothing yet."""
         baseline = Baseline(
             STATISTICS,
             mean_rows=MEAN_HALF_LIFE_S / self._step_s,
@@ -174,7 +174,7 @@ class Scorer:
         return score
 
     def _allocate(self) -> None:
-        """Give channels that have just appeared a place in all that is kept of each."""
+        """Allocate state for new channels."""
         more = len(self._baseline.names) - len(self._recent)
         if more:
             self._recent = np.vstack([self._recent, np.zeros((more, LEVEL_ROWS))])
@@ -183,10 +183,10 @@ class Scorer:
             self._components.allocate(len(self._seen))
 
     def _measure(self, row: Array, deviation: Array, time_s: float | None) -> Array:
-        """All statistics of each channel against what was known before this row: (statistics, channels).
+        """Return all statistics of each channel against the models before this row: (statistics, channels).
 
-        NaN where there is none: a statistic needs all its rows, because one of fewer rows strays further than the
-        deviation it would be divided by. A channel that is missing keeps its rows for when it comes back.
+        NaN if a statistic is not available: it needs all its rows, because fewer rows deviate further than the
+        deviation that divides them. A missing channel keeps its rows until it returns.
         """
         here = np.isfinite(row)
         away = np.where(self._baseline.counts > 0, row - self._baseline.means, np.nan)
@@ -195,7 +195,7 @@ class Scorer:
         self._recent[here, -1] = row[here]
         self._seen[here] += 1
         level = np.where(here & (self._seen >= LEVEL_ROWS), self._recent.mean(axis=1) - self._baseline.means, np.nan)
-        # two rows make a deviation; before that nothing can be away from it
+        # a deviation needs two rows
         known = here & (self._baseline.counts > 1)
         rest = self._components.learn(np.where(known, away / deviation, 0.0))
         return np.stack(
@@ -203,9 +203,9 @@ class Scorer:
         )
 
     def _squares(self, measured: Array, deviations: Array) -> Array:
-        """Squares of each channel's statistics, in deviations; NaN where it isn't judged.
+        """Squares of each channel's statistics, in deviations; NaN where the channel is not evaluated.
 
-        Growth comes after the cap: the first change of a silent channel is beyond any cap, whatever it is divided by.
+        The age correction follows the cap: the first change of a constant channel exceeds any cap, whatever divides it.
         """
         away = measured / deviations
         capped = np.minimum(np.abs(np.where(np.isnan(away), 0.0, away)), CAP)
@@ -213,15 +213,15 @@ class Scorer:
         return np.where(evaluated, (capped / age_factors(self._baseline.counts * self._step_s)) ** 2, np.nan)
 
     def _rank(self, squares: Array) -> float:
-        """Energy of the loudest channels, fading; 0 to CAP squared."""
+        """Return the energy of the top channels, with decay; 0 to CAP squared."""
         energies = (RANK_WEIGHTS * squares).sum(axis=0) / float(RANK_WEIGHTS.sum())
-        count = min(LOUDEST, len(energies))
+        count = min(TOP_CHANNELS, len(energies))
         energy = float(np.partition(energies, -count)[-count:].mean()) if count else 0.0
         self._energy += (energy - self._energy) * (1 - 0.5 ** (1 / FADE_ROWS))
         return self._energy
 
     def _strength(self, squares: Array) -> float:
-        """Root mean square over all channels, as a mean of the last rows; 0 to CAP."""
+        """Return the root mean square over all channels, as a mean of the last rows; 0 to CAP."""
         raw = math.sqrt(float(squares.mean())) if squares.size else 0.0
         self._raw = [*self._raw[1 - SMOOTH_ROWS :], raw]
         return sum(self._raw) / len(self._raw)
@@ -229,7 +229,7 @@ class Scorer:
     def _score(self, row: Array, deviations: Array, squares: Array) -> Score:
         energies = squares[_DECIDING].sum(axis=0)
         evaluated = np.flatnonzero(np.isfinite(energies))
-        loudest = evaluated[np.argsort(-energies[evaluated], kind="stable")[:LOUDEST]]
+        top = evaluated[np.argsort(-energies[evaluated], kind="stable")[:TOP_CHANNELS]]
         rank, strength = self._rank(squares[_RANKING, evaluated]), self._strength(squares[_DECIDING, evaluated])
         total = float(energies[evaluated].sum())
         reach = EXPECTED_DEVIATIONS * deviations[0]
@@ -238,14 +238,14 @@ class Scorer:
             value=rank / (rank + HALF * HALF),
             strength=strength,
             ready=self._evaluated >= self._ready_rows and len(evaluated) > 0,
-            shares={names[i]: float(energies[i]) / total for i in loudest} if total > 0 else {},
-            expected={names[i]: (float(lows[i]), float(highs[i])) for i in loudest},
-            values={names[i]: float(row[i]) for i in loudest},
+            shares={names[i]: float(energies[i]) / total for i in top} if total > 0 else {},
+            expected={names[i]: (float(lows[i]), float(highs[i])) for i in top},
+            values={names[i]: float(row[i]) for i in top},
         )
 
 
 class _Rows:
-    """Means over `step_s` of uptime; rows begin at multiples of it, whatever the speed of replay."""
+    """Means over `step_s` of uptime; rows start at multiples of it, whatever the speed of replay."""
 
     def __init__(self, step_s: float) -> None:
         self._step_s = step_s
@@ -257,7 +257,7 @@ class _Rows:
         self.ignored = 0
 
     def add(self, values: Mapping[str, float], uptime_s: float) -> dict[str, float] | None:
-        """Take in a sample; return the means of the row before when a new row begins."""
+        """Add a sample; return the means of the previous row if a new row starts."""
         if not math.isfinite(uptime_s) or uptime_s <= self._last_s:
             self.ignored += 1
             return None
@@ -277,7 +277,7 @@ class _Rows:
         return finished
 
     def take_dropped(self) -> int:
-        """Return how many readings were no finite number since the last call."""
+        """Return how many readings were not finite since the last call."""
         dropped, self._dropped = self._dropped, 0
         return dropped
 
@@ -290,6 +290,6 @@ def _mapping(state: Mapping[str, object], name: str) -> dict[str, object]:
 
 
 def _resolution(series: str) -> float:
-    """The smallest deviation that means anything: the catalogue's resolution, 0 for a strange metric."""
+    """Return the smallest meaningful deviation: the catalogue's resolution, 0 for an unknown metric."""
     metric = METRICS.get(series_name(series))
     return metric.resolution if metric else 0.0

@@ -1,4 +1,4 @@
-"""What a broken relation says: where it is, which metrics carry it, and a sentence for a support agent.
+"""Explanation of a violated relation: its component, the contributing metrics, and a sentence for support agents.
 
 What flows in: a row, and what was observed and expected of the relation over some rows. What flows out: a verdict.
 """
@@ -31,7 +31,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class _Wording:
-    """How a relation is put: its component in a row, an answer as the quantity that it shows, and the sentence."""
+    """How a relation is described: its component in a row, an answer as the displayed quantity, and the sentence."""
 
     shows: Quantity
     component: Callable[[Mapping[str, float]], str]
@@ -40,15 +40,15 @@ class _Wording:
 
 
 def violated_relation(fault: str, row: Mapping[str, float], observed: Observed, component: str | None) -> Verdict:
-    """Say what is off and by what. `component`: where it was said to be before; it stays there."""
-    telling = _WORDINGS[fault]
-    where = component or telling.component(row)
-    carriers = _contributions(telling, where, row, observed)
+    """Return the verdict on a violated relation. `component`: that of the previous verdict, which is kept."""
+    wording = _WORDINGS[fault]
+    where = component or wording.component(row)
+    carriers = _contributions(wording, where, row, observed)
     return Verdict(
         fault=fault,
         component=where,
         confidence=observed.confidence,
-        reason=telling.words(observed),
+        reason=wording.words(observed),
         carriers=carriers,
         basis=Basis(evaluated=tuple(carrier.metric for carrier in carriers)),
     )
@@ -67,9 +67,9 @@ def resumed_verdict(finding: Finding) -> Verdict:
     )
 
 
-def _contributions(telling: _Wording, where: str, row: Mapping[str, float], observed: Observed) -> tuple[Carrier, ...]:
-    """One series with what was expected of it; or all disks, of which nothing is expected one by one."""
-    parts = parts_of(row, telling.shows)
+def _contributions(wording: _Wording, where: str, row: Mapping[str, float], observed: Observed) -> tuple[Carrier, ...]:
+    """Return one series with its expected range; or all disks, without expected ranges of their own."""
+    parts = parts_of(row, wording.shows)
     if where == SEVERAL_DISKS:
         total = sum(row[series] for series in parts) or 1.0
         return tuple(
@@ -78,14 +78,14 @@ def _contributions(telling: _Wording, where: str, row: Mapping[str, float], obse
         )
     series = next((one for one in parts if where in series_attributes(one).values()), parts[0])
     value, low, high = (
-        telling.shown(answer, observed.found) for answer in (observed.answer, observed.low, observed.high)
+        wording.shown(answer, observed.found) for answer in (observed.answer, observed.low, observed.high)
     )
     unit = feature_unit(series)
     return (Carrier(metric=series, value=value, unit=unit, expected_low=low, expected_high=high, share=1.0),)
 
 
 def _warmest(row: Mapping[str, float]) -> str:
-    warmest = max(parts_of(row, _Q.HEAT), key=row.__getitem__)  # the first by name where several are
+    warmest = max(parts_of(row, _Q.HEAT), key=row.__getitem__)  # ties: the first by name
     return series_attributes(warmest)["hw.name"]
 
 
@@ -120,7 +120,7 @@ def _load(answer: float) -> float:
 
 
 def _against(value: float, low: float, high: float) -> tuple[str, str]:
-    """Write a value and a range that it lies above, with as many digits as it takes to see that."""
+    """Format a value and a range that it exceeds, with enough digits to show the difference."""
     digits = next((one for one in range(3, 9) if float(f"{value:.{one}g}") > float(f"{high:.{one}g}")), 9)
     return _short(value, digits), f"{_short(low, digits)} to {_short(high, digits)}"
 

@@ -1,8 +1,8 @@
-"""Named quantities of a whole host: what a row of series adds up to, whatever its disks and sensors are called.
+"""Named quantities of a whole host: sums over the series of a row, whatever its disks and sensors are called.
 
-What flows in: `{series: value}`, a row of features. What flows out: an array of the QUANTITIES, NaN where a device
-lacks one. Sums go over disks and modes of the processor; of the processor's sensors the warmest counts. A volume on
-other disks (dm, md) counts the same bytes again, and a loop or a RAM disk is none: all these are left out.
+What flows in: `{series: value}`, a row of features. What flows out: an array of the QUANTITIES, NaN if a device lacks
+one. Sums are over disks and modes of the processor; the warmest of the processor's sensors is used. Volumes on other
+disks (dm, md), which count the same bytes again, and loop and RAM disks are excluded.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from edge_agent.protocol.metrics import series_attributes, series_name
 class Quantity(IntEnum):
     """Places in the array. Rates are per second."""
 
-    CPU = 0  # share of all cores' time that was worked, whoever for
-    IOWAIT = 1  # share of idle time in which something waited for a disk
-    LOAD = 2  # mean of one minute, threads
+    CPU = 0  # busy share of the time of all cores
+    IOWAIT = 1  # share of time that was idle while a process waited for a disk
+    LOAD = 2  # mean over one minute, threads
     STARTED = 3  # processes started
     READ = 4  # bytes from disks
     WRITTEN = 5  # bytes to disks
@@ -41,7 +41,7 @@ _OF_A_PROCESSOR = (
     "cpu", "coretemp", "k10temp", "k8temp", "zenpower", "via_cputemp", "x86_pkg_temp", "bcm2835_thermal",
     "soc_thermal", "soc-thermal", "bigcore", "littlecore",
 )  # fmt: skip
-"""How names of sensors begin: by the driver, or by the kind of thermal zone (kernel drivers/hwmon, device trees)."""
+"""Prefixes of sensor names: the driver, or the kind of thermal zone (kernel drivers/hwmon, device trees)."""
 _BY_DIRECTION = {
     ("system.disk.io", "read"): Quantity.READ,
     ("system.disk.io", "write"): Quantity.WRITTEN,
@@ -51,7 +51,7 @@ _BY_DIRECTION = {
 
 
 def quantities(row: Mapping[str, float]) -> Array:
-    """Add up a row: (len(Quantity),) in physical units, NaN for what no series says."""
+    """Sum up a row: (len(Quantity),) in physical units, NaN without a series."""
     parts: list[list[float]] = [[] for _ in Quantity]
     for series, value in row.items():
         place = quantity_of(series)

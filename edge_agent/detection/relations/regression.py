@@ -1,12 +1,11 @@
-"""Regressions that begin with the fleet prior and go on with what their device shows.
+"""Bayesian linear regressions that start from the fleet prior and learn their device.
 
-What flows in: for each of a few answers a row of basis values, and the answer. What flows out: what the answer should
-have been, and how far off it may be, before it is learned from.
+What flows in: for each answer a row of basis values, and the answer. What flows out: the expected answer and its
+variances, before the row is learned.
 
-Each is a Bayesian linear regression (a Kalman filter whose state stands still): the fleet says how large the weights
-are and how far devices differ in them, so a device is doubted most where it has not been yet. Its first heavy load
-after idle hours surprises nobody, and the doubt goes as it is watched. What is older than FORGET_ROWS is half
-forgotten, back to what the fleet knows.
+Each regression is a Kalman filter with a constant state. The fleet prior gives the weights and how much devices differ
+in them, so the uncertainty is largest for inputs that the device has not had yet: its first heavy load after idle hours
+is no anomaly. With the half-life FORGET_ROWS, the weights return to the fleet prior.
 """
 
 import base64
@@ -19,24 +18,24 @@ import numpy as np
 from edge_agent.detection.trends.multiscale_window import Array
 
 STATE_VERSION = 1
-FORGET_ROWS = 7 * 1440.0  # half-life of what was learned
-ROWS_AS_ONE = 4.0  # neighbouring rows say the same thing again: so many count as one
-MOST_SURPRISE = 3.0  # deviations; a row teaches no more than that, so that a fault is not learned at once
-NOISE_ROWS = 300.0  # over which the device's own noise is known
-NOISE_BOUNDS = (0.05, 20.0)  # of it against the fleet's, as variances
-ROUNDED = 1e-5  # of the largest entry: what 4 bytes a number may make of a covariance
+FORGET_ROWS = 7 * 1440.0  # half-life of learned weights
+ROWS_AS_ONE = 4.0  # neighbouring rows are correlated: this many count as one
+MOST_SURPRISE = 3.0  # deviations learned from one row, so that a fault is not learned at once
+NOISE_ROWS = 300.0  # over which the noise of the device is estimated
+NOISE_BOUNDS = (0.05, 20.0)  # of the noise relative to that of the fleet, as variances
+ROUNDED = 1e-5  # of the largest entry: rounding of a covariance in 4-byte numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:
-    """What the fleet knows: `mean` (answers, width) and `covariance` (answers, width, width) of the weights."""
+    """The fleet prior: `mean` (answers, width) and `covariance` (answers, width, width) of the weights."""
 
     mean: Array
     covariance: Array
 
 
 class Regressions:
-    """Several answers, each with weights of its own over as many basis values; learns row by row."""
+    """Several answers, each with its own weights over the basis values; learns row by row."""
 
     def __init__(self, prior: Prior) -> None:
         self._prior = prior
@@ -44,29 +43,29 @@ class Regressions:
         self._noise = np.ones(len(prior.mean))
 
     def step(self, basis: Array, variance: Array, answer: Array) -> tuple[Array, Array, Array]:
-        """Return expected answers with their doubt and noise, both as variances (answers,), then learn.
+        """Return expected answers with their uncertainty and noise, both as variances (answers,), then learn.
 
         `basis` (answers, width), `variance` (answers,) of the fleet's noise, `answer` (answers,) with NaN where there
-        is none: nothing is learned of it then.
+        is none, which is not learned.
         """
         known = np.isfinite(answer)
         spread = np.einsum("aij,aj->ai", self._covariance, basis)
-        doubt = np.maximum(0.0, np.einsum("ai,ai->a", spread, basis))
+        uncertainty = np.maximum(0.0, np.einsum("ai,ai->a", spread, basis))
         noise = variance * self._noise
         expected = np.einsum("ai,ai->a", basis, self._mean)
-        deviation = np.sqrt(doubt + noise)
+        deviation = np.sqrt(uncertainty + noise)
         off = np.where(known, np.clip(answer - expected, -MOST_SURPRISE * deviation, MOST_SURPRISE * deviation), 0.0)
-        gain = np.where(known, 1.0 / (doubt + ROWS_AS_ONE * noise), 0.0)[:, np.newaxis] * spread
+        gain = np.where(known, 1.0 / (uncertainty + ROWS_AS_ONE * noise), 0.0)[:, np.newaxis] * spread
         self._mean += gain * off[:, np.newaxis]
         self._covariance -= gain[:, :, np.newaxis] * spread[:, np.newaxis, :]
         forgotten = np.where(known, 1.0 - 0.5 ** (1.0 / FORGET_ROWS), 0.0)[:, np.newaxis, np.newaxis]
         self._covariance += forgotten * (self._prior.covariance - self._covariance)
         louder = ((off / deviation) ** 2 - 1.0) * self._noise / NOISE_ROWS
         self._noise = np.clip(np.where(known, self._noise + louder, self._noise), *NOISE_BOUNDS)
-        return expected, doubt, noise
+        return expected, uncertainty, noise
 
     def export_state(self) -> dict[str, object]:
-        """Return what must outlive a reboot, fit for JSON: 4 bytes a number, one triangle of a covariance."""
+        """Return the persistent state, fit for JSON: 4 bytes per number, one triangle of a covariance."""
         return {
             "version": STATE_VERSION,
             "mean": _packed(self._mean),
@@ -75,7 +74,7 @@ class Regressions:
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with the reason, and then changes nothing."""
         if state.get("version") != STATE_VERSION:
             raise ValueError("relations: state is of another version")
         answers, width = self._mean.shape

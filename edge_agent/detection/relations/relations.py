@@ -1,11 +1,11 @@
-"""Relations between named quantities of a host: hotter, slower or more loaded than all the rest explains.
+"""Relations between named quantities of a host: hotter, slower or more loaded than the other quantities explain.
 
     row ─> quantities ─> now, means of 5 and 30 rows ─> inputs, their squares and products ─> regressions
-    answer against what was expected, in deviations ─> mean of 15 rows ─> strength ─> alarms
+    answer minus the expected one, in deviations ─> mean of 15 rows ─> strength ─> alarms
 
 What flows in: rows (means over a minute of `{series: value}`). What flows out: a verdict for each relation that is
-broken for minutes. It begins with the fleet prior, and goes on with what the device shows (regression.py). In a
-device's first hours it only learns. What stands goes on over rows that say nothing, up to an hour.
+violated for minutes. Regressions start from the fleet prior and learn the device (regression.py). In the first hours of
+a device no case opens. An active verdict is kept for up to an hour of rows without an answer.
 """
 
 from collections import deque
@@ -23,17 +23,17 @@ from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.records import Finding
 
 INPUT_VERSION = 2
-"""Changes whenever the meaning of an input or an answer does; knowledge of another version is refused."""
-ROWS_OF_SCALES = (1, 5, 30)  # now, and means that follow so slowly: a board takes minutes to warm up
-WARM_ROWS = 30  # after a start: the slowest mean isn't one before
-SMOOTH_ROWS = 15  # those that say something
+"""Changes whenever the meaning of an input or an answer does; a fleet prior of another version is refused."""
+ROWS_OF_SCALES = (1, 5, 30)  # now, and slower means: a board takes minutes to warm up
+WARM_ROWS = 30  # after a start, until the slowest mean is filled
+SMOOTH_ROWS = 15  # rows with an answer
 FEWEST_ROWS = 5
-OWN_ROWS = 360  # of a relation, before it may open a case: a device may lie far from its fleet
-KEEP_ROWS = 60  # in a row that say nothing: so long goes on what stands
-EXCLUDED_ROWS = 1440  # of a case that stands: before that it isn't learned as usual
+OWN_ROWS = 360  # of a relation, before it may open a case: a device may be far from its fleet
+KEEP_ROWS = 60  # consecutive rows without an answer after which an active verdict decays
+EXCLUDED_ROWS = 1440  # rows of an active case that are not learned
 MOST = 4.0  # deviations of one row
 EXPECTED_DEVIATIONS = 2.0
-LEAST_OPERATIONS = 0.5  # a second: fewer say nothing of how fast a disk is
+LEAST_OPERATIONS = 0.5  # per second: fewer do not show how fast a disk is
 LEAST_BUSY = 2e-4
 _Q = Quantity
 
@@ -75,8 +75,8 @@ WIDTH = 1 + INPUTS + len(_LEFT)
 class FleetPrior:
     """The fleet prior of the RELATIONS; all arrays begin with (relations,).
 
-    Answers are counted from `centre` in units of `spread`. In these `prior` says what the weights are like and
-    `variance` how noisy rows are. `bar` is the strength for one false case a week.
+    Answers are counted from `centre` in units of `spread`. In these units `prior` describes the weights and
+    `variance` the noise of rows. `bar` is the strength for one false case a week.
     """
 
     name: str
@@ -89,11 +89,11 @@ class FleetPrior:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """One row of one relation, None where it says nothing (see Relations.judge).
+    """The evaluation of one row of one relation (see Relations.evaluate).
 
-    `strength`: for how long and how far the answer has been off; until SMOOTH_ROWS are there, the others are taken to
-    be as expected. `lasting`: the same of the rows that are there. `above`: the mean is beyond what was expected of it.
-    `opens`: and the row itself is off upwards, and the device is known for long enough.
+    `strength`: mean deviation of the last SMOOTH_ROWS rows; rows that are not there yet count as zero. `lasting`: the
+    mean of the existing rows. `above`: the mean answer exceeds the expected range. `opens`: in addition, the row itself
+    is above the expected answer, and the device has been observed for long enough.
     """
 
     strength: float
@@ -105,30 +105,30 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row that says something; what was expected is in the relation's own units."""
+    """A row with an answer, in the relation's own units."""
 
     off: float
     answer: float
     expected: float
-    doubt: float
+    uncertainty: float
     noise: float
     found: Array
 
 
 @dataclass(slots=True)
 class _RelationState:
-    """How one relation goes on: its alarm, its last rows, and what it says while it stands."""
+    """The state of one relation: its alarm, its last rows, and its verdict while it is active."""
 
     alarms: Alarms
     last: deque[_Row] = field(default_factory=lambda: deque(maxlen=SMOOTH_ROWS))
-    rows: int = 0  # that said something, ever
-    silent: int = 0  # in a row
-    rows_open: int = 0  # rows of the case that stands
+    rows: int = 0  # with an answer, ever
+    unanswered: int = 0  # consecutive rows without an answer
+    rows_open: int = 0  # rows of the active case
     verdict: Verdict | None = None
 
 
 def scaled(found: Array) -> Array:
-    """Bring quantities (..., Quantity) to the size of 1: shares as they are, counts and rates as logarithms."""
+    """Scale quantities (..., Quantity) to about 1: shares as they are, counts and rates as logarithms."""
     values = found.copy()
     values[..., _COUNTED] = np.log1p(np.maximum(found[..., _COUNTED], 0.0)) / _LOGARITHMS
     values[..., _Q.HEAT] = found[..., _Q.HEAT] / 50.0
@@ -136,7 +136,7 @@ def scaled(found: Array) -> Array:
 
 
 def answers(found: Array) -> Array:
-    """Return what each relation explains (..., relations): 10 Cel; log10 of busy seconds a transfer; log1p of load."""
+    """Return the answer of each relation (..., relations): 10 Cel; log10 of busy seconds a transfer; log1p of load."""
     operations = found[..., _Q.READS] + found[..., _Q.WRITES]
     busy = found[..., _Q.BUSY]
     says = (operations >= LEAST_OPERATIONS) & (busy >= LEAST_BUSY)
@@ -156,14 +156,14 @@ def basis_of(inputs: Array) -> Array:
 
 
 class Scales:
-    """Means of the last quantities at each of ROWS_OF_SCALES; what is missing now keeps its slower means."""
+    """Means of the quantities over each of ROWS_OF_SCALES; a missing quantity keeps its slower means."""
 
     def __init__(self) -> None:
         self._follow = 1.0 / np.array(ROWS_OF_SCALES, np.float64)[:, np.newaxis]
         self._means: Array = np.full((len(ROWS_OF_SCALES), len(Quantity)), np.nan)
 
     def step(self, values: Array) -> Array:
-        """From (Quantity,) scaled to (scales * Quantity,); NaN for what is not there now."""
+        """From (Quantity,) scaled to (scales * Quantity,); NaN for missing quantities."""
         here = np.isfinite(values)
         started = np.where(np.isnan(self._means), values, self._means)
         self._means = np.where(here, started + self._follow * (values - started), self._means)
@@ -171,10 +171,10 @@ class Scales:
 
 
 class Relations:
-    """Learns and judges the relations of one device, a row at a time; holds nothing that grows with time."""
+    """Learns and evaluates the relations of one device, a row at a time; memory is bounded."""
 
     def __init__(self, fleet: FleetPrior, false_per_week: float = 1.0, step_s: float = 60.0) -> None:
-        """`false_per_week`: false cases that all relations together may raise; each has the same share of it."""
+        """`false_per_week`: false cases of all relations together; each has an equal share."""
         self._fleet = fleet
         self._scales = Scales()
         self._regressions = Regressions(fleet.prior)
@@ -184,30 +184,30 @@ class Relations:
 
     @property
     def name(self) -> str:
-        """``<name>-<version>`` of the fleet's knowledge, as findings name their detector."""
+        """``<name>-<version>`` of the fleet prior: the detector in findings."""
         return self._fleet.name
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What it can name."""
+        """The faults that it can detect."""
         return tuple(relation.fault for relation in RELATIONS)
 
     def resume(self, finding: Finding) -> None:
-        """Resume a finding that was open when the agent stopped: it goes on until rows that say something end it."""
+        """Resume a finding that was open when the agent stopped; rows with an answer end it."""
         for relation, state in zip(RELATIONS, self._states, strict=True):
             if relation.fault == finding.fault:
                 state.alarms.resume()
                 state.verdict = resumed_verdict(finding)
 
     def step(self, row: Mapping[str, float]) -> list[Verdict]:
-        """Evaluate a row, then learn from it; return what is broken now."""
+        """Evaluate a row, then learn from it; return the violated relations."""
         evaluated = self.evaluate(quantities(row))
         for relation, state, one in zip(RELATIONS, self._states, evaluated, strict=True):
             _update(relation.fault, state, one, row)
         return [state.verdict for state in self._states if state.verdict]
 
     def evaluate(self, found: Array) -> list[Evaluation | None]:
-        """From quantities (Quantity,) to what each relation shows; None where it says nothing, or not enough yet."""
+        """Evaluate quantities (Quantity,) for each relation; None without an answer, or with too few rows."""
         self._rows += 1
         inputs = named_inputs(self._scales.step(scaled(found)))
         answer = (answers(found) - self._fleet.centre) / self._fleet.spread
@@ -215,31 +215,31 @@ class Relations:
         basis = basis_of(np.where(complete[:, np.newaxis], inputs, 0.0))
         usual = complete & [not 0 < state.rows_open <= EXCLUDED_ROWS for state in self._states]
         expected = self._regressions.step(basis, self._fleet.variance, np.where(usual, answer, np.nan))
-        verdict = np.stack([answer, *expected], axis=-1).tolist()
+        numbers = np.stack([answer, *expected], axis=-1).tolist()
         return [
-            self._evaluated(place, found, *numbers) if here else None
-            for place, (here, numbers) in enumerate(zip(complete.tolist(), verdict, strict=True))
+            self._evaluated(place, found, *values) if here else None
+            for place, (here, values) in enumerate(zip(complete.tolist(), numbers, strict=True))
         ]
 
     def _evaluated(
-        self, place: int, found: Array, answer: float, expected: float, doubt: float, noise: float
+        self, place: int, found: Array, answer: float, expected: float, uncertainty: float, noise: float
     ) -> Evaluation | None:
-        """Take a row in, and hold the mean of the last ones against what was expected of it.
+        """Add a row, and compare the mean of the last rows with the expected mean.
 
-        Neighbouring rows count as one, so the noise of their mean falls more slowly; a doubt is the same in all.
+        Neighbouring rows are correlated, so the noise of their mean falls more slowly; their uncertainty is shared.
         """
         state = self._states[place]
-        off = float(np.clip((answer - expected) / np.sqrt(doubt + noise), -MOST, MOST))
+        off = float(np.clip((answer - expected) / np.sqrt(uncertainty + noise), -MOST, MOST))
         state.rows += 1
-        state.last.append(_Row(off, answer, expected, doubt, noise, found))
+        state.last.append(_Row(off, answer, expected, uncertainty, noise, found))
         last = state.last
         if len(last) < FEWEST_ROWS:
             return None
         total = sum(row.off for row in last)
-        mean, usual, unsure, loud = np.mean(
-            [(row.answer, row.expected, row.doubt, row.noise) for row in last], axis=0
+        mean, usual, uncertain, noise_mean = np.mean(
+            [(row.answer, row.expected, row.uncertainty, row.noise) for row in last], axis=0
         ).tolist()
-        reach = EXPECTED_DEVIATIONS * (unsure + loud * ROWS_AS_ONE / len(last)) ** 0.5
+        reach = EXPECTED_DEVIATIONS * (uncertain + noise_mean * ROWS_AS_ONE / len(last)) ** 0.5
         strength, above = total / SMOOTH_ROWS, mean > usual + reach
         centre, spread = float(self._fleet.centre[place]), float(self._fleet.spread[place])
         return Evaluation(
@@ -257,7 +257,7 @@ class Relations:
         )
 
     def _new_alarms(self) -> list[Alarms]:
-        """One for each relation, without caution: what is not known yet is in the deviations."""
+        """Return one for each relation, without caution: the deviations include the uncertainty."""
         false_per_week, step_s = self._rate
         return [Alarms(false_per_week, step_s, start=bar, caution=0.0) for bar in self._fleet.bar.tolist()]
 
@@ -272,7 +272,7 @@ class Relations:
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with the reason, and then changes nothing."""
         regressions, alarms, rows = (state.get(name) for name in ("regressions", "alarms", "rows"))
         if state.get("version") != INPUT_VERSION or state.get("fleet") != self._fleet.name:
             raise ValueError("relations: state is of another version or fleet")
@@ -288,14 +288,14 @@ class Relations:
 
 
 def _update(fault: str, state: _RelationState, evaluated: Evaluation | None, row: Mapping[str, float]) -> None:
-    """Ask a relation's alarm, and put what stands in words. A row that says nothing of it is none of its rows."""
+    """Step a relation's alarm, and update its verdict. Rows without an answer are only counted."""
     alarms = state.alarms
     if evaluated is None:
-        state.silent += 1
-        if state.silent >= KEEP_ROWS and alarms.active:
+        state.unanswered += 1
+        if state.unanswered >= KEEP_ROWS and alarms.active:
             alarms.step(None)
     else:
-        state.silent = 0
+        state.unanswered = 0
         loud = evaluated.lasting if alarms.active else evaluated.strength if evaluated.opens else 0.0
         alarms.step(max(0.0, loud))
         state.rows_open = state.rows_open + 1 if alarms.active else 0

@@ -1,6 +1,6 @@
-"""The course of one watched quantity: its windows, its habit, and the nearest impact that any of its windows sees.
+"""Extrapolation of one limited quantity: its windows, its recurring low, and the nearest impact of any window.
 
-What flows in: what is left of it at each sample. What flows out: a verdict while it is steadily on its way to zero.
+What flows in: the headroom at each sample. What flows out: a verdict while the headroom falls steadily towards zero.
 """
 
 import math
@@ -15,21 +15,21 @@ from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
 from edge_agent.protocol.wording import duration, quantity
 
-# Points looked at in each level. A trend is said by the first window that has watched it for half of what is left, so
-# the closer they lie, the earlier: from 22 and 36 points alone, a fill of 15 min is said half a minute later.
+# Window lengths in points, at each resolution. The first window that spans half of the remaining time detects a trend.
+# More lengths detect it earlier: with 22 and 36 points only, a fill of 15 min is detected half a minute later.
 WINDOWS = (22, 25, 29, 33, 38, 43, 49, 56, 64)
 COARSE_WINDOWS = (6, 8, 10, 12, 14, 17, 22, 27, 32, 45, 64)
-LEAST_COARSE_S = 10 * 3600.0  # of hours; what is shorter the finer levels see
-PATIENCE = 2.0  # a trend must have been watched for half of the time it is extrapolated by
-MAX_SPREAD = 3.0  # an interval whose ends are further apart than this factor helps nobody
-RECOVERY = 0.5  # of what a window lost: when it is back, the trend is over
-USED_UP = 0.01  # share of the whole: below it the limit counts as reached
-LEAST_HEADROOM = CLOSE_CALL  # share of the whole that must have been seen once, for the end of it to be a fault
+LEAST_COARSE_S = 10 * 3600.0  # shorter windows are left to the finer resolutions
+MAX_EXTRAPOLATION = 2.0  # times the span of the window
+MAX_SPREAD = 3.0  # ratio of the ends of the interval; a wider interval is of no use
+RECOVERY = 0.5  # share of the fall in a window; a rise by this much ends the trend
+USED_UP = 0.01  # share of the total: below it the limit counts as reached
+LEAST_HEADROOM = CLOSE_CALL  # share of the total that must have been free once, for a reached limit to be a fault
 
 
 @dataclass(frozen=True, slots=True)
 class _WindowVerdict:
-    """A window's verdict, when it was judged, and the headroom that refutes it."""
+    """The verdict of a window, when it was evaluated, and the headroom that ends it."""
 
     verdict: Verdict
     evaluated_at_s: float
@@ -46,7 +46,7 @@ class _WindowVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """The instant of a sample on both clocks, whether the device has settled, and how far ahead to look."""
+    """The time of a sample on both clocks, whether the device has settled, and the furthest impact to report."""
 
     uptime_s: float
     operating_s: float
@@ -56,7 +56,7 @@ class Times:
 
 @dataclass(slots=True)
 class Extrapolation:
-    """One watched quantity: its windows, what each of them says, its habit, and whether it ever had room."""
+    """One limited quantity: its windows and their verdicts, its recurring low, and whether it ever had headroom."""
 
     windows: MultiScaleWindow
     recurring_low: RecurringLow = field(default_factory=RecurringLow)
@@ -68,17 +68,17 @@ class Extrapolation:
     window_verdicts: dict[tuple[float, int], _WindowVerdict] = field(default_factory=dict)
 
     def step(self, limit: Limit, times: Times) -> Verdict | None:
-        """Take a reading; return the nearest impact that any window sees."""
+        """Add a reading; return the verdict with the nearest impact of any window."""
         self.seen_s = times.operating_s
         self.most = max(self.most, limit.total or limit.headroom)
         if self.rebooted and not limit.outlives_boot:
             self.recurring_low.restart()
         self.rebooted = False
         self.recurring_low.add(limit.headroom, self.most, times.operating_s)
-        known = not self.window_verdicts and self.recurring_low.knows(limit.headroom)
+        known = not self.window_verdicts and self.recurring_low.covers(limit.headroom)
         for resolution in self._moved(limit, times):
             if not self.window_verdicts and _far(limit, resolution.deepest_fall()):
-                continue  # nearly always; no window of it would be judged any other way
+                continue  # the usual case: no window of this resolution can have a verdict
             coarse = resolution in self.windows.coarse
             for points in COARSE_WINDOWS if coarse else WINDOWS:
                 if not known and points <= len(resolution):  # a window that is filling again keeps its last verdict
@@ -90,7 +90,7 @@ class Extrapolation:
         return min((kept.at(times.uptime_s) for kept in self.window_verdicts.values()), key=likely_s, default=None)
 
     def _moved(self, limit: Limit, times: Times) -> list[Resolution]:
-        """Feed the windows; return the levels with a new point, and all coarse ones right after a restart."""
+        """Feed the windows; return the resolutions with a new point, and all coarse ones right after a restart."""
         moved = list(self.windows.add_fine(times.uptime_s, limit.headroom)) if times.settled else []
         coarse = list(self.windows.add_coarse(times.operating_s, limit.headroom))
         if self.restored:
@@ -98,7 +98,7 @@ class Extrapolation:
         return moved + coarse
 
     def _evaluate(self, limit: Limit, resolution: Resolution, points: int, times: Times, now_s: float) -> None:
-        """Evaluate one window; `now_s` is this instant on the level's own clock."""
+        """Evaluate one window; `now_s` is the current time on the clock of the resolution."""
         window = (resolution.spacing_s, points)
         self.window_verdicts.pop(window, None)
         if resolution in self.windows.coarse and points * resolution.spacing_s < LEAST_COARSE_S:
@@ -108,20 +108,20 @@ class Extrapolation:
             self.window_verdicts[window] = _WindowVerdict(verdict, times.uptime_s, float(newest[0]) + RECOVERY * fall)
 
     def restart(self, paused_s: float) -> None:
-        """Clear the fine windows and keep their verdicts; the time that passed unobserved does not count."""
+        """Clear the fine windows but keep their verdicts, whose countdown pauses for `paused_s`."""
         self.windows.restart()
         for window, kept in self.window_verdicts.items():
             self.window_verdicts[window] = replace(kept, evaluated_at_s=kept.evaluated_at_s + paused_s)
 
     def _is_used_up(self, limit: Limit) -> bool:
-        """Say whether it has reached its limit. What has always been full (an image, a fixed pool) is meant to be."""
+        """Return whether the limit is reached. A quantity that was always full (an image, a fixed pool) is no fault."""
         if not limit.total:
             return False
         self.had_headroom = self.had_headroom or limit.headroom >= LEAST_HEADROOM * limit.total
         return self.had_headroom and limit.headroom <= USED_UP * limit.total
 
     def export_state(self) -> dict[str, object]:
-        """Return what outlives a reboot."""
+        """Return the persistent state."""
         return {
             "levels": self.windows.export_state(),
             "habit": self.recurring_low.export_state(),
@@ -138,9 +138,9 @@ def likely_s(verdict: Verdict) -> float:
 def _evaluate(
     limit: Limit, resolution: Resolution, points: int, furthest_s: float, to_uptime_s: float
 ) -> Verdict | None:
-    """Evaluate one window of a watched quantity; None unless the trend is steady, near enough and narrow enough.
+    """Evaluate one window; None unless the trend is steady, the impact near enough and the interval narrow enough.
 
-    `to_uptime_s` is added to the window's times to make them this boot's uptime.
+    `to_uptime_s` is added to the window's times to convert them to uptime.
     """
     span_s, fall = resolution.falls_by(points)
     if span_s < limit.min_span_s or fall <= 0 or _far(limit, fall):
@@ -150,19 +150,19 @@ def _evaluate(
     if not steady(t, v, slope) or slope.high_per_s >= 0:
         return None
     low_s, likely_s, high_s = (limit.headroom / -rate for rate in (slope.low_per_s, slope.per_s, slope.high_per_s))
-    if likely_s > min(furthest_s, PATIENCE * span_s) or high_s > MAX_SPREAD * low_s:
+    if likely_s > min(furthest_s, MAX_EXTRAPOLATION * span_s) or high_s > MAX_SPREAD * low_s:
         return None
     impact = Impact(low_s=low_s, likely_s=likely_s, high_s=high_s)
     return _verdict(limit, slope, impact, (t + to_uptime_s, v))
 
 
 def _far(limit: Limit, fall: float) -> bool:
-    """Say whether a fall is far from what PATIENCE asks for, even if the fit came out twice as steep as its ends."""
-    return limit.headroom > 2 * PATIENCE * fall
+    """Return whether a fall is too small for MAX_EXTRAPOLATION, even if the fit is twice as steep as the end points."""
+    return limit.headroom > 2 * MAX_EXTRAPOLATION * fall
 
 
 def _used_up(limit: Limit) -> Verdict:
-    """The limit has been reached: the customer notices now, for as long as it lasts."""
+    """Return the verdict for a reached limit: the impact is now."""
     unit, value = metric_of(limit.series).unit, (limit.total or 0.0) - limit.headroom
     return Verdict(
         fault=limit.fault,
@@ -176,7 +176,7 @@ def _used_up(limit: Limit) -> Verdict:
 
 
 def _threshold(limit: Limit) -> Threshold:
-    """Where the series itself is when nothing is left."""
+    """Return the value of the series at zero headroom."""
     value = (limit.total or 0.0) if limit.rising else 0.0
     return Threshold(metric=limit.series, value=value, meaning=limit.meaning)
 
@@ -215,6 +215,6 @@ def _verdict(limit: Limit, slope: Slope, impact: Impact, window: tuple[Array, Ar
 
 
 def interval(impact: Impact) -> str:
-    """Write the time to impact with its interval, which is left out where it reads the same."""
+    """Format the time to impact with its interval, which is omitted if both ends read the same."""
     low, likely, high = (duration(seconds) for seconds in (impact.low_s, impact.likely_s, impact.high_s))
     return likely if low == high else f"{likely} ({low} to {high})"

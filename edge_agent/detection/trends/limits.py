@@ -1,6 +1,6 @@
-"""Watches: everything in a sample that has a limit, and what is left until there.
+"""Limits: everything in a sample that has a limit, with its headroom.
 
-What flows in: the features of a sample. What flows out: a Watch for each thing that can run out.
+What flows in: the features of a sample. What flows out: a Limit for each quantity that can run out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from edge_agent.protocol.metrics import series_attributes, series_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """Something with a limit. `headroom` in the metric's unit falls to 0 where the customer notices."""
+    """A quantity with a limit. `headroom` in the metric's unit is 0 where users notice."""
 
     fault: str
     component: str
@@ -21,12 +21,12 @@ class Limit:
     rising: bool  # the series itself rises towards its limit (open files), instead of falling (free bytes)
     min_span_s: float
     meaning: str
-    outlives_boot: bool = False  # a reboot gives nothing of it back
-    mirrors: tuple[str, ...] = ()  # series that say the same from the other side
+    outlives_boot: bool = False  # a reboot does not restore headroom
+    mirrors: tuple[str, ...] = ()  # series that show the same quantity from the other side
 
 
 def limits_in(values: Mapping[str, float]) -> Iterator[Limit]:
-    """Find everything in a sample that has a limit."""
+    """Yield every quantity in a sample that has a limit."""
     for series, value in values.items():
         name = series_name(series)
         if name in _FREE and series.endswith("state=free}"):
@@ -49,8 +49,8 @@ def limits_in(values: Mapping[str, float]) -> Iterator[Limit]:
 
 
 _MEMORY = tuple(f"system.memory.usage{{system.memory.state={state}}}" for state in ("used", "free"))
-# Free bytes are watched from 20 s on, since a full disk can be a minute away. Memory rises with every program that
-# starts: three minutes tell a leak from that. Inodes are in between.
+# Shortest spans of a trend. Free bytes need 20 s, since a disk can be full in a minute. Memory use rises with every
+# program that starts: three minutes separate a leak from that. Inodes are in between.
 _FREE = {
     "system.filesystem.usage": ("disk.filling", 20.0, "full"),
     "system.filesystem.inodes.usage": ("inodes.filling", 60.0, "no inodes left"),

@@ -1,6 +1,6 @@
-"""Windows over one series at several time scales, in a few kilobytes: the finest has seconds, the coarsest days.
+"""Windows over one series at several time scales, in a few kilobytes: from seconds to days.
 
-The coarse ones outlive a reboot, in some hundred bytes.
+The coarse resolutions are persistent, and take some hundred bytes.
 """
 
 import base64
@@ -13,17 +13,17 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-POINTS = 64  # in each level but the coarsest
-FACTOR = 8  # between the spacing of one fine level and the next
+POINTS = 64  # at each resolution but the coarsest
+FACTOR = 8  # between the spacings of neighbouring fine resolutions
 FINE_UP_TO_S = 1000.0  # spacing; at 1 Hz: 1, 8, 64 and 512 s, which look back over 64 s, 8.5 min, 68 min and 9 h
-# Spacing and points of what outlives a reboot. Points of a whole day know nothing of day and night.
+# Spacing and points of the persistent resolutions. Points of a whole day average over day and night.
 COARSE = ((3600.0, 64), (86_400.0, 32))
-_SCALE = 65_535  # of a 16-bit point between the lowest and the highest of its level
+_SCALE = 65_535  # of a 16-bit point between the lowest and the highest of its resolution
 _MOST_STEPS = 255
 
 
 class Resolution:
-    """The last points of a series at one spacing; each point is the mean of what fell into its slot."""
+    """The last points of a series at one spacing; each point is the mean of the readings in its slot."""
 
     def __init__(self, spacing_s: float, points: int = POINTS) -> None:
         self.spacing_s = spacing_s
@@ -32,7 +32,7 @@ class Resolution:
         self.clear()
 
     def clear(self) -> None:
-        """Start anew."""
+        """Remove all points."""
         self._t.clear()
         self._v.clear()
         self._slot: int | None = None
@@ -40,7 +40,7 @@ class Resolution:
         self._count = 0
 
     def add(self, t: float, v: float) -> bool:
-        """Take a reading; say whether it completed a point."""
+        """Add a reading; return whether it completed a point."""
         slot = int(t // self.spacing_s)
         completed = self._slot is not None and slot != self._slot
         if completed:
@@ -61,7 +61,7 @@ class Resolution:
         return self._t[-1] - self._t[-points], self._v[-points] - self._v[-1]
 
     def deepest_fall(self) -> float:
-        """Return the fall from the highest point to the last one: no window of the level has a deeper one."""
+        """Return the fall from the highest point to the last one: no window of this resolution has a deeper one."""
         return max(self._v) - self._v[-1] if self._v else 0.0
 
     def last(self, points: int) -> tuple[Array, Array]:
@@ -86,7 +86,7 @@ class Resolution:
         }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Take up exported points; each is dated with the middle of its slot. Raises ValueError or TypeError."""
+        """Restore exported points; each gets the time of the middle of its slot. Raises ValueError or TypeError."""
         packed = base64.b64decode(str(state["points"]), validate=True)
         if len(packed) % 3:
             raise ValueError("points are cut off")
@@ -118,24 +118,24 @@ class MultiScaleWindow:
         self.coarse = tuple(Resolution(spacing_s, points) for spacing_s, points in COARSE)
 
     def add_fine(self, uptime_s: float, v: float) -> Iterator[Resolution]:
-        """Take a reading; yield the fine levels that have a new point, finest first."""
+        """Add a reading; return the fine resolutions with a new point, finest first."""
         return iter([resolution for resolution in self.fine if resolution.add(uptime_s, v)])
 
     def add_coarse(self, operating_s: float, v: float) -> Iterator[Resolution]:
-        """Take a reading on the clock that outlives reboots; yield the coarse levels that have a new point."""
+        """Add a reading on the persistent clock; return the coarse resolutions with a new point."""
         return iter([resolution for resolution in self.coarse if resolution.add(operating_s, v)])
 
     def restart(self) -> None:
-        """Forget the fine levels: what they saw has nothing to do with what comes."""
+        """Clear the fine resolutions."""
         for resolution in self.fine:
             resolution.clear()
 
     def export_state(self) -> list[dict[str, object]]:
-        """Return the coarse levels."""
+        """Return the coarse resolutions."""
         return [resolution.export_state() for resolution in self.coarse]
 
     def restore_state(self, state: object) -> None:
-        """Take up exported coarse levels. Raises ValueError, KeyError or TypeError."""
+        """Restore exported coarse resolutions. Raises ValueError, KeyError or TypeError."""
         if not isinstance(state, list) or len(state) != len(self.coarse):
             raise ValueError("levels must be a list, one for each spacing")
         for resolution, part in zip(self.coarse, state, strict=True):
@@ -143,12 +143,12 @@ class MultiScaleWindow:
 
 
 def short(value: float | None) -> float | None:
-    """Return seven digits of a number for a state: more than any trend needs."""
+    """Round a number to seven digits for the state: more than any trend needs."""
     return None if value is None else float(f"{value:.7g}")
 
 
 def number(value: object) -> float:
-    """Return a number out of a state that somebody may have damaged. Raises ValueError."""
+    """Return a finite number from a state that may be damaged. Raises ValueError."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no number")
     return float(value)

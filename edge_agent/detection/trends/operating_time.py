@@ -1,11 +1,10 @@
-"""Life: seconds on a clock that goes on where the last boot ended, for what takes days.
+"""Operating time: seconds on a clock that continues over reboots, for trends that take days.
 
-What flows in: instants. What flows out: seconds that never go back, and that no step of the wall clock moves.
+What flows in: instants. What flows out: seconds that never decrease, and that steps of the wall clock do not change.
 
-Within a boot life runs with the uptime. Between two boots nobody counts; the time that the device was off is known only
-from the wall clock, and only if a time server had set it before and after. Where it is not known, it counts as nothing:
-life is then the time that was watched. So a disk that grows by day on a device without a clock runs out in days of work
-rather than in days; what was watched stays right, and a wall clock that lies moves nothing.
+Within a boot, operating time advances with the uptime. The time that the device was off is taken from the wall clock,
+if a time server had set it before and after; otherwise it counts as zero. So on a device without a valid clock, a slow
+trend is extrapolated in days of operation rather than in calendar days, and a wrong wall clock has no effect.
 """
 
 from collections.abc import Mapping
@@ -14,21 +13,23 @@ from dataclasses import dataclass
 from edge_agent.detection.trends.multiscale_window import number
 from edge_agent.protocol.instant import Instant
 
-LONGEST_OFF_S = 60 * 86_400.0  # whoever was off for longer is another device, or its wall clock lies
+LONGEST_OFF_S = 60 * 86_400.0  # after a longer gap, the wall clock is assumed to be wrong
 
 
 @dataclass(slots=True)
 class OperatingTime:
-    """The operating time at the last reading, and by what it is ahead of this boot's uptime."""
+    """The operating time at the last reading, and its offset to the uptime of this boot."""
 
     boot_id: str = ""
     ahead_s: float = 0.0
     last_s: float = 0.0
     last_wall_s: float | None = None  # the wall clock then, if a time server had set it
-    _before: tuple[float, float] | None = None  # (life, wall clock) at the end of the last boot, until it is used
+    _before: tuple[float, float] | None = (
+        None  # (operating time, wall clock) at the end of the last boot, until it is used
+    )
 
     def at(self, now: Instant) -> float:
-        """Return the seconds of life at an instant, and remember it as the last one."""
+        """Return the operating time at an instant, and store it as the last one."""
         if now.boot_id != self.boot_id:
             self._before = None if self.last_wall_s is None else (self.last_s, self.last_wall_s)
             self.boot_id, self.ahead_s = now.boot_id, self.last_s
@@ -50,7 +51,7 @@ class OperatingTime:
         """Read an exported state. Raises KeyError or ValueError."""
         boot_id, ahead_s, last_s, wall_s = (state[key] for key in ("boot_id", "ahead_s", "last_s", "wall_s"))
         if not isinstance(boot_id, str):
-            raise ValueError("boot_id must be a word")
-        life = cls(boot_id=boot_id, ahead_s=number(ahead_s), last_s=number(last_s))
-        life.last_wall_s = None if wall_s is None else number(wall_s)
-        return life
+            raise ValueError("boot_id must be a string")
+        restored = cls(boot_id=boot_id, ahead_s=number(ahead_s), last_s=number(last_s))
+        restored.last_wall_s = None if wall_s is None else number(wall_s)
+        return restored

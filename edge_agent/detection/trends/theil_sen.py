@@ -1,4 +1,4 @@
-"""Slopes: a robust line through a window, and whether what it describes is steady. In: points; out: a slope."""
+"""Theil-Sen: a robust line through a window, and whether its fall is steady. In: points; out: a slope."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Slope:
 
 
 def theil_sen(t: Array, v: Array) -> Slope:
-    """Median of all pairwise slopes, interval by Sen's method from Kendall's variance.
+    """Return the median of all pairwise slopes, with an interval by Sen's method from Kendall's variance.
 
     `t` rises strictly, both have n >= 3 points. Source: P. K. Sen, J. Am. Stat. Assoc. 63 (1968), 1379-1389.
     """
@@ -34,10 +34,10 @@ def theil_sen(t: Array, v: Array) -> Slope:
 
 
 def steady(t: Array, v: Array, slope: Slope) -> bool:
-    """Say whether every third of the window falls, and the last one at least a third as fast as the whole.
+    """Return whether every third of the window falls, and the last one at least a third as fast as the whole.
 
-    One big step, a sawtooth (log rotation, garbage collection) and a rise that has ended all fail here. A third falls
-    by the means of its halves, since single points are noisy; the newest point counts for itself.
+    A single step, a sawtooth (log rotation, garbage collection) and a fall that has ended are all rejected. The rate of
+    a third is measured between the means of its halves, since single points are noisy. The newest point must fall, too.
     """
     thirds = zip(np.array_split(t, 3), np.array_split(v, 3), strict=True)
     rates = [_rate(times, values) for times, values in thirds]

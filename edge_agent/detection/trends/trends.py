@@ -1,12 +1,12 @@
-"""Trends: how long until something that has a limit reaches it, with an interval; silent unless that is useful.
+"""Trends: the time until a quantity reaches its limit, with an interval.
 
-What flows in: samples of features, with their instant. What flows out: a verdict for each watched quantity that is
-steadily on its way to its limit.
+What flows in: samples of features, with their instant. What flows out: a verdict for each quantity that approaches its
+limit steadily.
 
-    sample ─> watches (headroom of each thing) ─> ladder of windows ─> robust line ─> steady, near, narrow? ─> verdict
-                                                └> habit: a low it has come back from by itself ─> no word
+    sample ─> limits (headroom of each) ─> multi-scale windows ─> robust line ─> steady, near, narrow? ─> verdict
+                                         └> recurring low: known to recover ─> no verdict
 
-Fine windows live on the uptime and start anew at boot and after a suspend; coarse ones live on the device's life.
+Fine windows use the uptime, and are cleared at boot and after a suspend; coarse ones use the operating time.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant
 
 STATE_VERSION = 1
-SETTLE_S = 180.0  # after boot and resume programs start, caches fill and clocks step: nothing of that is a trend
-JUMP_S = 120.0  # between two samples: a suspend, or as good as one
-MOST_LIMITS = 64  # watched quantitys; the one unseen for longest gives way
-FURTHEST_S = 30 * 86_400.0  # what is further away than the horizon is noted for information, up to here
+SETTLE_S = 180.0  # after boot and resume programs start, caches fill and clocks step: no trends are evaluated
+JUMP_S = 120.0  # between two samples: treated as a suspend
+MOST_LIMITS = 64  # quantities; the one without readings for longest is evicted
+FURTHEST_S = 30 * 86_400.0  # impacts beyond the horizon have severity info, up to here
 
 
 class Trends:
-    """Keeps the course of each watched quantity, on both clocks."""
+    """Keeps the extrapolation of each quantity, on both clocks."""
 
     def __init__(self, period_s: float, horizon_s: float) -> None:
-        """`horizon_s`: how far ahead a trend may warn; what is further away is for information."""
+        """`horizon_s`: how far ahead a trend may warn; later impacts have severity info."""
         self._period_s, self._horizon_s = period_s, horizon_s
         self._jump_s = max(JUMP_S, 3 * period_s)
         self._extrapolations: dict[tuple[str, str], Extrapolation] = {}
@@ -41,7 +41,7 @@ class Trends:
         self._settled_at_s = SETTLE_S
 
     def step(self, values: Mapping[str, float], now: Instant) -> list[Verdict]:
-        """Return the nearest impact of each watched quantity that is on its way to its limit."""
+        """Return the nearest impact of each quantity that approaches its limit."""
         if self._is_out_of_order(now):
             return []
         self._handle_gap(now)
@@ -55,11 +55,11 @@ class Trends:
         return [self._graded(verdict) for verdict in verdicts if verdict]
 
     def resume(self, fault: str, component: str) -> None:
-        """Resume a fault that was open when the agent stopped: what is used up now was not always so."""
+        """Resume a fault that was open when the agent stopped. The quantity had headroom before."""
         self._extrapolation(fault, component).had_headroom = True
 
     def export_state(self) -> dict[str, object]:
-        """Return what outlives a reboot, some hundred bytes for each watched quantity, fit for JSON."""
+        """Return the persistent state, some hundred bytes per quantity, fit for JSON."""
         kept = {
             key: extrapolation
             for key, extrapolation in self._extrapolations.items()
@@ -69,7 +69,7 @@ class Trends:
         return {"version": STATE_VERSION, "life": self._operating_time.export_state(), "courses": extrapolations}
 
     def restore_state(self, state: Mapping[str, object]) -> None:
-        """Restore an exported state. Raises ValueError with what is wrong, and then has changed nothing."""
+        """Restore an exported state. Raises ValueError with the reason, and then changes nothing."""
         if state.get("version") != STATE_VERSION:
             raise ValueError("trends: state is of another version")
         operating_time, extrapolations = state.get("life"), state.get("courses")
@@ -101,7 +101,7 @@ class Trends:
     def _extrapolation(self, fault: str, component: str) -> Extrapolation:
         key = (fault, component)
         if key not in self._extrapolations:
-            if len(self._extrapolations) >= MOST_LIMITS:  # containers come and go with file systems of their own
+            if len(self._extrapolations) >= MOST_LIMITS:  # containers add and remove file systems
                 del self._extrapolations[
                     min(self._extrapolations, key=lambda known: self._extrapolations[known].seen_s)
                 ]
@@ -114,7 +114,7 @@ class Trends:
         return self._last is not None and now.boot_id == self._last.boot_id and now.uptime_s <= self._last.uptime_s
 
     def _handle_gap(self, now: Instant) -> None:
-        """Let the fine windows start anew after another boot or a suspend."""
+        """Clear the fine windows after a boot or a suspend."""
         last, self._last = self._last, now
         rebooted = now.boot_id != self._operating_time.boot_id
         if rebooted:
@@ -128,5 +128,5 @@ class Trends:
             extrapolation.rebooted = extrapolation.rebooted or rebooted
 
     def _graded(self, verdict: Verdict) -> Verdict:
-        """What nobody will notice within the horizon opens no case yet."""
+        """Set severity info for an impact beyond the horizon: it opens no case yet."""
         return replace(verdict, severity=Severity.INFO) if likely_s(verdict) > self._horizon_s else verdict

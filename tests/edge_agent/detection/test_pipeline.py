@@ -64,7 +64,7 @@ def test_what_a_judge_cannot_read_of_its_past_is_dropped_and_the_others_go_on() 
     assert other.restore_state(state | {"scorer": {"version": 0}}) == ["scorer: state is of another version or step"]
     assert other.export_state()["trends"] == state["trends"]
     assert other.restore_state(state | {"trends": 7}) == ["trends: no mapping"]
-    assert other.restore_state({"version": 1}) == ["nothing in it is known here"]
+    assert other.restore_state({"version": 1}) == ["the state has no known part"]
     assert other.restore_state(state) == []
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from edge_agent.detection.anomaly.alarm_rate import (
     BLOCKS,
     CASES_PER_FALSE_ONE,
+    CREDIT,
     INCIDENTS_PER_WEEK,
     PUSH,
-    SAVED,
     START,
     Alarms,
     Decision,
@@ -81,7 +81,7 @@ def test_a_device_with_few_cases_is_judged_as_the_fleet_is() -> None:
 
 def test_a_quiet_device_saves_some_cases_and_spends_them_before_its_bar_rises() -> None:
     """Peaks of four weeks are far above the fleet's bar; only its own cases push a device towards them."""
-    saved = round(SAVED / PUSH)
+    saved = round(CREDIT / PUSH)
     alarms = Alarms(1.0, STEP_S)
     decide(alarms, np.full(4 * WEEK, 1.0))
     bars = []
