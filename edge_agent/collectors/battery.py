@@ -1,7 +1,7 @@
-"""The battery collector: charge, what is left of the capacity, and what the battery says of its health. No privilege.
+"""Battery collector: charge, capacity relative to the design capacity, and health. Needs no privilege.
 
 What flows in: files of /sys/class/power_supply below a root (kernel Documentation/ABI/testing/sysfs-class-power).
-What flows out: `{series: value}`; a machine without a battery has none, and those of mice and keyboards are left out.
+What flows out: `{series: value}`; a machine without a battery has none. Batteries of mice and keyboards are excluded.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
 
 _EVERY_S = 60.0
-_FAILED = frozenset({"Dead", "Unspecified failure"})  # the others are a state of now: too hot, too cold, too full
+_FAILED = frozenset({"Dead", "Unspecified failure"})  # other values are temporary: too hot, too cold, too full
 
 
 class BatteryCollector:
@@ -27,7 +27,7 @@ class BatteryCollector:
         self._cached = Cached(_EVERY_S, self._read)
 
     def collect(self, now: Instant) -> Mapping[str, float]:
-        """Return what is known of the batteries; a file that is missing or refused is left out."""
+        """Return the readings of all batteries; files that are missing or unreadable are skipped."""
         return self._cached.at(now)
 
     def _read(self) -> Iterator[Reading]:
@@ -46,7 +46,7 @@ def _read_battery(battery: Path) -> Iterator[Reading]:
         yield state, float(status == "Discharging")
     if (health := read_text(battery / "health")) not in (None, "Unknown"):
         yield series("hw.status", hw__name=name, hw__state="failed", hw__type="battery"), float(health in _FAILED)
-    for what in ("energy", "charge"):  # µWh or µAh, whichever the gauge counts
+    for what in ("energy", "charge"):  # µWh or µAh, depending on the gauge
         full, design = read_number(battery / f"{what}_full"), read_number(battery / f"{what}_full_design")
         if full and design:
             yield series("forewarn.battery.capacity.utilization", hw__name=name), full / design

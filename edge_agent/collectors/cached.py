@@ -1,4 +1,4 @@
-"""What changes slowly, or costs much to read: read now and then, and the same said in between."""
+"""Cached readings, for sources that change slowly or are expensive to read."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -7,7 +7,7 @@ from edge_agent.protocol.instant import Instant
 
 
 class Cached:
-    """The last answer of `read`, which is asked at most every `every_s` seconds of uptime."""
+    """The last result of `read`, which is called at most every `every_s` seconds of uptime."""
 
     def __init__(self, every_s: float, read: Callable[[], Iterable[Reading]]) -> None:
         self._every_s, self._read = every_s, read
@@ -15,7 +15,7 @@ class Cached:
         self._values: dict[str, float] = {}
 
     def at(self, now: Instant) -> Mapping[str, float]:
-        """Return `{series: value}`, read anew if it is time."""
+        """Return `{series: value}`, read again if it has expired."""
         if now.uptime_s - self._at_s >= self._every_s:
             self._values, self._at_s = dict(self._read()), now.uptime_s
         return self._values

@@ -1,4 +1,7 @@
-"""Collectors: one file a source. Each turns what a machine says into `{series: value}`; a metric it lacks is absent."""
+"""The collector protocol, and the collection that reads all collectors.
+
+Each collector reads one source and returns `{series: value}`; a metric that the machine lacks is absent.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -20,15 +23,15 @@ class Collector(Protocol):
     name: str
 
     def collect(self, now: Instant) -> Mapping[str, float]:
-        """Read the source once. An error means that it can't be read now; other sources go on.
+        """Read the source once. On an error the other sources are still read.
 
-        Raises PartlyRead if only parts of it can't be read.
+        Raises PartlyRead if only some parts can't be read.
         """
         ...
 
 
 class PartlyRead(Exception):  # noqa: N818  most of it was read
-    """Some parts of a source can't be read now: `values` are those of the others, `reasons` has the parts."""
+    """Some parts of a source can't be read: `values` are those of the others, `reasons` those of the failures."""
 
     def __init__(self, values: Mapping[str, float], reasons: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{part}: {reason}" for part, reason in reasons.items()))
@@ -36,12 +39,12 @@ class PartlyRead(Exception):  # noqa: N818  most of it was read
 
 
 def read_parts(parts: Mapping[str, Callable[[], Iterable[Reading]]]) -> tuple[dict[str, float], dict[str, str]]:
-    """Read each part by itself; return what was read, and for each part that could not be read why."""
+    """Read each part separately; return the values, and the reason for each part that failed."""
     values: dict[str, float] = {}
     reasons: dict[str, str] = {}
     for part, read in parts.items():
         try:
-            values.update(read())  # keeps what came before an error
+            values.update(read())  # keeps the readings before an error
         except Exception as error:
             log.debug("part %s", part, exc_info=True)
             reasons[part] = f"{type(error).__name__}: {error}"
@@ -50,13 +53,13 @@ def read_parts(parts: Mapping[str, Callable[[], Iterable[Reading]]]) -> tuple[di
 
 @dataclass(slots=True)
 class Collection:
-    """All collectors of a device, read together; a failing one is named once and retried every time."""
+    """All collectors of a device; a failing one is reported in `failing` and retried at every sample."""
 
     collectors: tuple[Collector, ...]
     failing: dict[str, str] = field(default_factory=dict)
 
     def sample(self, now: Instant) -> Sample:
-        """Read every source. What failed stands in `failing` with its reason until it can be read again."""
+        """Read every source. `failing` has each failed source or part with its reason."""
         values: dict[str, float] = {}
         self.failing = {}
         for collector in self.collectors:

@@ -1,10 +1,10 @@
-"""Small files of /sys and /proc, any of which may be missing, refused or failing: that is None, and no error."""
+"""Small files of /sys and /proc; a file that is missing or unreadable is None, not an error."""
 
 from pathlib import Path
 
 
 def read_text(path: Path) -> str | None:
-    """Return the content without its end (a newline, or a NUL in the device tree)."""
+    """Return the content without a trailing newline (or NUL, in the device tree)."""
     try:
         return path.read_text(errors="replace").rstrip("\0\n")
     except OSError:

@@ -1,4 +1,4 @@
-"""The host collector: CPU, load, memory, paging, file systems, disks, network, temperatures, fans, processes, files.
+"""Host collector: CPU, load, memory, paging, file systems, disks, network, temperatures, fans, processes, files.
 
 What flows in: a `Machine`. What flows out: `{series: value}` under OpenTelemetry's names, in UCUM units.
 """
@@ -10,11 +10,11 @@ from edge_agent.collectors.machine import Machine
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
 
-_SLOW_EVERY_S = 10.0  # what changes slowly or costs a walk over /proc: mounts, sensors, open files of processes
+_SLOW_EVERY_S = 10.0  # slow or expensive readings: mounts, sensors, open files of processes
 
 
 class HostCollector:
-    """Reads a machine at every sample, its slow parts every ten seconds. A part that can't be read takes no other."""
+    """Reads a machine at every sample, its slow parts every ten seconds. A failing part does not affect the others."""
 
     name = "host"
 
@@ -120,7 +120,7 @@ class HostCollector:
             try:
                 space = self._machine.space(mountpoint)
             except OSError:
-                continue  # unmounted since the mounts were read, or not ours to look into
+                continue  # unmounted since the mounts were read, or no permission
             for state in ("used", "free", "reserved"):
                 yield _mounted("system.filesystem.usage", mountpoint, state), getattr(space, state)
             if space.inodes_used + space.inodes_free:  # btrfs and vfat have none
@@ -163,7 +163,7 @@ _KERNEL = {
 
 
 def _mounted(metric: str, mountpoint: str, state: str | None = None) -> str:
-    mountpoint = mountpoint.encode(errors="surrogateescape").decode(errors="replace")  # JSON wants proper Unicode
+    mountpoint = mountpoint.encode(errors="surrogateescape").decode(errors="replace")  # JSON needs valid Unicode
     if state is None:
         return series(metric, system__filesystem__mountpoint=mountpoint)
     return series(metric, system__filesystem__mountpoint=mountpoint, system__filesystem__state=state)

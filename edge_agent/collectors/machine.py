@@ -1,6 +1,6 @@
-"""The port to a machine: what the host collector reads, and its real implementation on psutil and /proc.
+"""The machine port of the host collector, and its implementation with psutil and /proc.
 
-A virtual device stands behind the same port, and passes the same contract tests.
+The virtual device implements the same port, and passes the same contract tests.
 """
 
 import os
@@ -15,8 +15,8 @@ import psutil
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"})
 _IMAGE_FILE_SYSTEMS = frozenset({"squashfs", "iso9660", "erofs", "cramfs", "udf"})
 _KERNEL_FOLDERS = ("/proc", "/sys", "/dev/")
-_OCTAL = re.compile(r"\\([0-7]{3})")  # how the kernel writes blanks and backslashes in a mount point
-_PASSING_NICS = ("lo", "veth", "docker", "br-", "ifb")  # loopback, and what comes and goes with containers
+_OCTAL = re.compile(r"\\([0-7]{3})")  # the kernel's escape of blanks and backslashes in a mount point
+_EXCLUDED_NICS = ("lo", "veth", "docker", "br-", "ifb")  # loopback, and interfaces of containers
 _KERNEL_COUNTERS = ("pgmajfault", "pswpin", "pswpout", "oom_kill", "processes")
 _Labelled: TypeAlias = Any  # psutil's sensors: named tuples with a label
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
@@ -24,7 +24,7 @@ _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mounted file system that can fill up; `refuses_writes` if it does although it was mounted for them."""
+    """A mounted file system that can fill up; `refuses_writes` if it was mounted read-write and is read-only now."""
 
     mountpoint: str
     device: str
@@ -33,7 +33,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes and inodes of a file system; `free` is what programs without privilege can still write."""
+    """Bytes and inodes of a file system; `free` is available to unprivileged programs."""
 
     used: float
     free: float
@@ -90,7 +90,7 @@ class Temperature:
 
 
 class Machine(Protocol):
-    """What can be read of a machine. An empty mapping or None means that it lacks the thing."""
+    """The readings of a machine. An empty mapping or None means that the machine lacks the source."""
 
     def cpu_times(self) -> Mapping[str, float]:
         """Seconds of all cores together by OpenTelemetry's cpu.mode, since boot."""
@@ -109,11 +109,11 @@ class Machine(Protocol):
         ...
 
     def mounts(self) -> tuple[Mount, ...]:
-        """Real file systems, one entry for each, its shortest mount point."""
+        """Real file systems, each once, with its shortest mount point."""
         ...
 
     def space(self, mountpoint: str) -> Space:
-        """Room on a file system."""
+        """Space on a file system."""
         ...
 
     def disks(self) -> Mapping[str, Disk]:
@@ -141,7 +141,7 @@ class Machine(Protocol):
         ...
 
     def fullest_process(self) -> float | None:
-        """Open files against its own limit, of the readable process nearest to it; 0..1."""
+        """Highest share of the open-file limit among the readable processes; 0..1."""
         ...
 
 
@@ -149,13 +149,13 @@ class LinuxMachine:
     """This machine, read through psutil and /proc."""
 
     def __init__(self, exclude_mounts: tuple[str, ...] = (), proc: Path = Path("/proc")) -> None:
-        """`proc` is where the kernel's files are; etc/fstab is looked for beside it."""
+        """`proc` is the mount point of procfs; etc/fstab is read from its parent."""
         self._proc = proc
         self._exclude = frozenset(exclude_mounts)
-        self._written: set[str] = set()  # mount points seen writable: if one refuses later, that is a fault
+        self._written: set[str] = set()  # mount points that were writable: if one is read-only later, that is a fault
 
     def cpu_times(self) -> Mapping[str, float]:
-        """Seconds by mode; softirq counts as interrupt, guest time is part of user time already (proc(5))."""
+        """Seconds by mode; softirq counts as interrupt, user time includes guest time (proc(5))."""
         times = psutil.cpu_times()
         modes = {mode: getattr(times, mode) for mode in ("user", "nice", "system", "idle")}
         modes["iowait"] = getattr(times, "iowait", 0.0)
@@ -192,7 +192,7 @@ class LinuxMachine:
         return {name: counters[name] for name in _KERNEL_COUNTERS if name in counters}
 
     def mounts(self) -> tuple[Mount, ...]:
-        """Read mountinfo (proc(5)): image, kernel and network file systems are left out."""
+        """Read mountinfo (proc(5)); image, kernel and network file systems are excluded."""
         should_write = self._written | _writable_by_fstab(self._proc.parent / "etc/fstab")
         shortest: dict[str, Mount] = {}
         root_is_listed = False
@@ -203,7 +203,7 @@ class LinuxMachine:
             root_is_listed |= mountpoint == "/"
             if not self._is_real(kind, device, mountpoint):
                 continue
-            # The superblock's options only: a service manager's sandbox makes mounts read-only that are not.
+            # Only the options of the superblock: the sandbox of a service manager makes mounts read-only.
             readonly = bool({*super_options.split(",")} & {"ro", "emergency_ro", "shutdown"})
             if readonly and mountpoint not in should_write:
                 continue
@@ -220,7 +220,7 @@ class LinuxMachine:
         """Return the file system of `/` by its number; in a chroot mountinfo does not list it.
 
         statvfs(3) does not separate a read-only superblock, a fault, from a read-only mount, which a sandbox makes.
-        A root that was writable and is not any more is a fault; one that never was is left out.
+        A root that was writable and no longer is, is a fault; one that never was is excluded.
         """
         root = self._proc.parent
         number = root.stat().st_dev
@@ -240,7 +240,7 @@ class LinuxMachine:
         return device.startswith("/dev/") or kind in _MEMORY_FILE_SYSTEMS or mountpoint == "/"
 
     def space(self, mountpoint: str) -> Space:
-        """Room on a file system, from statvfs(3)."""
+        """Space on a file system, from statvfs(3)."""
         stat = os.statvfs(mountpoint)
         return Space(
             used=(stat.f_blocks - stat.f_bfree) * stat.f_frsize,
@@ -251,7 +251,7 @@ class LinuxMachine:
         )
 
     def disks(self) -> Mapping[str, Disk]:
-        """Whole devices; partitions, loops and RAM disks are left out, since their transfers are their disk's."""
+        """Whole devices; partitions, loop and RAM disks are excluded: another device has their transfers."""
         return {
             name: Disk(io.read_bytes, io.write_bytes, io.read_count, io.write_count, io.busy_time / 1000)
             for name, io in psutil.disk_io_counters(perdisk=True).items()
@@ -259,7 +259,7 @@ class LinuxMachine:
         }
 
     def nics(self) -> Mapping[str, Nic]:
-        """Interfaces with their totals; loopback and those of containers are left out."""
+        """Interfaces with their totals; loopback and those of containers are excluded."""
         return {
             name: Nic(
                 io.bytes_recv,
@@ -272,7 +272,7 @@ class LinuxMachine:
                 io.dropout,
             )
             for name, io in psutil.net_io_counters(pernic=True).items()
-            if not name.startswith(_PASSING_NICS)
+            if not name.startswith(_EXCLUDED_NICS)
         }
 
     def temperatures(self) -> Mapping[str, Temperature]:
@@ -290,26 +290,26 @@ class LinuxMachine:
         return float(len(psutil.pids()))
 
     def open_files(self) -> tuple[float, float | None] | None:
-        """Read /proc/sys/fs/file-nr: allocated, unused, maximum; newer kernels put 2^63-1 there for no limit."""
+        """Read /proc/sys/fs/file-nr: allocated, unused, maximum; newer kernels write 2^63-1 for no limit."""
         allocated, unused, limit = (float(word) for word in (self._proc / "sys/fs/file-nr").read_text().split())
         return allocated - unused, limit if limit < 2**62 else None
 
     def fullest_process(self) -> float | None:
-        """Compare each readable process's open files with its soft limit; the agent sees those of its own user."""
+        """Compare the open files of each readable process with its soft limit; those of other users are unreadable."""
         fullest = None
         for pid in psutil.pids():
             try:
                 count = len(os.listdir(self._proc / f"{pid}/fd"))  # noqa: PTH208  three times as fast as iterdir, for every process
                 limit = _soft_open_files_limit(self._proc / f"{pid}/limits")
             except (FileNotFoundError, PermissionError, ProcessLookupError):
-                continue  # gone, or not ours to look at
+                continue  # ended, or no permission
             if limit:
                 fullest = max(fullest or 0.0, count / limit)
         return fullest
 
 
 def _named(found: Mapping[str, Sequence[_Labelled]]) -> Iterator[tuple[str, _Labelled]]:
-    """Name sensors by driver and label; by number too where two drives say the same."""
+    """Name sensors by driver and label; add a number if labels are equal."""
     for driver, sensors in found.items():
         labels = [sensor.label for sensor in sensors]
         for number, sensor in enumerate(sensors):
@@ -339,4 +339,4 @@ def _pairs(path: Path) -> dict[str, float]:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(errors="surrogateescape").split("\n")[:-1]  # a mount point may hold any other byte
+    return path.read_text(errors="surrogateescape").split("\n")[:-1]  # a mount point may contain any other byte

@@ -1,4 +1,4 @@
-"""The agent's own cost: CPU, memory and bytes written, as metrics beside those of the machine."""
+"""Self usage collector: CPU, memory and bytes written of the agent itself."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,7 +7,7 @@ import psutil
 from edge_agent.collectors.collection import PartlyRead, Reading, read_parts
 from edge_agent.protocol.instant import Instant
 
-_MEMORY_EVERY_S = 60.0  # the proportional set size costs the kernel a walk over all our pages
+_MEMORY_EVERY_S = 60.0  # for the proportional set size, the kernel walks all pages of the process
 
 
 class SelfUsageCollector:
@@ -35,7 +35,9 @@ class SelfUsageCollector:
 
     def _cpu(self, now: Instant) -> Iterator[Reading]:
         times = self._process.cpu_times()
-        spent_s = times.user + times.system + times.children_user + times.children_system  # we ask systemd by a program
+        spent_s = (
+            times.user + times.system + times.children_user + times.children_system
+        )  # systemctl is a child process
         before, self._before = self._before, (now.uptime_s, spent_s)
         if before and now.uptime_s > before[0]:
             yield "forewarn.agent.cpu.utilization", (spent_s - before[1]) / (now.uptime_s - before[0])

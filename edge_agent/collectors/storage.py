@@ -1,4 +1,4 @@
-"""The storage collector: errors that ext4 file systems have counted, and how worn an eMMC says it is. No privilege.
+"""Storage collector: error counts of ext4 file systems, and the wear of eMMC devices. Needs no privilege.
 
 What flows in: files below a root. What flows out: `{series: value}`.
 """
@@ -16,7 +16,7 @@ _END_OF_LIFE_WARNING = 2  # PRE_EOL_INFO: 80 % of the reserved blocks are used, 
 
 
 class StorageCollector:
-    """Reads error counts every minute; wear once, because the kernel itself reads it only when the card starts."""
+    """Reads error counts every minute; wear once, since the kernel reads it only when the card starts."""
 
     name = "storage"
 
@@ -27,7 +27,7 @@ class StorageCollector:
         self._errors_at_s = float("-inf")
 
     def collect(self, now: Instant) -> Mapping[str, float]:
-        """Return errors and wear; a file that is missing or refused is left out."""
+        """Return errors and wear; files that are missing or unreadable are skipped."""
         if self._wear is None:
             self._wear = dict(self._read_wear())
         if now.uptime_s - self._errors_at_s >= _ERRORS_EVERY_S:
@@ -51,7 +51,7 @@ class StorageCollector:
 
 
 def _endurance_left(life_time: str | None) -> float | None:
-    """From the two estimates of an eMMC ("0x09 0x0a") to the share that its more worn part has left at most."""
+    """Return the remaining share of the more worn part, from the two estimates of an eMMC ("0x09 0x0a")."""
     try:
         used = max(int(word, 16) for word in (life_time or "").split())
     except ValueError:

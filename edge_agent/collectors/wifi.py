@@ -1,7 +1,7 @@
-"""The Wi-Fi collector: how strong the access point is heard. No privilege; network names are not read.
+"""Wi-Fi collector: signal strength of the access point. Needs no privilege; network names are not read.
 
 What flows in: /proc/net/wireless below a root (kernel net/wireless/wext-proc.c). What flows out: `{series: value}`.
-Adapters of Wi-Fi 7 don't appear there; a kernel without the file has nothing to say.
+Adapters of Wi-Fi 7 are not listed there, and some kernels lack the file.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import series
 
 _EVERY_S = 10.0
-_PLAUSIBLE_DBM = (-120.0, 0.0)  # a row of zeros is not connected, and some drivers give a share instead of dBm
+_PLAUSIBLE_DBM = (-120.0, 0.0)  # zero means not connected, and some drivers report a share instead of dBm
 
 
 class WifiCollector:

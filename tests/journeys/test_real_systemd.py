@@ -85,8 +85,8 @@ def test_a_failed_service_and_a_crash_loop_open_findings_that_clear_after_recove
                 before = restarts(systemctl)
                 eventually(lambda before=before: restarts(systemctl) > before + 2, "restarts", 10)  # type: ignore[misc]
             collector.collect(an_instant(60.0 * minute))
-            if collector._asked:
-                collector._asked[0].wait(20)
+            if collector._process:
+                collector._process[0].wait(20)
             for second in range(0, 60, 5):
                 now = an_instant(60.0 * minute + second)
                 outcome = pipeline.step(Sample(at=now, values=collector.collect(now)), now)

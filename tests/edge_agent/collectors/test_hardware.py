@@ -64,7 +64,7 @@ def tree(root: Path, files: dict[str, str]) -> Path:
         ({}, {}),
     ],
 )
-def test_a_board_says_what_it_has_and_nothing_else(tmp_path: Path, files: dict[str, str], reads: object) -> None:
+def test_a_board_reports_only_what_it_has(tmp_path: Path, files: dict[str, str], reads: object) -> None:
     assert RaspberryPiCollector(tree(tmp_path, files)).collect(an_instant()) == reads
 
 
@@ -92,7 +92,7 @@ def test_the_voltage_alarm_is_read_at_every_sample_and_found_again_under_another
         ({}, {}),
     ],
 )
-def test_drives_say_what_they_know(tmp_path: Path, files: dict[str, str], reads: object) -> None:
+def test_drives_report_errors_and_wear(tmp_path: Path, files: dict[str, str], reads: object) -> None:
     assert StorageCollector(tree(tmp_path, files)).collect(an_instant()) == reads
 
 
@@ -104,7 +104,7 @@ def test_errors_are_read_every_minute(tmp_path: Path) -> None:
     assert collector.collect(an_instant(60))[ERRORS] == 7
 
 
-def test_what_may_not_be_read_is_left_out_and_the_rest_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_files_are_skipped_and_the_others_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Path.read_text
 
     def refused(path: Path, *, errors: str | None = None) -> str:
@@ -125,7 +125,7 @@ def test_programs_that_the_kernel_killed_are_counted(tmp_path: Path) -> None:
     assert counters == {"pgmajfault": 7.0, "oom_kill": 2.0, "processes": 9.0}
 
 
-def test_an_ext4_error_that_leaves_the_mount_writable_is_seen_by_its_count(tmp_path: Path) -> None:
+def test_an_ext4_error_that_leaves_the_mount_writable_is_counted(tmp_path: Path) -> None:
     """Linux 6.12 keeps `rw` in mountinfo after an error."""
     mountinfo = "27 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n"
     root = tree(tmp_path, PI_4 | {"proc/self/mountinfo": mountinfo})
@@ -164,11 +164,11 @@ def slowed(collector: Collector, after_s: float = 0.0) -> set[str]:
         (0xE000E, {"heat", "soft_limit"}),
     ],
 )
-def test_firmware_says_what_slows_the_cores(tmp_path: Path, mailbox: str, bits: int, causes: set[str]) -> None:
+def test_firmware_reports_the_causes_of_throttling(tmp_path: Path, mailbox: str, bits: int, causes: set[str]) -> None:
     assert slowed(RaspberryPiCollector(tmp_path, Firmware(bits, mailbox))) == causes
 
 
-def test_what_happened_between_two_looks_for_the_first_time_since_the_start_is_seen_once(tmp_path: Path) -> None:
+def test_the_first_throttling_between_two_readings_is_reported_once(tmp_path: Path) -> None:
     firmware = Firmware(0x0)
     collector = RaspberryPiCollector(tmp_path, firmware)
     assert slowed(collector, 0) == set()
@@ -183,14 +183,14 @@ def test_what_happened_between_two_looks_for_the_first_time_since_the_start_is_s
 @pytest.mark.parametrize(
     "answer", [b"", b"throttled=", b'error=1 error_msg="Command not registered"', b"throttled=0x1 and more"]
 )
-def test_firmware_that_says_something_else_is_left_out(tmp_path: Path, answer: bytes) -> None:
+def test_unknown_answers_of_firmware_are_ignored(tmp_path: Path, answer: bytes) -> None:
     firmware = Firmware()
     firmware.answer = answer
     assert RaspberryPiCollector(tmp_path, firmware).collect(an_instant()) == {}
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=10))
-def test_whatever_the_bits_heat_and_want_of_voltage_are_told_apart(words: list[int]) -> None:
+def test_heat_and_undervoltage_are_distinguished_for_any_bits(words: list[int]) -> None:
     firmware = Firmware()
     collector = RaspberryPiCollector(Path("/nonexistent"), firmware)
     for number, bits in enumerate(words):
@@ -198,7 +198,7 @@ def test_whatever_the_bits_heat_and_want_of_voltage_are_told_apart(words: list[i
         assert not {"heat", "voltage"} <= slowed(collector, 10.0 * number)
 
 
-def test_the_mailbox_is_spoken_to_as_the_kernel_wants_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mailbox_message_has_the_format_of_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message of vcgencmd: 263 words, the tag of a text command, and the answer in the place of the question."""
 
     def kernel(_file: object, request: int, message: bytearray) -> int:
@@ -214,7 +214,7 @@ def test_the_mailbox_is_spoken_to_as_the_kernel_wants_it(tmp_path: Path, monkeyp
     assert ask_firmware(tmp_path / "vcio", "get_throttled") == b"throttled=0x50005"
 
 
-def test_a_device_that_is_no_mailbox_is_an_error_of_the_system() -> None:
+def test_a_device_that_is_no_mailbox_raises_oserror() -> None:
     with pytest.raises(OSError, match="ioctl"):
         ask_firmware(Path("/dev/null"), "get_throttled")
     with pytest.raises(FileNotFoundError):
@@ -267,7 +267,7 @@ MOUSE = {f"{POWER}/hid-1/type": "Battery\n", f"{POWER}/hid-1/scope": "Device\n",
         ({}, {}),
     ],
 )
-def test_batteries_of_the_machine_say_what_they_know(tmp_path: Path, files: dict[str, str], reads: object) -> None:
+def test_batteries_report_charge_capacity_and_health(tmp_path: Path, files: dict[str, str], reads: object) -> None:
     assert BatteryCollector(tree(tmp_path, files)).collect(an_instant()) == reads
 
 
@@ -295,7 +295,7 @@ def test_the_signal_of_a_connected_adapter_is_read(tmp_path: Path, content: str,
 
 
 @pytest.mark.parametrize("make", [BatteryCollector, WifiCollector])
-def test_slow_things_are_read_again_later(tmp_path: Path, make: Callable[[Path], Collector]) -> None:
+def test_slow_sources_are_read_again_when_they_expire(tmp_path: Path, make: Callable[[Path], Collector]) -> None:
     collector = make(tmp_path)
     assert not collector.collect(an_instant(0))
     tree(tmp_path, LAPTOP | {"proc/net/wireless": WIRELESS})

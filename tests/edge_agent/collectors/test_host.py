@@ -43,7 +43,7 @@ def test_every_reading_is_a_documented_metric_and_a_number(machine: Machine) -> 
         assert all(map(math.isfinite, reading.values()))
 
 
-def test_totals_never_go_back(machine: Machine) -> None:
+def test_totals_never_decrease(machine: Machine) -> None:
     readings = collected(machine)
     for before, after in pairwise(readings):
         for series, value in after.items():
@@ -51,7 +51,7 @@ def test_totals_never_go_back(machine: Machine) -> None:
                 assert value >= before.get(series, 0.0)
 
 
-def test_the_shares_of_cpu_time_are_a_whole(machine: Machine) -> None:
+def test_the_shares_of_cpu_time_add_up_to_one(machine: Machine) -> None:
     last = collected(machine)[-1]
     shares = [value for series, value in last.items() if series_name(series) == "system.cpu.utilization"]
     assert math.isclose(sum(shares), 1.0, rel_tol=1e-9)
@@ -74,7 +74,7 @@ def test_a_machine_without_sensors_has_no_temperature_rather_than_zero() -> None
     assert not [series for series in reading if series_name(series).startswith("hw.")]
 
 
-def test_free_bytes_are_what_statvfs_says() -> None:
+def test_free_bytes_are_those_of_statvfs() -> None:
     reading = collected(LinuxMachine())[-1]
     stat = os.statvfs("/")
     free = reading["system.filesystem.usage{system.filesystem.mountpoint=/,system.filesystem.state=free}"]
@@ -112,7 +112,7 @@ def test_an_error_remount_is_a_fault_and_the_sandbox_of_a_service_is_not(
     assert [mount.refuses_writes for mount in machine.mounts()] == [refuses]
 
 
-def test_a_file_system_that_is_read_only_on_purpose_is_not_watched(tmp_path: Path) -> None:
+def test_a_file_system_that_is_read_only_on_purpose_is_not_reported(tmp_path: Path) -> None:
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/mountinfo").write_text("27 1 179:2 / / ro shared:1 - ext4 /dev/mmcblk0p2 ro\n")
     assert LinuxMachine(proc=tmp_path / "proc").mounts() == ()
@@ -160,7 +160,7 @@ def test_the_root_of_a_chroot_is_faulty_only_if_it_was_writable_before(
         assert [mount.refuses_writes for mount in machine.mounts()] == refuses
 
 
-def test_a_collector_that_fails_is_named_and_the_others_go_on() -> None:
+def test_a_failing_collector_is_named_and_the_others_continue() -> None:
     class Broken:
         name = "broken"
 
@@ -200,7 +200,7 @@ def names(sample: Sample) -> set[str]:
 
 
 @pytest.mark.parametrize("part", LOST)
-def test_a_part_of_the_machine_that_can_not_be_read_takes_no_other_with_it(
+def test_an_unreadable_part_of_the_machine_does_not_affect_the_others(
     part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_asked_for: str) -> None:
@@ -225,7 +225,7 @@ def test_a_part_of_the_machine_that_can_not_be_read_takes_no_other_with_it(
     assert not collection.failing
 
 
-def test_what_a_part_had_read_before_it_failed_is_kept() -> None:
+def test_readings_of_a_part_before_its_failure_are_kept() -> None:
     def part() -> Iterator[Reading]:
         yield "a", 1.0
         raise OSError("the second sensor is broken")
@@ -236,7 +236,7 @@ def test_what_a_part_had_read_before_it_failed_is_kept() -> None:
     )
 
 
-def test_our_own_cost_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_self_usage_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_process: object) -> None:
         raise psutil.AccessDenied
 
@@ -246,7 +246,7 @@ def test_our_own_cost_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert collection.failing.keys() == {"self_usage.memory"}
 
 
-def test_the_clock_reads_this_boot_and_never_goes_back() -> None:
+def test_the_clock_reads_this_boot_and_never_decreases() -> None:
     clock = SystemClock()
     first, second = clock.now(), clock.now()
     assert first.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()

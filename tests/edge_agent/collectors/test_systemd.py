@@ -59,21 +59,15 @@ SSHD = {
 
 
 def unit(name: str, **properties: object) -> str:
-    output = {
-        "Id": name,
-        "ActiveState": "active",
-        "NRestarts": 0,
-        "Restart": "always",
-        "Result": "success",
-    } | properties
-    return "".join(f"{key}={value}\n" for key, value in output.items())
+    said = {"Id": name, "ActiveState": "active", "NRestarts": 0, "Restart": "always", "Result": "success"} | properties
+    return "".join(f"{key}={value}\n" for key, value in said.items())
 
 
-def asked(root: Path, output: str, **options: tuple[str, ...]) -> SystemdCollector:
+def asked(root: Path, said: str, **options: tuple[str, ...]) -> SystemdCollector:
     """Return a collector whose systemd says what stands in a file."""
     (root / "run/systemd/system").mkdir(parents=True, exist_ok=True)
-    (root / "output").write_text(output)
-    show = ("sh", "-c", f"cat {root / 'output'}", "show")
+    (root / "said").write_text(said)
+    show = ("sh", "-c", f"cat {root / 'said'}", "show")
     return SystemdCollector(root=root, show=show, **options)
 
 
@@ -81,12 +75,12 @@ def answer(collector: SystemdCollector, at_s: float = 0.0) -> Mapping[str, float
     """Ask, and collect when the program has ended."""
     with suppress(OSError):
         collector.collect(an_instant(at_s))
-    if collector._asked:
-        collector._asked[0].wait(10)
+    if collector._process:
+        collector._process[0].wait(10)
     return collector.collect(an_instant(at_s))
 
 
-def test_only_units_that_are_unwell_are_named_and_instances_never(tmp_path: Path) -> None:
+def test_only_unhealthy_units_are_named_and_instances_never(tmp_path: Path) -> None:
     values = answer(asked(tmp_path, OUTPUT))
     assert values == {FAILED_UNITS: 1.0, **LOOPS, **SSHD}
     assert {series_name(key) for key in values} <= METRICS.keys()
@@ -97,7 +91,7 @@ def test_a_healthy_system_is_a_count_of_zero(tmp_path: Path) -> None:
     assert answer(asked(tmp_path, "")) == {FAILED_UNITS: 0.0}
 
 
-def test_a_unit_that_is_well_again_goes_on_being_told_of(tmp_path: Path) -> None:
+def test_a_recovered_unit_stays_reported(tmp_path: Path) -> None:
     collector = asked(tmp_path, unit("a.service", ActiveState="failed"))
     assert answer(collector)[unit_failed("a.service")] == 1
     asked(tmp_path, "")  # it is inactive now, and not among the answers
@@ -126,7 +120,7 @@ def test_a_crash_that_was_seen_once_is_remembered(tmp_path: Path) -> None:
     assert answer(collector, 60)[series("forewarn.systemd.crashed", systemd__unit__name="a.service")] == 1
 
 
-def test_excluded_units_are_not_told_of(tmp_path: Path) -> None:
+def test_excluded_units_are_not_reported(tmp_path: Path) -> None:
     assert answer(asked(tmp_path, OUTPUT, exclude=("sshd@*", "loops.service"))) == {FAILED_UNITS: 0.0}
 
 
@@ -138,7 +132,7 @@ def test_a_storm_of_failures_names_a_bounded_number_of_units(tmp_path: Path) -> 
     assert sum(series_name(key) == "systemd.unit.state" for key in values) == 32
 
 
-def test_the_unit_that_has_been_well_for_longest_gives_way_and_is_forgotten(tmp_path: Path) -> None:
+def test_the_unit_that_has_been_healthy_for_longest_is_evicted(tmp_path: Path) -> None:
     def named(values: Mapping[str, float]) -> set[str]:
         return {
             series_attributes(key)["systemd.unit.name"] for key in values if series_name(key) == "systemd.unit.state"
@@ -152,7 +146,7 @@ def test_the_unit_that_has_been_well_for_longest_gives_way_and_is_forgotten(tmp_
     assert "a01.service" not in collector._crashed
 
 
-def test_systemd_is_asked_once_a_minute(tmp_path: Path) -> None:
+def test_systemd_is_queried_once_a_minute(tmp_path: Path) -> None:
     collector = asked(tmp_path, "")
     answer(collector)
     asked(tmp_path, unit("a.service", ActiveState="failed"))
@@ -160,20 +154,20 @@ def test_systemd_is_asked_once_a_minute(tmp_path: Path) -> None:
     assert answer(collector, 60)[FAILED_UNITS] == 1
 
 
-def test_a_systemd_that_does_not_answer_holds_up_nothing_and_is_said(tmp_path: Path) -> None:
+def test_a_systemd_that_does_not_answer_blocks_nothing_and_is_reported(tmp_path: Path) -> None:
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     collector = SystemdCollector(root=tmp_path, show=(sys.executable, "-c", "import time; time.sleep(600)"))
     assert collector.collect(an_instant(0)) == {}
-    assert collector._asked
-    process = collector._asked[0]
+    assert collector._process
+    process = collector._process[0]
     assert collector.collect(an_instant(19)) == {}
     with pytest.raises(OSError, match="has not answered for 20 s"):
         collector.collect(an_instant(20))
     assert process.wait(5) == -signal.SIGKILL, "it is not left behind"
     with pytest.raises(OSError, match="has not answered"):
         collector.collect(an_instant(81))
-    assert collector._asked, "asked again, since the one before is gone"
-    another, answer = collector._asked
+    assert collector._process, "asked again, since the one before is gone"
+    another, answer = collector._process
     another.kill()
     another.wait()
     answer.close()
@@ -184,11 +178,11 @@ def test_a_systemd_that_does_not_answer_holds_up_nothing_and_is_said(tmp_path: P
     [
         (("sh", "-c", "echo no bus >&2; exit 1", "show"), "no bus"),
         (("sh", "-c", "exit 3", "show"), "ended with 3"),
-        (("sh", "-c", "printf 'Id=a.service\\nNRestarts=many\\n'", "show"), "not understood"),
+        (("sh", "-c", "printf 'Id=a.service\\nNRestarts=many\\n'", "show"), "can.t parse the answer"),
         (("/no/such/program",), "No such file"),
     ],
 )
-def test_what_systemd_can_not_say_is_an_error_until_it_can(tmp_path: Path, show: tuple[str, ...], reason: str) -> None:
+def test_a_failing_query_is_an_error_until_it_succeeds(tmp_path: Path, show: tuple[str, ...], reason: str) -> None:
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     collector = SystemdCollector(root=tmp_path, show=show)
     with pytest.raises(OSError, match=reason):
@@ -199,29 +193,29 @@ def test_what_systemd_can_not_say_is_an_error_until_it_can(tmp_path: Path, show:
     assert answer(collector, 60) == {FAILED_UNITS: 0.0}
 
 
-def test_a_machine_without_systemd_is_not_asked(tmp_path: Path) -> None:
+def test_a_machine_without_systemd_is_not_queried(tmp_path: Path) -> None:
     collector = SystemdCollector(root=tmp_path, show=("/no/such/program",))
     assert collector.collect(an_instant()) == {}
 
 
-def test_the_patterns_are_what_the_program_is_given(tmp_path: Path) -> None:
+def test_the_program_gets_the_patterns(tmp_path: Path) -> None:
     collector = SystemdCollector(("a*.service", "b.mount"), root=tmp_path)
     assert collector._command[:2] == ("systemctl", "show")
     assert collector._command[-3:] == ("--", "a*.service", "b.mount")
 
 
-def test_services_are_watched_unless_the_list_is_empty() -> None:
+def test_services_are_monitored_unless_the_list_is_empty() -> None:
     for units, watched in ((["*.service"], True), ([], False)):
         collectors = make_collection(AgentConfig.model_validate({"services": {"units": units}})).collectors
         assert any(collector.name == "systemd" for collector in collectors) == watched
 
 
 @given(st.text("ab-.:1", min_size=1), st.text("xy7:.@-"), st.sampled_from(["service", "mount", "socket"]))
-def test_what_a_template_was_instantiated_with_never_leaves(prefix: str, instance: str, kind: str) -> None:
+def test_instance_names_are_never_reported(prefix: str, instance: str, kind: str) -> None:
     assert without_instance(f"{prefix}@{instance}.{kind}") == f"{prefix}@.{kind}"
     assert without_instance(f"{prefix}.{kind}") == f"{prefix}.{kind}"
 
 
 @given(st.text())
-def test_no_answer_breaks_the_parser(output: str) -> None:
-    assert all(unit["Id"] is not None for unit in parse(output))
+def test_the_parser_accepts_any_output(said: str) -> None:
+    assert all(unit["Id"] is not None for unit in parse(said))

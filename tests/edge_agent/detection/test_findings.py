@@ -52,33 +52,33 @@ def test_a_fault_opens_once_when_it_has_lasted_and_clears_once_when_it_stays_awa
     assert phases(published) == [(3, Phase.OPEN), (49 + int(CLEAR_AFTER_S), Phase.CLEAR)]
 
 
-def test_a_moments_verdict_is_told_to_nobody() -> None:
+def test_a_momentary_verdict_is_not_published() -> None:
     assert reported(Findings(VERSIONS), 0, [a_verdict(), a_verdict(), *[None] * 200]) == []
 
 
-def test_a_flicker_does_not_clear_a_finding() -> None:
+def test_a_short_absence_does_not_clear_a_finding() -> None:
     published = reported(Findings(VERSIONS), 0, ([a_verdict()] * 10 + [None] * 20) * 5)
     assert phases(published) == [(3, Phase.OPEN)]
 
 
-def test_a_countdown_that_runs_as_expected_is_said_again_only_when_half_of_it_is_gone() -> None:
+def test_a_countdown_that_runs_as_expected_is_updated_only_after_half_of_it() -> None:
     published = reported(Findings(VERSIONS), 0, [a_verdict(400.0 - second) for second in range(300)])
     assert phases(published) == [(3, Phase.OPEN), (202, Phase.UPDATE)]
 
 
-def test_the_moment_of_impact_is_said_once() -> None:
+def test_the_impact_is_published_once() -> None:
     published = reported(
         Findings(VERSIONS), 0, [a_verdict(15.0 - second) for second in range(15)] + [a_verdict(0.0)] * 100
     )
     assert phases(published) == [(3, Phase.OPEN), (15, Phase.UPDATE)]
 
 
-def test_an_instant_that_moves_is_news() -> None:
+def test_a_changed_time_of_impact_is_published() -> None:
     published = reported(Findings(VERSIONS), 0, [a_verdict(4000.0)] * 10 + [a_verdict(2500.0)] * 10)
     assert phases(published) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
 
 
-def test_what_becomes_more_urgent_is_news_and_what_becomes_less_so_is_not() -> None:
+def test_a_rising_severity_is_published_and_a_falling_one_is_not() -> None:
     info, usual = replace(a_verdict(), severity=Severity.INFO), a_verdict()
     published = reported(Findings(VERSIONS), 0, [info] * 10 + [usual] * 10 + [info] * 10)
     assert phases(published) == [(3, Phase.OPEN), (10, Phase.UPDATE)]
@@ -92,13 +92,13 @@ def test_the_same_samples_give_the_same_findings_with_the_same_ids() -> None:
     assert len({one.finding.finding_id for _, one in first}) == 1
 
 
-def test_the_next_time_is_another_finding() -> None:
+def test_a_recurring_fault_is_another_finding() -> None:
     gone: list[Verdict | None] = [None] * (int(CLEAR_AFTER_S) + 10)
     published = reported(Findings(VERSIONS), 0, [*[a_verdict()] * 10, *gone, *[a_verdict()] * 10])
     assert len({one.finding.finding_id for _, one in published}) == 2
 
 
-def test_a_finding_that_stood_at_a_restart_goes_on_under_its_id_or_is_cleared() -> None:
+def test_a_finding_that_was_open_at_a_restart_keeps_its_id_or_is_cleared() -> None:
     (opened,) = reported(Findings(VERSIONS), 0, [a_verdict()] * 4)
     goes_on, is_over = Findings(VERSIONS), Findings(VERSIONS)
     for findings in (goes_on, is_over):
@@ -110,7 +110,7 @@ def test_a_finding_that_stood_at_a_restart_goes_on_under_its_id_or_is_cleared() 
     assert {one.finding.finding_id for _, one in [*published, cleared]} == {opened[1].finding.finding_id}
 
 
-def test_missing_readings_refute_nothing_until_the_thing_itself_is_gone() -> None:
+def test_missing_readings_clear_no_finding_until_the_thing_is_removed() -> None:
     findings = Findings(VERSIONS)
     reported(findings, 0, [a_verdict()] * 10)
     assert reported(findings, 10, [None] * 600, present=()) == [], "the collector can't read: that is no recovery"
@@ -118,7 +118,7 @@ def test_missing_readings_refute_nothing_until_the_thing_itself_is_gone() -> Non
     assert "unmounted" in cleared[1].finding.reason
 
 
-def test_a_very_long_mount_point_is_cut_and_not_fatal() -> None:
+def test_a_very_long_mount_point_is_shortened() -> None:
     mount = "/var/lib/" + "x" * 300
     verdict = Verdict(
         fault="disk.filling", component=mount, confidence=1, reason="it fills", basis=Basis(evaluated=(FREE,)),

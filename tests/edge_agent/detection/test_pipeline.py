@@ -42,7 +42,7 @@ def findings(stream: Iterator[Sample] | list[Sample]) -> list[Finding]:
     return [reported.finding for sample in stream for reported in pipeline.step(sample, sample.at).announcements]
 
 
-def test_a_healthy_device_says_nothing_for_hours() -> None:
+def test_a_healthy_device_has_no_findings_for_hours() -> None:
     assert findings(samples(2 * 3600)) == []
 
 
@@ -55,7 +55,7 @@ def test_a_healthy_day_opens_no_case() -> None:
         assert not pipeline.step(sample, sample.at).announcements
 
 
-def test_what_a_judge_cannot_read_of_its_past_is_dropped_and_the_others_go_on() -> None:
+def test_an_unreadable_part_of_the_state_is_dropped_and_the_others_are_restored() -> None:
     one = Pipeline(period_s=1.0, horizon_s=72 * 3600, scorer=None)
     for sample in samples(3):
         one.step(sample, sample.at)
@@ -68,7 +68,7 @@ def test_what_a_judge_cannot_read_of_its_past_is_dropped_and_the_others_go_on() 
     assert other.restore_state(state) == []
 
 
-def test_what_a_trend_explains_the_model_does_not_report() -> None:
+def test_the_model_does_not_report_what_a_trend_explains() -> None:
     """Free and used bytes are one fault."""
     free = series("system.filesystem.usage", system__filesystem__mountpoint="/data", system__filesystem__state="free")
     used = free.replace("state=free", "state=used")
@@ -104,7 +104,7 @@ def test_readings_that_are_not_numbers_are_counted_and_change_nothing(nonsense: 
     assert features.rejected == math.ceil(120 / every)
 
 
-def test_totals_become_rates_and_a_total_that_went_back_gives_none() -> None:
+def test_totals_become_rates_and_a_total_that_decreased_gives_none() -> None:
     features = Features()
     disk = series("system.disk.io", disk__io__direction="read", system__device="sda")
     got = [features.step(Sample(at=an_instant(t), values={disk: total})) for t, total in ((0, 100), (2, 300), (3, 50))]
@@ -155,7 +155,7 @@ def anomaly_verdict(pipeline: Pipeline, stream: Iterator[Sample]) -> list[Findin
     return [finding for finding in reported if finding.fault == "anomaly.unknown"]
 
 
-def test_the_model_says_once_what_is_unusual_and_how_far_it_is_beyond_the_bar() -> None:
+def test_the_model_reports_an_anomaly_once_with_its_distance_from_the_bar() -> None:
     found = anomaly_verdict(with_model(), loads(700, burst_at=600))
     assert [one.phase for one in found if one.phase is not Phase.UPDATE][:1] == [Phase.OPEN]
     assert sum(one.phase is Phase.OPEN for one in found) == 1
@@ -163,7 +163,7 @@ def test_the_model_says_once_what_is_unusual_and_how_far_it_is_beyond_the_bar() 
     assert "times the alarm threshold" in found[0].reason
 
 
-def test_what_the_model_and_its_alarms_have_learnt_is_kept_and_a_broken_part_is_named() -> None:
+def test_the_learned_state_of_the_model_is_kept_and_a_broken_part_is_named() -> None:
     one, other = with_model(), with_model(false_per_week=0.2)
     anomaly_verdict(one, loads(400, burst_at=300))
     state = json.loads(json.dumps(one.export_state()))
@@ -175,7 +175,7 @@ def test_what_the_model_and_its_alarms_have_learnt_is_kept_and_a_broken_part_is_
     assert other.export_state() == state
 
 
-def test_only_a_clock_that_was_set_tells_the_hour_of_a_row() -> None:
+def test_the_hour_of_a_row_is_known_only_with_a_synchronised_clock() -> None:
     def learned(*, synced: bool, wall: datetime | None) -> object:
         pipeline = with_model()
         for number, sample in enumerate(loads(100, burst_at=50)):

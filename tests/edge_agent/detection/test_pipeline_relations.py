@@ -44,19 +44,19 @@ def reported(pipeline: Pipeline, samples: Iterable[Sample], fault: str = "therma
     return [finding for finding in found if finding.fault == fault]
 
 
-def test_heat_that_stands_is_one_finding_whichever_sensor_is_warmer() -> None:
+def test_lasting_heat_is_one_finding_whichever_sensor_is_warmer() -> None:
     phases = [one.phase for one in reported(a_pipeline(), devices(0, ENDS + 120))]
     assert [phase for phase in phases if phase is not Phase.UPDATE] == [Phase.OPEN, Phase.CLEAR]
 
 
 @pytest.mark.parametrize("severity", [Severity.INFO, Severity.WARNING])
-def test_heat_is_as_urgent_as_what_is_unusual(severity: Severity) -> None:
+def test_cooling_findings_have_the_severity_of_anomalies(severity: Severity) -> None:
     (opened,) = reported(a_pipeline(severity), devices(0, BEGINS + 60))
     assert opened.severity is severity
 
 
 @pytest.mark.parametrize("restart_at", [BEGINS + 40, BEGINS + 200])
-def test_a_fault_that_stands_over_a_restart_is_said_once_and_cleared_when_it_is_gone(restart_at: int) -> None:
+def test_a_fault_that_is_open_over_a_restart_is_published_once_and_cleared_when_it_ends(restart_at: int) -> None:
     before, after = a_pipeline(), a_pipeline()
     (opened,) = reported(before, devices(0, restart_at))
     assert after.restore_state(json.loads(json.dumps(before.export_state()))) == []
@@ -66,14 +66,14 @@ def test_a_fault_that_stands_over_a_restart_is_said_once_and_cleared_when_it_is_
     assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
 
 
-def test_what_stood_is_cleared_where_the_judge_is_switched_off() -> None:
+def test_an_open_finding_is_cleared_when_its_detector_is_disabled() -> None:
     (opened,) = reported(a_pipeline(), devices(0, BEGINS + 60))
     off = Pipeline(period_s=60.0, horizon_s=3600.0, scorer=None)
     off.resume([opened], an_instant(60.0 * (BEGINS + 60)))
     assert [one.phase for one in reported(off, devices(BEGINS + 60, BEGINS + 120))] == [Phase.CLEAR]
 
 
-def test_too_hot_by_a_rule_takes_over_from_hotter_than_its_load_explains() -> None:
+def test_a_thermal_rule_takes_over_from_the_cooling_relation() -> None:
     pipeline = a_pipeline()
     assert [one.phase for one in reported(pipeline, devices(0, BEGINS + 60))] == [Phase.OPEN]
     hot = [
@@ -85,7 +85,7 @@ def test_too_hot_by_a_rule_takes_over_from_hotter_than_its_load_explains() -> No
     assert [one.phase for one in hot if one.fault == "thermal.cooling"] == [Phase.CLEAR]
 
 
-def test_what_firmware_says_of_heat_is_not_said_twice() -> None:
+def test_heat_that_firmware_reports_is_one_finding() -> None:
     pipeline = a_pipeline()
     samples = devices(0, ENDS, firmware_caps=range(BEGINS - 5, ENDS))
     found = [one.finding for sample in samples for one in pipeline.step(sample, sample.at).announcements]
@@ -102,7 +102,7 @@ def bursts(begin: int, end: int) -> Iterator[Sample]:
         yield Sample(at=an_instant(60.0 * minute), values=dict(zip(names, loads.tolist(), strict=True)))
 
 
-def test_what_is_unusual_goes_on_over_a_restart_and_is_cleared_when_it_is_gone() -> None:
+def test_an_anomaly_continues_over_a_restart_and_is_cleared_when_it_ends() -> None:
     before, after, restart_at = a_pipeline(), a_pipeline(), BEGINS + 6
     (opened,) = [one for one in reported(before, bursts(0, restart_at), "anomaly.unknown") if one.phase is Phase.OPEN]
     assert after.restore_state(json.loads(json.dumps(before.export_state()))) == []

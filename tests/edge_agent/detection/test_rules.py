@@ -47,7 +47,7 @@ def findings(stream: Iterable[Sample]) -> list[Finding]:
     return [reported.finding for sample in stream for reported in pipeline.step(sample, sample.at).announcements]
 
 
-def test_a_dip_of_the_supply_counts_until_ten_minutes_have_passed_without_one() -> None:
+def test_a_voltage_drop_counts_until_ten_minutes_have_passed_without_one() -> None:
     alarms = [0.0] * 10 + [1.0] * 2 + [0.0] * 300 + [1.0] + [0.0] * 900
     published = held({ALARM: alarm} for alarm in alarms)
     assert seconds(published, "power.undervoltage") == list(range(10, 912))
@@ -61,11 +61,11 @@ def test_a_killed_program_is_one_finding_however_many_follow() -> None:
     assert reported[0].severity is Severity.HIGH
 
 
-def test_kills_of_the_time_before_the_agent_are_not_news() -> None:
+def test_kills_before_the_start_of_the_agent_are_not_reported() -> None:
     assert not findings(Sample(at=an_instant(t), values={KILLS: 7.0}) for t in range(20))
 
 
-def test_errors_of_a_file_system_stand_until_it_is_checked_and_new_ones_are_more_urgent() -> None:
+def test_file_system_errors_are_open_until_a_check_and_new_ones_are_more_urgent() -> None:
     published = held([{ERRORS: 0.0}] * 5 + [{ERRORS: 2.0}] * 5 + [{ERRORS: 0.0}] * 5)
     assert seconds(published, "storage.io_errors") == [5, 6, 7, 8, 9]
     assert published[0][1].severity is None
@@ -77,7 +77,7 @@ def test_errors_of_a_file_system_stand_until_it_is_checked_and_new_ones_are_more
 @pytest.mark.parametrize(
     ("row", "worn"), [({LEFT: 0.1}, True), ({PREDICTED: 1.0}, True), ({LEFT: 0.2}, False), ({PREDICTED: 0.0}, False)]
 )
-def test_flash_near_its_end_is_said(row: Row, worn: bool) -> None:
+def test_worn_flash_is_reported(row: Row, worn: bool) -> None:
     assert [verdict.fault for _, verdict in held([row])] == ["storage.worn"] * worn
 
 
@@ -90,7 +90,7 @@ def unsynchronised(synced: Iterable[bool], every_s: float) -> list[tuple[float, 
     return reported
 
 
-def test_a_clock_that_was_set_and_is_no_more_is_a_fault_and_one_that_never_was_is_information() -> None:
+def test_a_clock_that_lost_synchronisation_is_a_fault_and_one_that_never_had_it_is_info() -> None:
     lost = unsynchronised([True] * 10 + [False] * 120, 60.0)
     assert lost[0] == (600 + 3600, None)
     never = unsynchronised([False] * 400, 60.0)
@@ -111,14 +111,14 @@ def test_a_fan_may_stand_still() -> None:
     assert not held(({FAN: rpm} for rpm in [1000.0 + t for t in range(200)] + [0.0] * 3000), 10.0)
 
 
-def test_what_cannot_be_is_a_broken_sensor_unless_it_never_made_sense() -> None:
+def test_impossible_readings_are_a_broken_sensor_unless_it_never_was_plausible() -> None:
     violated_relation = held({HEAT: celsius} for celsius in [45.0 + t % 2 for t in range(100)] + [-273.0] * 100)
     assert seconds(violated_relation, "sensor.out_of_range")[0] == 160
     assert {verdict.fault for _, verdict in violated_relation} == {"sensor.out_of_range"}
     assert not held({HEAT: 65_261.8} for _ in range(1000))
 
 
-def test_a_silent_sensor_is_said_after_five_minutes_and_cleared_when_it_is_back() -> None:
+def test_a_silent_sensor_is_reported_after_five_minutes_and_cleared_when_it_returns() -> None:
     rows = [BASE | {HEAT: 45.0 + t % 2} for t in range(4000)] + [BASE] * 400 + [BASE | {HEAT: 45.0}] * 100
     published = held(rows)
     assert seconds(published, "sensor.silent") == list(range(4299, 4400))
@@ -126,12 +126,12 @@ def test_a_silent_sensor_is_said_after_five_minutes_and_cleared_when_it_is_back(
     assert published[0][1].component == "cpu_thermal/0"
 
 
-def test_an_adapter_that_was_unplugged_for_a_minute_is_nobodys_business() -> None:
+def test_an_adapter_that_was_unplugged_for_a_minute_is_not_reported() -> None:
     there = BASE | dict.fromkeys(ETHERNET, 1.0)
     assert not held([there] * 2000 + [BASE] * 60 + [there] * 100)
 
 
-def test_an_adapter_that_stays_away_is_one_finding_for_information_unless_it_was_there_for_a_day() -> None:
+def test_a_missing_adapter_is_one_info_finding_unless_it_was_present_for_a_day() -> None:
     there = BASE | dict.fromkeys(ETHERNET, 1.0)
     short = held([there] * 2000 + [BASE] * 320)
     assert {(verdict.component, verdict.severity) for _, verdict in short} == {("eth1", Severity.INFO)}
@@ -139,7 +139,7 @@ def test_an_adapter_that_stays_away_is_one_finding_for_information_unless_it_was
     assert {(verdict.component, verdict.severity) for _, verdict in long} == {("eth1", None)}
 
 
-def test_what_has_come_back_by_itself_may_stay_away_longer_the_next_time() -> None:
+def test_a_series_that_returned_may_be_absent_longer_the_next_time() -> None:
     there = BASE | dict.fromkeys(ETHERNET, 1.0)
     published = held([there] * 1000 + [BASE] * 400 + [there] * 1000 + [BASE] * 1100)
     assert seconds(published, "data.missing") == list(range(1299, 1400))
@@ -153,28 +153,28 @@ def test_what_has_come_back_by_itself_may_stay_away_longer_the_next_time() -> No
         series("system.paging.usage", system__paging__state="used"),
     ],
 )
-def test_what_comes_and_goes_by_nature_is_not_missed(name: str) -> None:
+def test_intermittent_series_are_not_reported_missing(name: str) -> None:
     assert not held([BASE | {name: 1.0}] * 2000 + [BASE] * 2000)
 
 
-def test_what_was_there_for_a_moment_only_is_not_missed() -> None:
+def test_a_short_lived_series_is_not_reported_missing() -> None:
     assert not held([BASE] * 100 + [BASE | {HEAT: 40.0}] * 300 + [BASE] * 2000)
 
 
-def test_a_source_of_everything_that_fails_is_one_finding() -> None:
+def test_the_loss_of_most_series_is_one_finding() -> None:
     many = {f"system.cpu.load_average.{minutes}m": 1.0 for minutes in range(30)}
     published = held([BASE | many] * 1000 + [{KILLS: 0.0}] * 400)
     assert {(verdict.fault, verdict.component) for _, verdict in published} == {("data.missing", "readings")}
 
 
-def test_a_suspend_is_no_absence() -> None:
+def test_a_suspend_does_not_count_as_absence() -> None:
     rules = Rules()
     for t in [*range(1000), *range(50_000, 50_020)]:
         values = BASE if t == 50_000 else BASE | {HEAT: 40.0 + t % 2}
         assert not rules.step(values, an_instant(t))
 
 
-def test_what_was_missing_when_the_agent_stopped_still_is() -> None:
+def test_missing_series_stay_missing_over_a_restart() -> None:
     rows = [BASE | {HEAT: 45.0 + t % 2} for t in range(4000)] + [BASE] * 400
     (opened,) = findings(Sample(at=an_instant(t), values=row) for t, row in enumerate(rows))
     rules = Rules()
@@ -183,7 +183,7 @@ def test_what_was_missing_when_the_agent_stopped_still_is() -> None:
     assert not rules.step(BASE | {HEAT: 44.0}, an_instant(5001))
 
 
-def test_what_lingers_ends_when_it_has_been_away_for_long_enough() -> None:
+def test_a_lingering_condition_ends_after_its_linger_time() -> None:
     lasting = HoldTimer()
     pulse = [True, False, False, False, True, False, False, False, False, False, False]
     got = [lasting.lasted_s(("a", ""), holds, float(t), linger_s=4.0) for t, holds in enumerate(pulse)]

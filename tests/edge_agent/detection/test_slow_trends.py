@@ -60,7 +60,7 @@ class Days:
     off_h=st.floats(0, 12),
     seed=st.integers(0, 2**16),
 )
-def test_a_disk_that_fills_over_days_is_said_early_whatever_the_reboots(
+def test_a_disk_that_fills_over_days_is_detected_early_despite_reboots(
     lasts_d: float, noise: float, boot_h: float, off_h: float, seed: int
 ) -> None:
     rng, lasts_s = random.Random(seed), lasts_d * DAY_S
@@ -83,7 +83,7 @@ def test_a_disk_that_fills_over_days_is_said_early_whatever_the_reboots(
     seed=st.integers(0, 2**16),
 )
 @example(period_d=4.96875, amplitude=0.5, noise=0.0, boot_h=20.0, seed=0)  # it is emptied during a restart
-def test_a_sawtooth_is_told_at_most_in_its_first_cycle_and_a_flat_one_never(
+def test_a_sawtooth_is_reported_at_most_in_its_first_cycle_and_a_flat_one_never(
     period_d: float, amplitude: float, noise: float, boot_h: float, seed: int
 ) -> None:
     rng, period_s = random.Random(seed), period_d * DAY_S
@@ -94,7 +94,7 @@ def test_a_sawtooth_is_told_at_most_in_its_first_cycle_and_a_flat_one_never(
         assert not published
 
 
-def test_a_leak_below_the_habit_of_a_device_is_still_said() -> None:
+def test_a_leak_below_the_recurring_low_is_reported() -> None:
     """A log of half the disk is rotated daily; in the second week what it leaves behind fills the rest."""
 
     def room(t: float) -> float:
@@ -104,7 +104,7 @@ def test_a_leak_below_the_habit_of_a_device_is_still_said() -> None:
     assert 7 * DAY_S < published[0] < 12.5 * DAY_S
 
 
-def test_a_disk_that_was_full_and_emptied_by_somebody_is_told_again() -> None:
+def test_a_disk_that_was_full_and_then_emptied_is_reported_again() -> None:
     published = [
         t for t, _ in Days(until_s=4 * DAY_S, period_s=60.0).watch(lambda t: 1 - (t % (2 * DAY_S)) / (2 * DAY_S))
     ]
@@ -112,7 +112,7 @@ def test_a_disk_that_was_full_and_emptied_by_somebody_is_told_again() -> None:
     assert [t for t in published if 2 * DAY_S < t < 3.2 * DAY_S], "coming back from nothing is no habit"
 
 
-def test_a_leak_that_only_a_restart_ends_is_told_each_time() -> None:
+def test_a_leak_that_only_a_restart_ends_is_reported_each_time() -> None:
     trends, memory, self_verdicts = Trends(60.0, HORIZON_S), "system.linux.memory.available", set()
     for minute in range(3 * 300):
         boot, uptime = divmod(minute, 300)
@@ -122,7 +122,7 @@ def test_a_leak_that_only_a_restart_ends_is_told_each_time() -> None:
     assert self_verdicts == {0, 1, 2}
 
 
-def test_what_is_further_away_than_the_horizon_is_for_information_only() -> None:
+def test_an_impact_beyond_the_horizon_has_severity_info() -> None:
     published = Days(until_s=14 * DAY_S).watch(lambda t: 1 - t / (14 * DAY_S))
     info = [t for t, one in published if one.severity is Severity.INFO]
     warned = [t for t, one in published if one.severity is None]
@@ -130,7 +130,7 @@ def test_what_is_further_away_than_the_horizon_is_for_information_only() -> None
     assert warned[0] == pytest.approx(11 * DAY_S, abs=DAY_S / 2)
 
 
-def test_nothing_is_said_in_the_first_minutes_after_boot_or_resume() -> None:
+def test_there_is_no_verdict_in_the_first_minutes_after_boot_or_resume() -> None:
     def falling(start_s: float, trends: Trends) -> list[int]:
         room = (640 - t for t in range(400))
         return [t for t, mib in enumerate(room) if trends.step({FREE: mib * 2.0**20}, an_instant(start_s + t))]
@@ -145,7 +145,7 @@ def test_nothing_is_said_in_the_first_minutes_after_boot_or_resume() -> None:
     assert falling(8 * 3600, resumed)[0] > 300
 
 
-def test_a_suspend_takes_no_word_back_and_its_hours_are_not_counted_down() -> None:
+def test_a_suspend_keeps_verdicts_and_pauses_their_countdown() -> None:
     trends, mib = Trends(1.0, HORIZON_S), 2.0**20
     for t in range(400):
         before = trends.step({FREE: (640 - t) * mib}, an_instant(t))
@@ -161,7 +161,7 @@ def test_a_recovery_ends_a_slow_trend_at_once() -> None:
     assert max(t for t, _ in published) < 10 * DAY_S
 
 
-def test_what_has_not_been_seen_for_long_is_not_carried_on() -> None:
+def test_a_quantity_without_recent_readings_is_not_exported() -> None:
     trends = Trends(600.0, HORIZON_S)
     for day in range(50):
         trends.step({FREE: 1e9} if day < 2 else {}, an_instant(DAY_S * day))
@@ -170,7 +170,7 @@ def test_what_has_not_been_seen_for_long_is_not_carried_on() -> None:
         assert len(extrapolations) == (day < 46)
 
 
-def test_samples_that_go_back_are_left_out() -> None:
+def test_samples_out_of_order_are_ignored() -> None:
     trends = Trends(1.0, HORIZON_S)
     for t in (10, 10, 9, 11):
         trends.step({FREE: 1e9}, an_instant(t))

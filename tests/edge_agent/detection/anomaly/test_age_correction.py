@@ -20,10 +20,10 @@ def test_factors_are_finite_never_below_one_and_fade_with_age(watched_s: list[fl
 
 
 @pytest.mark.parametrize("watched_s", [MATURE_S, 4 * MATURE_S])
-def test_after_a_week_a_channel_is_believed_as_it_is(watched_s: float) -> None:
+def test_after_a_week_a_channel_needs_no_correction(watched_s: float) -> None:
     assert age_factors(np.array([watched_s])).tolist() == [[1.0]] * len(STATISTICS)
 
 
-def test_a_level_has_further_to_grow_than_a_jump() -> None:
+def test_the_correction_of_a_level_exceeds_that_of_a_jump() -> None:
     _, level, jump, _, _ = age_factors(np.array([3600.0])).ravel()
     assert level > jump > 1.5

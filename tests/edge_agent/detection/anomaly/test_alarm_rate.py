@@ -73,13 +73,13 @@ def test_the_rate_is_held_again_after_the_scores_have_shifted_for_good() -> None
     assert cases(decide(alarms, 2.0 * stationary("Gaussian", 8 * WEEK, 3))) / 8 <= 1.3 * bearable(1.0)
 
 
-def test_a_device_with_few_cases_is_judged_as_the_fleet_is() -> None:
+def test_a_device_with_few_cases_uses_the_bar_of_the_fleet() -> None:
     alarms = Alarms(1.0, STEP_S)
     assert cases(decide(alarms, np.full(4 * WEEK, 1.0))) == 0
     assert alarms.step(1.01 * START).alarm
 
 
-def test_a_quiet_device_saves_some_cases_and_spends_them_before_its_bar_rises() -> None:
+def test_a_quiet_device_gets_credit_and_uses_it_before_its_bar_rises() -> None:
     """Peaks of four weeks are far above the fleet's bar; only its own cases push a device towards them."""
     saved = round(CREDIT / PUSH)
     alarms = Alarms(1.0, STEP_S)
@@ -93,7 +93,7 @@ def test_a_quiet_device_saves_some_cases_and_spends_them_before_its_bar_rises() 
     assert bars[-1] > 1.05 * START
 
 
-def test_incidents_do_not_blind_the_device_to_what_rises_above_them() -> None:
+def test_incidents_do_not_hide_stronger_ones() -> None:
     strengths = np.full(8 * WEEK, 1.0)
     strengths[:: WEEK // 5] = 6.0  # five incidents a week
     alarms = Alarms(1.0, STEP_S)
@@ -103,23 +103,23 @@ def test_incidents_do_not_blind_the_device_to_what_rises_above_them() -> None:
     assert cases(decide(alarms, [10.0] * 24)) == 1
 
 
-def test_a_new_device_is_careful_and_serves_from_its_first_row() -> None:
+def test_a_new_device_has_a_higher_bar_and_works_from_its_first_row() -> None:
     assert not Alarms().step(1.1 * START).alarm
     assert Alarms().step(1.8 * START).alarm
 
 
-def test_what_goes_on_is_one_case_and_what_rises_much_higher_is_another() -> None:
+def test_a_continuing_anomaly_is_one_case_and_a_much_stronger_one_is_another() -> None:
     alarms = Alarms(1.0, STEP_S)
     assert cases(decide(alarms, [5.0] * 60)) == 1
     assert cases(decide(alarms, [15.0] * 60)) == 1
 
 
-def test_a_case_stands_until_the_strength_has_clearly_fallen() -> None:
+def test_a_case_is_active_until_the_strength_has_clearly_fallen() -> None:
     found = decide(Alarms(1.0, STEP_S), [1.0, 6.0, 4.0, 3.5, 1.0, 3.5])
     assert [decision.active for decision in found] == [False, True, True, True, False, False]
 
 
-def test_rows_without_a_measure_open_no_case_and_end_none_of_the_waiting() -> None:
+def test_rows_without_a_strength_open_no_case_and_count_for_the_waiting_time() -> None:
     alarms = Alarms(1.0, STEP_S)
     assert cases([alarms.step(odd) for odd in (None, math.nan, math.inf, -math.inf)]) == 0
 
@@ -131,7 +131,7 @@ def test_a_smaller_rate_never_has_a_lower_bar() -> None:
     assert seldom <= often
 
 
-def test_what_was_learnt_outlives_a_reboot_and_serves_another_rate() -> None:
+def test_the_learned_state_survives_a_reboot_and_is_valid_for_another_rate() -> None:
     one = Alarms(1.0, STEP_S)
     decide(one, stationary("heavy-tailed", 5 * WEEK, 1))
     state = json.loads(json.dumps(one.export_state()))
@@ -145,7 +145,7 @@ def test_what_was_learnt_outlives_a_reboot_and_serves_another_rate() -> None:
     assert len(state["peaks"]) == BLOCKS
 
 
-def test_a_case_that_stands_at_a_restart_goes_on_without_another_and_ends_when_it_is_quiet() -> None:
+def test_an_active_case_continues_over_a_restart_and_ends_when_the_strength_falls() -> None:
     before, after = Alarms(1.0, STEP_S), Alarms(1.0, STEP_S)
     decide(before, stationary("Gaussian", 504, 1))
     assert cases([before.step(30.0) for _ in range(20)]) == 1
@@ -180,7 +180,7 @@ def test_a_broken_state_is_refused_and_changes_nothing(change: dict[str, object]
 
 
 @pytest.mark.parametrize("wrong", [(0.0, 60.0), (math.nan, 60.0), (1.0, 0.0), (1.0, math.inf)])
-def test_a_rate_or_step_that_makes_no_sense_is_refused(wrong: tuple[float, float]) -> None:
+def test_an_impossible_rate_or_step_is_refused(wrong: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="positive"):
         Alarms(*wrong)
 
@@ -197,7 +197,7 @@ def test_the_bar_is_finite_and_a_case_never_follows_another_within_an_hour(odd: 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 20), max_size=100), st.floats(0, 20), st.floats(0, 20))
-def test_after_the_same_past_a_stronger_row_alarms_wherever_a_weaker_one_does(
+def test_with_the_same_history_a_stronger_row_alarms_wherever_a_weaker_one_does(
     past: list[float], one: float, two: float
 ) -> None:
     results = []

@@ -73,7 +73,7 @@ def test_channels_beyond_the_most_are_refused_and_counted() -> None:
     assert (placed.tolist(), refused) == ([1.0, 2.0], 1)
 
 
-def test_a_state_that_went_through_json_goes_on_as_if_nothing_had_happened() -> None:
+def test_a_state_restored_from_json_continues_identically() -> None:
     rng = np.random.default_rng(2)
     one = a_baseline()
     for value in rng.normal(size=20):

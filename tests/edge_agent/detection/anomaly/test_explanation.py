@@ -44,13 +44,13 @@ def test_the_sentence_names_the_loudest_metrics_with_what_is_usual() -> None:
     ]
 
 
-def test_what_is_within_its_range_has_changed_at_once_and_a_rate_has_the_unit_of_one() -> None:
+def test_a_value_within_its_range_has_changed_abruptly_and_a_rate_has_its_unit() -> None:
     verdict = anomaly_verdict(a_score(read=0.6), ALARM, (), Severity.INFO)
     assert verdict is not None
     assert verdict.reason.startswith("Disk traffic (read mmcblk0) changed abruptly to 1 MiB/s. ")
 
 
-def test_whoever_set_it_up_says_whether_it_opens_a_case() -> None:
+def test_the_configuration_decides_whether_an_anomaly_opens_a_case() -> None:
     verdict = anomaly_verdict(a_score(iowait=0.6), ALARM, (), Severity.WARNING)
     assert verdict is not None
     assert verdict.severity is Severity.WARNING
@@ -70,5 +70,7 @@ def test_temperatures_may_be_below_zero() -> None:
         (ALARM, (IOWAIT, BUSY)),
     ],
 )
-def test_what_opens_no_case_or_has_been_said_is_not_said(decision: Decision, explained: tuple[str, ...]) -> None:
+def test_an_anomaly_that_opens_no_case_or_is_explained_is_not_reported(
+    decision: Decision, explained: tuple[str, ...]
+) -> None:
     assert anomaly_verdict(a_score(iowait=0.6, busy=0.4), decision, explained, Severity.INFO) is None

@@ -31,14 +31,14 @@ def learned(rows: Rows, half_life_rows: float = 2000.0) -> Components:
     return components
 
 
-def test_what_channels_do_together_is_taken_off() -> None:
+def test_common_movements_of_channels_are_subtracted() -> None:
     components = learned(rows_of(3000))
     further = rows_of(200, seed=2)
     rest = np.array([components.learn(row) for row in further])
     assert (rest**2).mean() < 0.01 * (further**2).mean()
 
 
-def test_what_one_channel_does_alone_is_left() -> None:
+def test_the_movement_of_a_single_channel_remains() -> None:
     components = learned(rows_of(3000, channels=16))
     alone = np.zeros(16)
     alone[3] = 4.0
@@ -47,7 +47,7 @@ def test_what_one_channel_does_alone_is_left() -> None:
     assert rest[3] > 1.5
 
 
-def test_of_few_channels_not_everything_is_explained() -> None:
+def test_with_few_channels_a_residual_remains() -> None:
     components = learned(rows_of(1000, channels=3))
     assert components.learn(np.array([1.0, 2.0, 3.0])).tolist() == [1.0, 2.0, 3.0]
 
@@ -63,7 +63,7 @@ def test_the_patterns_are_the_principal_components() -> None:
     assert np.abs((found * principal).sum(axis=1)) == pytest.approx([1.0, 1.0], abs=0.02)
 
 
-def test_one_incident_is_no_pattern() -> None:
+def test_a_single_incident_is_not_a_pattern() -> None:
     components = learned(rows_of(3000))
     huge = np.zeros(8)
     huge[0] = 1e6
@@ -72,7 +72,7 @@ def test_one_incident_is_no_pattern() -> None:
     assert (np.array([components.learn(row) for row in further]) ** 2).mean() < 0.01 * (further**2).mean()
 
 
-def test_nothing_is_left_of_nothing() -> None:
+def test_the_residual_of_zeros_is_zero() -> None:
     components = Components(100.0)
     components.allocate(3)
     assert components.learn(np.zeros(3)).tolist() == [0.0] * 3
@@ -86,7 +86,7 @@ def test_a_new_channel_follows_no_pattern_yet() -> None:
     assert rest[8] == pytest.approx(3.0, abs=0.2)
 
 
-def test_what_was_learnt_outlives_a_reboot_but_for_its_last_digits() -> None:
+def test_the_learned_state_survives_a_reboot_except_its_last_digits() -> None:
     names = [str(channel) for channel in range(8)]
     one, other = learned(rows_of(500)), Components(2000.0)
     state = json.loads(json.dumps(one.export_state(names)))

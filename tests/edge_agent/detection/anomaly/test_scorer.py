@@ -84,7 +84,7 @@ def test_shares_name_at_most_eight_channels_and_never_exceed_the_whole() -> None
         assert score.shares.keys() == score.expected.keys() == score.values.keys()
 
 
-def test_a_new_channel_is_judged_once_it_has_been_seen_for_an_hour_and_alarms_nobody_before() -> None:
+def test_a_new_channel_is_evaluated_after_an_hour_and_raises_no_alarm_before() -> None:
     rows = quiet_rows(400)
     rows[:200, 3] = np.nan
     found = scores(a_scorer(), rows)
@@ -93,7 +93,7 @@ def test_a_new_channel_is_judged_once_it_has_been_seen_for_an_hour_and_alarms_no
     assert values(found)[200:].max() < 0.8
 
 
-def test_a_missing_channel_is_not_judged_and_the_others_still_are() -> None:
+def test_a_missing_channel_is_not_evaluated_and_the_others_are() -> None:
     rows = quiet_rows(400)
     rows[300:, 0] = np.nan
     found = scores(a_scorer(), rows)
@@ -120,13 +120,13 @@ def test_the_hour_counts_by_the_clock_and_not_by_the_time_since_the_start() -> N
     assert values(scores(a_scorer(), rows, 3600.0 * 7.5)) != pytest.approx(found)
 
 
-def test_without_a_clock_a_device_is_judged_all_the_same() -> None:
+def test_a_device_without_a_clock_is_evaluated_too() -> None:
     scorer = a_scorer()
     found = [scorer.step(sample, uptime_s) for sample, uptime_s in samples(quiet_rows(300))]
     assert all(score.value < 0.8 for score in found if score)
 
 
-def test_channels_that_part_rank_above_those_that_move_as_far_together() -> None:
+def test_channels_that_diverge_rank_above_those_that_move_as_far_together() -> None:
     rng = np.random.default_rng(3)
     load = np.repeat(rng.choice([-2.0, 2.0], size=300), 20)
     together = quiet_rows(6000, channels=8) + load[:, np.newaxis]
@@ -165,7 +165,7 @@ def test_channels_beyond_the_most_are_counted_as_dropped() -> None:
     assert scorer.dropped_values == 10
 
 
-def test_what_was_learned_outlives_a_reboot() -> None:
+def test_the_learned_state_survives_a_reboot() -> None:
     one, rows = a_scorer(), quiet_rows(2000)
     scores(one, rows)
     other = a_scorer()
@@ -210,7 +210,7 @@ anything = st.one_of(st.floats(), st.floats(-1e6, 1e6), st.just(0.0))
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from("abcd"), anything), max_size=100), st.integers(0, 2**32 - 1))
-def test_scores_are_finite_and_within_bounds_whatever_comes_in(odd: list[dict[str, float]], seed: int) -> None:
+def test_scores_are_finite_and_within_bounds_for_any_input(odd: list[dict[str, float]], seed: int) -> None:
     scorer = a_scorer()
     rng = np.random.default_rng(seed)
     usual = [{name: float(rng.normal()) for name in "abcd"} for _ in range(70)]

@@ -28,34 +28,34 @@ def night_work(daily: Daily, days: int) -> None:
         daily.learn(np.array([away, 0.0]), time_s)
 
 
-def test_the_course_of_a_day_is_learnt_within_a_few_days() -> None:
+def test_the_daily_profile_is_learned_within_a_few_days() -> None:
     daily = a_daily()
     night_work(daily, 6)
     assert daily.usual(3 * 3600.0) == pytest.approx([6.0, 0.0], abs=0.2)
     assert daily.usual(12 * 3600.0) == pytest.approx([0.0, 0.0], abs=0.01)
 
 
-def test_one_day_teaches_half() -> None:
+def test_one_day_has_a_weight_of_one_half() -> None:
     daily = a_daily()
     night_work(daily, 1)
     assert daily.usual(3 * 3600.0)[0] == pytest.approx(3.0, abs=0.1)
 
 
-def test_between_the_hours_what_is_usual_goes_over_steadily() -> None:
+def test_the_profile_is_interpolated_between_hours() -> None:
     daily = a_daily()
     night_work(daily, 6)
     usual = [daily.usual(3600.0 * hour)[0] for hour in np.arange(1.5, 2.51, 0.25)]
     assert np.diff(usual) == pytest.approx([1.5] * 4, abs=0.1)
 
 
-def test_any_midnight_will_do() -> None:
+def test_the_time_may_count_from_any_midnight() -> None:
     daily = a_daily()
     night_work(daily, 3)
     assert daily.usual(3 * 3600.0 + 20_000 * 86_400) == pytest.approx(daily.usual(3 * 3600.0))
     assert daily.usual(0.0) == pytest.approx(daily.usual(86_400.0))
 
 
-def test_without_a_clock_nothing_is_learnt_and_nothing_usual() -> None:
+def test_without_a_clock_nothing_is_learned_and_there_is_no_profile() -> None:
     daily = a_daily()
     night_work(daily, 3)
     before = daily.export_state(["a", "b"])
@@ -64,7 +64,7 @@ def test_without_a_clock_nothing_is_learnt_and_nothing_usual() -> None:
     assert daily.usual(None).tolist() == [0.0, 0.0]
 
 
-def test_a_missing_channel_learns_nothing_and_a_new_one_has_no_course_yet() -> None:
+def test_a_missing_channel_learns_nothing_and_a_new_one_has_no_profile_yet() -> None:
     daily = a_daily()
     night_work(daily, 3)
     before = daily.usual(3 * 3600.0)
@@ -73,7 +73,7 @@ def test_a_missing_channel_learns_nothing_and_a_new_one_has_no_course_yet() -> N
     assert daily.usual(3 * 3600.0).tolist() == [*before, 0.0]
 
 
-def test_what_was_learnt_outlives_a_reboot_but_for_its_last_digits() -> None:
+def test_the_learned_state_survives_a_reboot_except_its_last_digits() -> None:
     one, other = a_daily(), a_daily(0)
     night_work(one, 3)
     state = json.loads(json.dumps(one.export_state(["a", "b"])))

@@ -39,16 +39,16 @@ def test_disks_add_up_and_the_processors_warmest_sensor_counts() -> None:
 
 
 @pytest.mark.parametrize("name", ["dm-0", "md127", "loop3", "ram0", "zram0"])
-def test_what_counts_the_same_bytes_again_is_no_disk(name: str) -> None:
+def test_volumes_that_count_the_same_bytes_again_are_excluded(name: str) -> None:
     assert np.isnan(quantities({DISK.format("io", "read", name): 10.0})).all()
 
 
 @pytest.mark.parametrize("sensor", ["nvme/Composite", "gpu_thermal/0", "acpitz/0", "iwlwifi_1/0"])
-def test_heat_of_something_else_is_not_the_processors(sensor: str) -> None:
+def test_other_temperatures_are_not_those_of_the_processor(sensor: str) -> None:
     assert np.isnan(quantities({f"hw.temperature{{hw.name={sensor}}}": 60.0})).all()
 
 
-def test_what_no_series_says_is_unknown_rather_than_zero() -> None:
+def test_a_quantity_without_a_series_is_unknown_rather_than_zero() -> None:
     assert np.isnan(quantities({"system.network.io{network.interface.name=eth0}": 1.0})).all()
 
 

@@ -31,13 +31,13 @@ def taught(regressions: Regressions, rows: int = 400) -> Regressions:
     return regressions
 
 
-def test_a_device_is_learnt() -> None:
+def test_a_device_is_learned() -> None:
     expected, doubt, noise = taught(one_line()).step(at(0.5), VARIANCE, np.array([np.nan]))
     assert expected[0] == pytest.approx(1.5, abs=0.1)
     assert np.sqrt(doubt + noise)[0] == pytest.approx(0.1, abs=0.05)
 
 
-def test_where_a_device_has_not_been_its_answer_is_doubted() -> None:
+def test_the_answer_is_uncertain_for_inputs_that_the_device_has_not_had() -> None:
     regressions = one_line()
     for _ in range(200):
         regressions.step(at(0.0), VARIANCE, np.array([0.5]))
@@ -46,7 +46,7 @@ def test_where_a_device_has_not_been_its_answer_is_doubted() -> None:
     assert there[0] > 25 * here[0]
 
 
-def test_one_absurd_answer_teaches_hardly_more_than_an_unusual_one() -> None:
+def test_the_influence_of_an_outlier_is_bounded() -> None:
     absurd, extreme = taught(one_line()), taught(one_line())
     absurd.step(at(0.5), VARIANCE, np.array([1e9]))
     extreme.step(at(0.5), VARIANCE, np.array([3.0]))
@@ -54,7 +54,7 @@ def test_one_absurd_answer_teaches_hardly_more_than_an_unusual_one() -> None:
     assert absurd.step(at(0.5), VARIANCE, nothing)[0] == pytest.approx(extreme.step(at(0.5), VARIANCE, nothing)[0])
 
 
-def test_what_was_learnt_survives_a_reboot() -> None:
+def test_the_learned_state_survives_a_reboot() -> None:
     before, after = taught(one_line()), one_line()
     after.restore_state(json.loads(json.dumps(before.export_state())))
     for x in (0.1, 0.7):

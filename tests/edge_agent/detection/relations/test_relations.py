@@ -89,7 +89,7 @@ def verdicts_of(relations: Relations, rows: Iterable[dict[str, float]]) -> list[
         ({"stuck": 2.0}, "load.unexplained", "load"),
     ],
 )
-def test_a_broken_relation_is_named_although_each_metric_stays_in_its_range(
+def test_a_violated_relation_is_reported_although_each_metric_stays_in_its_range(
     wrong: dict[str, float], fault: str, component: str
 ) -> None:
     relations = Relations(FLEET)
@@ -106,14 +106,14 @@ def test_a_broken_relation_is_named_although_each_metric_stays_in_its_range(
         assert float(low) <= float(high) < float(value)
 
 
-def test_a_device_far_from_its_fleet_says_nothing_of_itself_in_its_first_hours() -> None:
+def test_a_device_far_from_its_fleet_has_no_verdict_in_its_first_hours() -> None:
     relations = Relations(FLEET)
     rows = list(a_day(minutes=OWN_ROWS + WARM_ROWS - 1, hotter=40.0, slow=60.0, stuck=9.0))
     assert verdicts_of(relations, rows) == []
     assert verdicts_of(relations, a_day(begin=len(rows), hotter=40.0, slow=60.0, stuck=9.0)) == []
 
 
-def test_not_even_what_changes_opens_a_case_in_a_devices_first_hours() -> None:
+def test_a_change_opens_no_case_in_the_first_hours_of_a_device() -> None:
     relations, learns = Relations(FLEET), OWN_ROWS + WARM_ROWS - 40
     verdicts_of(relations, a_day(minutes=learns))
     found = [bool(relations.step(a_row(minute, busy=0.05, slow=6.0))) for minute in range(learns, learns + 60)]
@@ -121,7 +121,7 @@ def test_not_even_what_changes_opens_a_case_in_a_devices_first_hours() -> None:
     assert any(found[39:])
 
 
-def test_a_case_opens_only_with_a_row_that_is_off_itself() -> None:
+def test_a_case_opens_only_with_a_row_that_deviates_itself() -> None:
     relations = Relations(FLEET)
     verdicts_of(relations, a_day())
     cool = quantities(a_row(1440, busy=0.05, hotter=-1.0))
@@ -135,7 +135,7 @@ def test_a_case_opens_only_with_a_row_that_is_off_itself() -> None:
     assert last.observed.answer > last.observed.high
 
 
-def test_the_component_stays_while_the_alarm_stands_whichever_sensor_is_warmer() -> None:
+def test_the_component_is_kept_while_the_alarm_is_active_whichever_sensor_is_warmer() -> None:
     relations, other = Relations(FLEET), HEAT.replace("/0", "/1")
     rng = np.random.default_rng(7)
 
@@ -169,7 +169,7 @@ def test_a_volume_on_the_disk_is_not_counted_beside_it() -> None:
         assert one.step(row) == other.step(with_disk("dm-0", row))
 
 
-def test_of_several_disks_all_are_meant_and_each_is_shown() -> None:
+def test_with_several_disks_the_verdict_lists_each() -> None:
     relations = Relations(FLEET)
     assert verdicts_of(relations, (with_disk("sdb", row) for row in a_day())) == []
     slow = (with_disk("sdb", a_row(minute, busy=0.05, slow=4.0)) for minute in range(1440, 1500))
@@ -184,7 +184,7 @@ def silent(row: dict[str, float]) -> dict[str, float]:
     return {series: 0.0 if "disk" in series else value for series, value in row.items()}
 
 
-def test_a_slow_disk_goes_on_over_minutes_without_transfers_for_an_hour() -> None:
+def test_a_slow_disk_stays_active_for_an_hour_without_transfers() -> None:
     relations = Relations(FLEET)
     verdicts_of(relations, a_day())
     assert verdicts_of(relations, (a_row(minute, busy=0.05, slow=4.0) for minute in range(1440, 1500)))
@@ -198,7 +198,7 @@ def test_a_slow_disk_goes_on_over_minutes_without_transfers_for_an_hour() -> Non
     assert not any(last[KEEP_ROWS:])
 
 
-def test_a_device_without_a_sensor_of_its_processor_is_not_judged_by_a_drives_heat() -> None:
+def test_a_device_without_a_processor_sensor_is_not_evaluated_by_the_temperature_of_a_drive() -> None:
     relations, drive = Relations(FLEET), "hw.temperature{hw.name=nvme/Composite}"
     rows = [*a_day(), *(a_row(minute, busy=0.05, hotter=30.0) for minute in range(1440, 1500))]
     assert not verdicts_of(
@@ -213,7 +213,7 @@ def restarted(before: Relations) -> Relations:
     return after
 
 
-def test_what_stands_at_a_restart_goes_on_until_rows_end_it() -> None:
+def test_an_active_verdict_continues_over_a_restart_until_rows_end_it() -> None:
     before = Relations(FLEET)
     verdicts_of(before, a_day())
     (*_, published) = verdicts_of(before, (a_row(minute, busy=0.05, slow=4.0) for minute in range(1440, 1500)))
@@ -237,13 +237,13 @@ def test_the_rate_is_shared_between_relations() -> None:
     assert Alarms(1.0, 60.0, start=2.0).step(0.0).bar < Alarms(1.0 / len(RELATIONS), 60.0, start=2.0).step(0.0).bar
 
 
-def test_the_first_heavy_load_after_idle_hours_surprises_nobody() -> None:
+def test_the_first_heavy_load_after_idle_hours_is_no_anomaly() -> None:
     relations = Relations(FLEET)
     idle = [a_row(minute, busy=0.02) for minute in range(120)]
     assert verdicts_of(relations, [*idle, *(a_row(minute, busy=0.9) for minute in range(120, 240))]) == []
 
 
-def test_what_was_learnt_survives_a_reboot() -> None:
+def test_the_learned_state_survives_a_reboot() -> None:
     before, after = Relations(FLEET), Relations(FLEET)
     verdicts_of(before, a_day())
     after.restore_state(json.loads(json.dumps(before.export_state())))
@@ -264,7 +264,7 @@ def test_a_damaged_state_is_refused(part: str, value: object) -> None:
 
 @given(ROWS)
 @settings(max_examples=30, deadline=None)
-def test_whatever_is_read_strengths_are_finite_and_the_state_stays_json(rows: list[dict[str, float]]) -> None:
+def test_strengths_are_finite_and_the_state_is_json_for_any_reading(rows: list[dict[str, float]]) -> None:
     relations = Relations(FLEET)
     for row in rows:
         for verdict in relations.step(row):
@@ -281,7 +281,7 @@ def test_the_order_of_series_in_a_row_changes_nothing(rows: list[dict[str, float
     assert one.export_state() == other.export_state()
 
 
-def test_a_disk_without_transfers_says_nothing() -> None:
+def test_a_disk_without_transfers_has_no_answer() -> None:
     found = np.zeros(len(Quantity))
     assert math.isnan(answers(found)[1])
 
@@ -293,7 +293,7 @@ def test_the_basis_holds_every_input_and_every_product() -> None:
     assert set(basis) >= {1.0, *inputs, *(a * b for a in inputs for b in inputs)}
 
 
-def test_squashed_values_are_small_and_leave_what_is_missing_missing() -> None:
+def test_scaled_values_are_small_and_missing_ones_stay_missing() -> None:
     found = np.array([1.0, 1.0, 50.0, 1e3, 1e9, 1e9, 1e4, np.nan, 1.0, 90.0])
     assert np.nanmax(scaled(found)) < 3
     assert np.isnan(scaled(found)).sum() == 1

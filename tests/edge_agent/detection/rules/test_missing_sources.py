@@ -45,18 +45,18 @@ def opened(without: list[set[str]], every_s: float = 60.0) -> set[str]:
     return {reported.finding.fault for one in samples for reported in pipeline.step(one, one.at).announcements}
 
 
-def test_a_machine_with_every_fault_at_once_says_each() -> None:
+def test_a_machine_with_every_fault_at_once_reports_each() -> None:
     assert opened([set()] * 80) == CERTAIN
 
 
 @given(st.sampled_from(sorted(WHOLE)))
 @settings(max_examples=len(WHOLE), deadline=None)
-def test_one_source_that_was_never_there_silences_no_other_fault(series_gone: str) -> None:
+def test_a_source_that_never_existed_hides_no_other_fault(series_gone: str) -> None:
     lost = CERTAIN - opened([{series_gone}] * 80)
     assert len(lost) <= 1
 
 
 @given(st.lists(st.sets(st.sampled_from(sorted(WHOLE))), max_size=40))
 @settings(deadline=None)
-def test_whatever_is_missing_from_each_row_every_judge_goes_on(without: list[set[str]]) -> None:
+def test_every_detector_continues_whatever_is_missing_from_a_row(without: list[set[str]]) -> None:
     assert opened(without) <= FAULTS.keys()

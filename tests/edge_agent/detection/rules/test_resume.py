@@ -46,7 +46,7 @@ def a_pipeline() -> Pipeline:
         ("sensor.out_of_range", MOVING, {HEAT: -273.0}, {HEAT: 45.0}),
     ],
 )
-def test_what_still_holds_goes_on_under_its_id_and_what_does_not_is_cleared(
+def test_a_resumed_finding_keeps_its_id_while_it_holds_and_is_cleared_otherwise(
     fault: str, before: list[Row], bad: Row, well: Row
 ) -> None:
     opened = self_verdicts(a_pipeline(), [*before, *[bad] * 1600], 0)[0]
@@ -65,7 +65,7 @@ def test_what_still_holds_goes_on_under_its_id_and_what_does_not_is_cleared(
     assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
 
 
-def test_a_clock_that_is_still_not_set_goes_on_being_said() -> None:
+def test_a_clock_that_is_still_unsynchronised_stays_reported() -> None:
     pipeline = a_pipeline()
     self_verdicts(pipeline, [{}] * 10, 0)
     (opened,) = self_verdicts(pipeline, [{}] * 400, 100, synced=False)
@@ -77,7 +77,7 @@ def test_a_clock_that_is_still_not_set_goes_on_being_said() -> None:
     assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)
 
 
-def test_a_sensor_that_was_stuck_must_show_anew_how_often_it_moves() -> None:
+def test_the_usual_interval_of_a_resumed_stuck_sensor_is_measured_again() -> None:
     opened = self_verdicts(a_pipeline(), [*MOVING, *[{HEAT: 48.5}] * 1600], 0)[0]
     resumed = a_pipeline()
     resumed.resume([opened], Instant(boot_id=BOOT, uptime_s=50_000, wall=NOON, synced=True))

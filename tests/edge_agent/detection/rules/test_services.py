@@ -28,13 +28,13 @@ RESTARTS = series("systemd.service.restarts", systemd__unit__name="app.service")
 CRASHED = series("forewarn.systemd.crashed", systemd__unit__name="app.service")
 
 
-def test_a_failed_service_is_said_once_it_was_seen_twice_and_until_it_has_been_well_for_five_minutes() -> None:
+def test_a_failed_service_is_reported_after_two_readings_until_five_healthy_minutes() -> None:
     published = held([{FAILED: 0.0}] * 10 + [{FAILED: 1.0}] * 120 + [{FAILED: 0.0}] * 400)
     assert seconds(published, "service.failed") == list(range(100, 429))
     assert published[0][1].component == "app.service"
 
 
-def test_a_service_that_fails_for_a_moment_is_not_said() -> None:
+def test_a_service_that_fails_for_a_moment_is_not_reported() -> None:
     assert not held(([{FAILED: 1.0}] * 60 + [{FAILED: 0.0}] * 60) * 10)
 
 
@@ -54,7 +54,7 @@ def reported_of(rows: list[Row]) -> list[Finding]:
     return findings(Sample(at=an_instant(t), values=row) for t, row in enumerate(rows))
 
 
-def test_a_service_that_crashes_again_and_again_is_one_finding_until_it_has_run_for_half_an_hour() -> None:
+def test_a_service_that_crashes_repeatedly_is_one_finding_until_it_has_run_for_half_an_hour() -> None:
     opened, cleared = reported_of(restarted([1, 2, 3, 5, 9, 14, 14, *[14] * 40]))
     assert (opened.fault, opened.component, opened.phase) == ("process.crash_loop", "app.service", Phase.OPEN)
     assert opened.severity is Severity.HIGH
@@ -75,7 +75,7 @@ def test_one_crash_a_day_is_no_loop() -> None:
     assert not reported_of(restarted([1, *[2] * 70, *[3] * 70, *[4] * 70]))
 
 
-def test_a_service_that_may_end_on_purpose_is_for_information_until_a_failure_was_seen() -> None:
+def test_a_service_that_may_exit_normally_has_severity_info_until_a_failure() -> None:
     rows = restarted(range(1, 10), crashed=0.0)
     assert [one.severity for one in reported_of(rows)] == [Severity.INFO]
     rows += restarted(range(10, 20), crashed=1.0)
@@ -85,18 +85,18 @@ def test_a_service_that_may_end_on_purpose_is_for_information_until_a_failure_wa
     ]
 
 
-def test_a_counter_that_begins_anew_is_no_restart() -> None:
+def test_a_counter_that_resets_is_no_restart() -> None:
     assert not reported_of(restarted(range(50, 0, -5)))
 
 
-def test_a_unit_that_is_removed_is_not_missed() -> None:
+def test_a_removed_unit_is_not_reported_missing() -> None:
     rows: list[Row] = [{FAILED: 0.0, RESTARTS: 0.0, CRASHED: 0.0, FAILED_UNITS: 0.0}] * 400
     assert not held([*rows, *[{FAILED_UNITS: 0.0}] * 200], every_s=10.0)
     silent = held([*rows, *[{"system.cpu.load_average.1m": 1.0}] * 200], every_s=10.0)
     assert {verdict.component for _, verdict in silent} == {FAILED_UNITS}, "but systemd itself is"
 
 
-def test_a_loop_goes_on_over_a_restart_of_the_agent_and_ends_when_the_service_runs() -> None:
+def test_a_loop_continues_over_a_restart_of_the_agent_and_ends_when_the_service_runs() -> None:
     (opened,) = reported_of(restarted(range(1, 10)))
     pipeline = Pipeline(period_s=1.0, horizon_s=3600.0, scorer=None)
     pipeline.resume([opened], an_instant(10_000))
@@ -111,7 +111,7 @@ def test_a_loop_goes_on_over_a_restart_of_the_agent_and_ends_when_the_service_ru
     assert at_s - 13_600 >= LOOP_OVER_S
 
 
-def test_what_was_repaired_while_the_agent_was_away_is_cleared_although_its_series_is_gone() -> None:
+def test_a_unit_repaired_while_the_agent_was_stopped_is_cleared_without_its_series() -> None:
     """After the restart a unit that is well has no series of its own, but systemd answers."""
     failed: list[Row] = [{FAILED: 1.0, FAILED_UNITS: 1.0}] * 200
     for rows in (failed, restarted(range(1, 10))):
@@ -160,7 +160,7 @@ def test_a_loop_takes_enough_restarts_far_enough_apart_and_ends_by_itself(times:
 @given(
     st.lists(st.dictionaries(st.sampled_from([FAILED, RESTARTS, CRASHED, FAILED_UNITS]), st.floats(0, 9)), max_size=50)
 )
-def test_whatever_is_missing_the_rules_go_on(rows: list[dict[str, float]]) -> None:
+def test_the_rules_continue_whatever_is_missing(rows: list[dict[str, float]]) -> None:
     rules = Rules()
     for number, row in enumerate(rows):
         for verdict in rules.step(row, an_instant(60.0 * number)):

@@ -10,7 +10,7 @@ from tests.edge_agent.detection.test_rules import findings, held, seconds
 HEAT, SOFT, VOLTAGE = (series("forewarn.cpu.throttled", forewarn__cause=c) for c in ("heat", "soft_limit", "voltage"))
 
 
-def test_a_processor_slowed_for_a_minute_is_said_until_it_has_been_fast_for_ten() -> None:
+def test_a_processor_throttled_for_a_minute_is_reported_until_ten_minutes_without() -> None:
     published = held({HEAT: slow, SOFT: 0.0} for slow in [0.0] * 10 + [1.0] * 100 + [0.0] * 700)
     assert seconds(published, "thermal.throttled")[0] == 70
     assert seconds(published, "thermal.throttled")[-1] in range(709, 740)
@@ -22,16 +22,16 @@ def test_firmware_that_switches_quickly_near_its_limit_counts() -> None:
     assert seconds(held({HEAT: slow, SOFT: 0.0} for slow in flicker), "thermal.throttled")
 
 
-def test_a_short_peak_is_what_a_busy_processor_does() -> None:
+def test_a_short_peak_is_not_reported() -> None:
     assert not held({HEAT: slow, SOFT: 0.0} for slow in ([1.0] * 20 + [0.0] * 60) * 10)
 
 
-def test_the_soft_limit_is_by_design_and_for_information() -> None:
+def test_the_soft_limit_has_severity_info() -> None:
     published = held([{HEAT: 0.0, SOFT: 1.0}] * 200)
     assert {verdict.severity for _, verdict in published} == {Severity.INFO}
 
 
-def test_want_of_voltage_is_another_fault() -> None:
+def test_undervoltage_is_another_fault() -> None:
     assert not held([{HEAT: 0.0, SOFT: 0.0, VOLTAGE: 1.0}] * 1000)
 
 

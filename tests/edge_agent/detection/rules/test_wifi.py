@@ -13,17 +13,17 @@ def published(signals: Iterable[float]) -> list[tuple[float, Verdict]]:
     return held(({SIGNAL: dbm} for dbm in signals), every_s=10.0)
 
 
-def test_a_signal_that_stays_too_weak_is_said_after_a_quarter_of_an_hour() -> None:
+def test_a_weak_signal_is_reported_after_15_minutes() -> None:
     reported = published([-60.0] * 10 + [-86.0, -81.0] * 100 + [-79.0] * 10)
     assert seconds(reported, "wifi.weak") == [float(t) for t in range(1000, 2100, 10)]
     assert reported[0][1].component == "wlan0"
 
 
-def test_a_signal_that_is_weak_for_a_while_or_just_poor_is_not_said() -> None:
+def test_a_signal_that_is_weak_for_a_short_time_or_just_poor_is_not_reported() -> None:
     assert not published(([-90.0] * 80 + [-70.0]) * 10)
     assert not published([-84.0] * 1000)
 
 
-def test_an_adapter_that_is_not_connected_is_not_missed() -> None:
+def test_a_disconnected_adapter_is_not_reported_missing() -> None:
     connected, base = {SIGNAL: -60.0, "system.cpu.load_average.1m": 1.0}, {"system.cpu.load_average.1m": 1.0}
     assert not held([connected] * 1000 + [base] * 1000, every_s=10.0)

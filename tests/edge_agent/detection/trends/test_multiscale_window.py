@@ -11,7 +11,7 @@ from edge_agent.detection.trends.multiscale_window import MultiScaleWindow, Reso
 
 
 @given(st.lists(st.integers(1, 300), max_size=80), st.floats(1e-6, 1e12), st.integers(0, 2**16))
-def test_a_level_reads_back_as_it_was(steps: list[int], scale: float, seed: int) -> None:
+def test_a_resolution_is_restored_as_exported(steps: list[int], scale: float, seed: int) -> None:
     rng, resolution, t = random.Random(seed), Resolution(3600.0), 1800.0
     for step in steps:
         resolution.add(t, scale * rng.random())
@@ -36,7 +36,7 @@ def test_a_point_is_the_mean_of_its_slot() -> None:
     assert resolution.last(2)[1].tolist() == [4.5, 14.5]
 
 
-def test_a_ladder_keeps_its_coarse_levels_in_some_hundred_bytes() -> None:
+def test_the_coarse_resolutions_are_exported_in_some_hundred_bytes() -> None:
     windows, rng = MultiScaleWindow(1.0), random.Random(1)
     for minute in range(40 * 1440):
         list(windows.add_coarse(minute * 60.0, 1e11 * rng.random()))
@@ -46,7 +46,7 @@ def test_a_ladder_keeps_its_coarse_levels_in_some_hundred_bytes() -> None:
 @pytest.mark.parametrize(
     "change", [{"points": "?"}, {"points": "AAA="}, {"points": "AAAA"}, {"last": "x"}, {"open": [1]}, {"low": None}]
 )
-def test_a_broken_level_is_refused(change: dict[str, object]) -> None:
+def test_a_broken_resolution_is_refused(change: dict[str, object]) -> None:
     resolution = Resolution(3600.0)
     with pytest.raises((ValueError, TypeError)):
         resolution.restore_state(resolution.export_state() | change)

@@ -36,7 +36,7 @@ def test_a_wall_clock_that_cannot_be_right_counts_as_none() -> None:
     assert after_a_reboot(before=True, after=True, off_s=2 * LONGEST_OFF_S) == 150
 
 
-def test_a_restart_of_the_agent_alone_is_no_gap() -> None:
+def test_a_restart_of_the_agent_adds_no_time() -> None:
     life = OperatingTime()
     life.at(at("one", 100, 0, False))
     life = OperatingTime.restored(life.export_state())
@@ -44,7 +44,7 @@ def test_a_restart_of_the_agent_alone_is_no_gap() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 1e5), st.floats(-1e8, 1e8), st.booleans()), max_size=30))
-def test_within_a_boot_no_step_of_the_wall_clock_moves_it(samples: list[tuple[float, float, bool]]) -> None:
+def test_within_a_boot_steps_of_the_wall_clock_have_no_effect(samples: list[tuple[float, float, bool]]) -> None:
     life, uptime_s = OperatingTime(), 0.0
     for step_s, wall_s, synced in samples:
         uptime_s += step_s

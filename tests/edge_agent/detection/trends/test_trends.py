@@ -32,7 +32,7 @@ def first_verdict(
     return None
 
 
-def test_a_disk_that_fills_in_a_minute_is_seen_in_its_first_half() -> None:
+def test_a_disk_that_fills_in_a_minute_is_detected_in_the_first_half() -> None:
     found = first_verdict(lambda t: 64 * MIB - t * MIB, 64)
     assert found is not None
     at, verdict = found
@@ -79,7 +79,7 @@ def test_time_to_impact_is_near_the_truth_whatever_the_size_speed_and_noise(
         ("a disk that is emptied", FREE, lambda t: 100 * MIB + t * MIB),
     ],
 )
-def test_a_habit_of_healthy_devices_is_not_a_trend(
+def test_normal_behaviour_of_healthy_devices_is_not_a_trend(
     behaviour: str, metric: str, curve: Callable[[float], float]
 ) -> None:
     assert first_verdict(curve, 7200, metric) is None, behaviour
@@ -90,7 +90,7 @@ def test_it_is_not_extrapolated_from_one_minute_after_boot() -> None:
     assert first_verdict(lambda t: 3600 * MIB - t * MIB, 300) is None
 
 
-def test_memory_is_watched_for_minutes_before_a_word() -> None:
+def test_a_memory_trend_needs_minutes_of_readings() -> None:
     found = first_verdict(lambda t: 640 * MIB - t * 2 * MIB, 320, MEMORY)
     assert found is not None
     assert found[0] > 150
@@ -103,7 +103,7 @@ def test_recovery_ends_a_trend_at_once() -> None:
     assert not trends.step({FREE: 64 * MIB}, an_instant(40))
 
 
-def test_between_two_judgements_the_time_to_impact_runs_down() -> None:
+def test_between_two_evaluations_the_time_to_impact_counts_down() -> None:
     trends = Trends(period_s=1.0, horizon_s=3600)
     left = []
     for t in range(639):
@@ -135,7 +135,7 @@ def test_the_robust_slope_ignores_a_quarter_of_wild_points() -> None:
     assert slope.low_per_s <= slope.per_s <= slope.high_per_s
 
 
-def test_a_disk_that_is_full_stays_a_fault_until_it_has_room_again() -> None:
+def test_a_full_disk_is_a_fault_until_it_has_free_space() -> None:
     trends, used = Trends(period_s=1.0, horizon_s=3600), FREE.replace("state=free", "state=used")
     lasted = []
     for t in range(400):
@@ -147,14 +147,14 @@ def test_a_disk_that_is_full_stays_a_fault_until_it_has_room_again() -> None:
     assert not any(lasted[300:])
 
 
-def test_a_disk_that_has_always_been_full_is_meant_to_be() -> None:
+def test_a_disk_that_was_always_full_is_no_fault() -> None:
     trends, used = Trends(period_s=1.0, horizon_s=3600), FREE.replace("state=free", "state=used")
     assert not any(trends.step({FREE: 0.0, used: 64 * MIB}, an_instant(t)) for t in range(100))
     trends.resume("disk.filling", "/data")
     assert trends.step({FREE: 0.0, used: 64 * MIB}, an_instant(100)), "but not one that filled up before a restart"
 
 
-def test_file_systems_that_went_away_are_forgotten_when_there_are_too_many() -> None:
+def test_removed_file_systems_are_evicted_when_there_are_too_many() -> None:
     trends = Trends(period_s=60.0, horizon_s=3600)
     for minute in range(300):
         trends.step({FREE.replace("/data", f"/run/{minute}"): MIB, FREE: MIB}, an_instant(minute * 60.0))
