@@ -36,7 +36,7 @@ from edge_agent.protocol.metrics import METRICS, series_name
 DETECTOR = "statistics-4"
 """The name of this detector in findings."""
 STATE_VERSION = 4
-CAP = 20.0  # deviations; larger values carry no further information
+CAP = 20.0  # deviations; larger values add no information
 LEVEL_ROWS = 5
 MEAN_HALF_LIFE_S = 86_400.0
 SPREAD_HALF_LIFE_S = 7 * 86_400.0
@@ -205,7 +205,7 @@ class Scorer:
     def _squares(self, measured: Array, deviations: Array) -> Array:
         """Squares of each channel's statistics, in deviations; NaN where the channel is not evaluated.
 
-        The age correction follows the cap: the first change of a constant channel exceeds any cap, whatever divides it.
+        The age correction follows the cap: the first change of a constant channel exceeds any cap.
         """
         away = measured / deviations
         capped = np.minimum(np.abs(np.where(np.isnan(away), 0.0, away)), CAP)
@@ -245,7 +245,7 @@ class Scorer:
 
 
 class _Rows:
-    """Means over `step_s` of uptime; rows start at multiples of it, whatever the speed of replay."""
+    """Means over `step_s` of uptime; rows start at multiples of it, at any speed of replay."""
 
     def __init__(self, step_s: float) -> None:
         self._step_s = step_s

@@ -91,13 +91,13 @@ class FleetPrior:
 class Evaluation:
     """The evaluation of one row of one relation (see Relations.evaluate).
 
-    `strength`: mean deviation of the last SMOOTH_ROWS rows; rows that are not there yet count as zero. `lasting`: the
+    `strength`: mean deviation of the last SMOOTH_ROWS rows; rows that are not there yet count as zero. `sustained`: the
     mean of the existing rows. `above`: the mean answer exceeds the expected range. `opens`: in addition, the row itself
     is above the expected answer, and the device has been observed for long enough.
     """
 
     strength: float
-    lasting: float
+    sustained: float
     above: bool
     opens: bool
     observed: Observed
@@ -139,10 +139,10 @@ def answers(found: Array) -> Array:
     """Return the answer of each relation (..., relations): 10 Cel; log10 of busy seconds a transfer; log1p of load."""
     operations = found[..., _Q.READS] + found[..., _Q.WRITES]
     busy = found[..., _Q.BUSY]
-    says = (operations >= LEAST_OPERATIONS) & (busy >= LEAST_BUSY)
-    slow = np.log10(np.where(says, busy, 1.0) / np.where(says, operations, 1.0))
+    valid = (operations >= LEAST_OPERATIONS) & (busy >= LEAST_BUSY)
+    slow = np.log10(np.where(valid, busy, 1.0) / np.where(valid, operations, 1.0))
     load = np.log1p(np.maximum(found[..., _Q.LOAD], 0.0))
-    return np.stack([found[..., _Q.HEAT] / 10.0, np.where(says, slow, np.nan), load], axis=-1)
+    return np.stack([found[..., _Q.HEAT] / 10.0, np.where(valid, slow, np.nan), load], axis=-1)
 
 
 def named_inputs(scales: Array) -> Array:
@@ -244,7 +244,7 @@ class Relations:
         centre, spread = float(self._fleet.centre[place]), float(self._fleet.spread[place])
         return Evaluation(
             strength=strength,
-            lasting=total / len(last),
+            sustained=total / len(last),
             above=above,
             opens=above and off > 0 and state.rows >= OWN_ROWS,
             observed=Observed(
@@ -296,7 +296,7 @@ def _update(fault: str, state: _RelationState, evaluated: Evaluation | None, row
             alarms.step(None)
     else:
         state.unanswered = 0
-        loud = evaluated.lasting if alarms.active else evaluated.strength if evaluated.opens else 0.0
+        loud = evaluated.sustained if alarms.active else evaluated.strength if evaluated.opens else 0.0
         alarms.step(max(0.0, loud))
         state.rows_open = state.rows_open + 1 if alarms.active else 0
     if not alarms.active:

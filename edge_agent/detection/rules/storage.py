@@ -7,7 +7,7 @@ from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import series_attributes, series_name
 from edge_agent.protocol.records import Carrier, Threshold
 
-FRESH_FOR_S = 3600.0  # new errors are more urgent than old ones that nobody has repaired
+FRESH_FOR_S = 3600.0  # new errors are more urgent than old ones that are not repaired
 WORN_BELOW = 0.1  # share of the endurance left: eMMC reports it in tenths
 
 

@@ -1,4 +1,4 @@
-"""systemd: who has failed and who is restarted, asked without waiting; names of instances stay on the device."""
+"""systemd: failed and restarted services, queried without blocking; instance names stay on the device."""
 
 import signal
 import sys
@@ -59,15 +59,21 @@ SSHD = {
 
 
 def unit(name: str, **properties: object) -> str:
-    said = {"Id": name, "ActiveState": "active", "NRestarts": 0, "Restart": "always", "Result": "success"} | properties
-    return "".join(f"{key}={value}\n" for key, value in said.items())
+    output = {
+        "Id": name,
+        "ActiveState": "active",
+        "NRestarts": 0,
+        "Restart": "always",
+        "Result": "success",
+    } | properties
+    return "".join(f"{key}={value}\n" for key, value in output.items())
 
 
-def asked(root: Path, said: str, **options: tuple[str, ...]) -> SystemdCollector:
-    """Return a collector whose systemd says what stands in a file."""
+def queried(root: Path, output: str, **options: tuple[str, ...]) -> SystemdCollector:
+    """Return a collector whose systemd prints the content of a file."""
     (root / "run/systemd/system").mkdir(parents=True, exist_ok=True)
-    (root / "said").write_text(said)
-    show = ("sh", "-c", f"cat {root / 'said'}", "show")
+    (root / "output").write_text(output)
+    show = ("sh", "-c", f"cat {root / 'output'}", "show")
     return SystemdCollector(root=root, show=show, **options)
 
 
@@ -81,20 +87,20 @@ def answer(collector: SystemdCollector, at_s: float = 0.0) -> Mapping[str, float
 
 
 def test_only_unhealthy_units_are_named_and_instances_never(tmp_path: Path) -> None:
-    values = answer(asked(tmp_path, OUTPUT))
+    values = answer(queried(tmp_path, OUTPUT))
     assert values == {FAILED_UNITS: 1.0, **LOOPS, **SSHD}
     assert {series_name(key) for key in values} <= METRICS.keys()
 
 
 def test_a_healthy_system_is_a_count_of_zero(tmp_path: Path) -> None:
-    assert answer(asked(tmp_path, unit("a.service") + "\n" + unit("b.service"))) == {FAILED_UNITS: 0.0}
-    assert answer(asked(tmp_path, "")) == {FAILED_UNITS: 0.0}
+    assert answer(queried(tmp_path, unit("a.service") + "\n" + unit("b.service"))) == {FAILED_UNITS: 0.0}
+    assert answer(queried(tmp_path, "")) == {FAILED_UNITS: 0.0}
 
 
 def test_a_recovered_unit_stays_reported(tmp_path: Path) -> None:
-    collector = asked(tmp_path, unit("a.service", ActiveState="failed"))
+    collector = queried(tmp_path, unit("a.service", ActiveState="failed"))
     assert answer(collector)[unit_failed("a.service")] == 1
-    asked(tmp_path, "")  # it is inactive now, and not among the answers
+    queried(tmp_path, "")  # it is inactive now, and not among the answers
     assert answer(collector, 60) == {FAILED_UNITS: 0.0, unit_failed("a.service"): 0.0}
 
 
@@ -109,25 +115,25 @@ def test_a_recovered_unit_stays_reported(tmp_path: Path) -> None:
 def test_restarts_are_crashes_only_where_that_is_certain(
     tmp_path: Path, properties: dict[str, str], crashed: float
 ) -> None:
-    values = answer(asked(tmp_path, unit("a.service", NRestarts=1, **properties)))
+    values = answer(queried(tmp_path, unit("a.service", NRestarts=1, **properties)))
     assert values[series("forewarn.systemd.crashed", systemd__unit__name="a.service")] == crashed
 
 
 def test_a_crash_that_was_seen_once_is_remembered(tmp_path: Path) -> None:
-    collector = asked(tmp_path, unit("a.service", NRestarts=1, Result="signal", ActiveState="activating"))
+    collector = queried(tmp_path, unit("a.service", NRestarts=1, Result="signal", ActiveState="activating"))
     answer(collector)
-    asked(tmp_path, unit("a.service", NRestarts=2))
+    queried(tmp_path, unit("a.service", NRestarts=2))
     assert answer(collector, 60)[series("forewarn.systemd.crashed", systemd__unit__name="a.service")] == 1
 
 
 def test_excluded_units_are_not_reported(tmp_path: Path) -> None:
-    assert answer(asked(tmp_path, OUTPUT, exclude=("sshd@*", "loops.service"))) == {FAILED_UNITS: 0.0}
+    assert answer(queried(tmp_path, OUTPUT, exclude=("sshd@*", "loops.service"))) == {FAILED_UNITS: 0.0}
 
 
 def test_a_storm_of_failures_names_a_bounded_number_of_units(tmp_path: Path) -> None:
     storm = "\n".join(unit(f"a{number}.service", ActiveState="failed") for number in range(2000))
     assert len(storm) > 65_536, "more than a pipe holds"
-    values = answer(asked(tmp_path, storm))
+    values = answer(queried(tmp_path, storm))
     assert values[FAILED_UNITS] == 2000
     assert sum(series_name(key) == "systemd.unit.state" for key in values) == 32
 
@@ -139,17 +145,17 @@ def test_the_unit_that_has_been_healthy_for_longest_is_evicted(tmp_path: Path) -
         }
 
     units = [unit(f"a{number:02}.service", Restart="on-failure", NRestarts=1) for number in range(32)]
-    collector = asked(tmp_path, "\n".join(units))
+    collector = queried(tmp_path, "\n".join(units))
     first = named(answer(collector))
-    asked(tmp_path, units[0] + "\n" + unit("b.service", ActiveState="failed"))
+    queried(tmp_path, units[0] + "\n" + unit("b.service", ActiveState="failed"))
     assert named(answer(collector, 60)) == first - {"a01.service"} | {"b.service"}
     assert "a01.service" not in collector._crashed
 
 
 def test_systemd_is_queried_once_a_minute(tmp_path: Path) -> None:
-    collector = asked(tmp_path, "")
+    collector = queried(tmp_path, "")
     answer(collector)
-    asked(tmp_path, unit("a.service", ActiveState="failed"))
+    queried(tmp_path, unit("a.service", ActiveState="failed"))
     assert collector.collect(an_instant(59)) == {FAILED_UNITS: 0.0}
     assert answer(collector, 60)[FAILED_UNITS] == 1
 
@@ -166,7 +172,7 @@ def test_a_systemd_that_does_not_answer_blocks_nothing_and_is_reported(tmp_path:
     assert process.wait(5) == -signal.SIGKILL, "it is not left behind"
     with pytest.raises(OSError, match="has not answered"):
         collector.collect(an_instant(81))
-    assert collector._process, "asked again, since the one before is gone"
+    assert collector._process, "queried again, since the one before has ended"
     another, answer = collector._process
     another.kill()
     another.wait()
@@ -205,9 +211,9 @@ def test_the_program_gets_the_patterns(tmp_path: Path) -> None:
 
 
 def test_services_are_monitored_unless_the_list_is_empty() -> None:
-    for units, watched in ((["*.service"], True), ([], False)):
+    for units, monitored in ((["*.service"], True), ([], False)):
         collectors = make_collection(AgentConfig.model_validate({"services": {"units": units}})).collectors
-        assert any(collector.name == "systemd" for collector in collectors) == watched
+        assert any(collector.name == "systemd" for collector in collectors) == monitored
 
 
 @given(st.text("ab-.:1", min_size=1), st.text("xy7:.@-"), st.sampled_from(["service", "mount", "socket"]))
@@ -217,5 +223,5 @@ def test_instance_names_are_never_reported(prefix: str, instance: str, kind: str
 
 
 @given(st.text())
-def test_the_parser_accepts_any_output(said: str) -> None:
-    assert all(unit["Id"] is not None for unit in parse(said))
+def test_the_parser_accepts_any_output(output: str) -> None:
+    assert all(unit["Id"] is not None for unit in parse(output))

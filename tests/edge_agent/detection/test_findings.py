@@ -1,4 +1,4 @@
-"""Findings: one opening for a fault that lasts, news only when there is news, one clearing."""
+"""Findings: one opening for a lasting fault, updates only on relevant changes, one clearing."""
 
 from collections.abc import Container, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from edge_agent.protocol.records import Carrier, Impact, Phase
 from tests.builders import an_instant
 
 FREE = "system.filesystem.usage{system.filesystem.mountpoint=/data,system.filesystem.state=free}"
-VERSIONS: dict[str, str] = {judge: f"{judge}-1" for judge in DetectorKind}
+VERSIONS: dict[str, str] = {kind: f"{kind}-1" for kind in DetectorKind}
 
 
 def a_verdict(likely_s: float | None = None) -> Verdict:
@@ -34,7 +34,7 @@ def a_verdict(likely_s: float | None = None) -> Verdict:
 def reported(
     findings: Findings, start_s: int, verdicts: Sequence[Verdict | None], present: Container[str] = (FREE,)
 ) -> list[tuple[int, Announcement]]:
-    """Feed one verdict (or none) a second; return what was said, with the second."""
+    """Feed one verdict (or none) a second; return what was published, with the second."""
     return [
         (start_s + second, announcement)
         for second, verdict in enumerate(verdicts)

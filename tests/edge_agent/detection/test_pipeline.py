@@ -1,4 +1,4 @@
-"""The pipeline: readings in, findings out; the same for every speed of replay, whatever nonsense is among them."""
+"""The pipeline: readings in, findings out; the same for every speed of replay, and with invalid readings among them."""
 
 import json
 import math

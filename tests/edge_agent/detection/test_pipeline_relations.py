@@ -1,4 +1,4 @@
-"""Relations within the pipeline: one fault is said once, over restarts too, and as urgently as was set."""
+"""Relations within the pipeline: one fault is published once, also over restarts, with the configured severity."""
 
 import json
 import math
@@ -106,8 +106,12 @@ def test_an_anomaly_continues_over_a_restart_and_is_cleared_when_it_ends() -> No
     before, after, restart_at = a_pipeline(), a_pipeline(), BEGINS + 6
     (opened,) = [one for one in reported(before, bursts(0, restart_at), "anomaly.unknown") if one.phase is Phase.OPEN]
     assert after.restore_state(json.loads(json.dumps(before.export_state()))) == []
-    elsewhere = opened.model_copy(update={"component": "system.cpu.load_average.9m"})  # which carries most changes
+    elsewhere = opened.model_copy(
+        update={"component": "system.cpu.load_average.9m"}
+    )  # the largest contribution changes
     after.resume([elsewhere], an_instant(60.0 * restart_at))
     (cleared,) = reported(after, bursts(restart_at, ENDS + 60), "anomaly.unknown")
-    assert cleared.at.uptime_s > an_instant(60.0 * restart_at).uptime_s + RESUMED_CLEAR_AFTER_S  # it was judged again
+    assert (
+        cleared.at.uptime_s > an_instant(60.0 * restart_at).uptime_s + RESUMED_CLEAR_AFTER_S
+    )  # it was evaluated again
     assert (cleared.phase, cleared.finding_id) == (Phase.CLEAR, opened.finding_id)

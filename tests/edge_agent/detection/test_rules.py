@@ -1,4 +1,4 @@
-"""Rules: what is wrong in itself is said, for as long as it is so; what only looks like it is not."""
+"""Rules: faults are reported while they last; similar conditions are not."""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -184,7 +184,7 @@ def test_missing_series_stay_missing_over_a_restart() -> None:
 
 
 def test_a_lingering_condition_ends_after_its_linger_time() -> None:
-    lasting = HoldTimer()
+    timer = HoldTimer()
     pulse = [True, False, False, False, True, False, False, False, False, False, False]
-    got = [lasting.lasted_s(("a", ""), holds, float(t), linger_s=4.0) for t, holds in enumerate(pulse)]
+    got = [timer.lasted_s(("a", ""), holds, float(t), linger_s=4.0) for t, holds in enumerate(pulse)]
     assert got == [0, 1, 2, 3, 4, 5, 6, 7, None, None, None]

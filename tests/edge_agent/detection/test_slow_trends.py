@@ -1,4 +1,4 @@
-"""Trends over days: seen through reboots, gaps and noise; and no word for what a device lives with."""
+"""Trends over days: detected despite reboots, gaps and noise; no verdict for recurring lows."""
 
 import json
 import random
@@ -35,7 +35,7 @@ class Days:
     synced: bool = True
 
     def watch(self, room: Callable[[float], float]) -> Published:
-        """Return what is said while the free share of a disk follows `room` over time, with when."""
+        """Return the verdicts while the free share of a disk follows `room` over time, with their times."""
         trends, published, boot, booted_s, t = Trends(self.period_s, HORIZON_S), [], 0, -3600.0, 0.0
         while t < self.until_s:
             free = max(0.0, room(t))
@@ -66,7 +66,7 @@ def test_a_disk_that_fills_over_days_is_detected_early_despite_reboots(
     rng, lasts_s = random.Random(seed), lasts_d * DAY_S
     days = Days(until_s=lasts_s, boot_s=boot_h * 3600, off_s=off_h * 3600)
     published = days.watch(lambda t: 1 - t / lasts_s + rng.uniform(-noise, noise))
-    assert published, "it was never said"
+    assert published, "it was never reported"
     at, first = published[0]
     assert first.impact is not None
     assert lasts_s - at > lasts_s / 3
@@ -109,7 +109,7 @@ def test_a_disk_that_was_full_and_then_emptied_is_reported_again() -> None:
         t for t, _ in Days(until_s=4 * DAY_S, period_s=60.0).watch(lambda t: 1 - (t % (2 * DAY_S)) / (2 * DAY_S))
     ]
     assert [t for t in published if t < 1.2 * DAY_S]
-    assert [t for t in published if 2 * DAY_S < t < 3.2 * DAY_S], "coming back from nothing is no habit"
+    assert [t for t in published if 2 * DAY_S < t < 3.2 * DAY_S], "a recovery from zero is no recurring low"
 
 
 def test_a_leak_that_only_a_restart_ends_is_reported_each_time() -> None:

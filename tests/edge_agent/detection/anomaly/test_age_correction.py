@@ -1,4 +1,4 @@
-"""What a young channel has shown is not all that it does."""
+"""Age correction of the deviations of young channels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The rate of cases is held by the device itself, whatever its scores look like."""
+"""The device controls its rate of cases, for any distribution of scores."""
 
 import itertools
 import json

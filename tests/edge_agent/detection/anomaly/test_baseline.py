@@ -1,4 +1,4 @@
-"""What is normal for each channel."""
+"""The baseline of each channel."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a support agent reads when a device is unusual."""
+"""The explanation of an anomaly for support agents."""
 
 import pytest
 

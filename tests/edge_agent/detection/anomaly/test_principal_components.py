@@ -1,4 +1,4 @@
-"""What channels do together, and what each does by itself."""
+"""Common movements of channels, and the residual of each."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What is usual at which hour of the day."""
+"""The daily profile of each channel."""
 
 import json
 import math

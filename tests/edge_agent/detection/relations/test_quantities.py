@@ -1,4 +1,4 @@
-"""Quantities add up what belongs together, and stay unknown where nothing says them."""
+"""Quantities sum up their series, and are unknown without one."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Regressions learn what their device shows, doubt what it has not shown, and survive a reboot."""
+"""Regressions learn their device, are uncertain for new inputs, and survive a reboot."""
 
 import json
 

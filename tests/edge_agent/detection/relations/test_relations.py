@@ -1,4 +1,4 @@
-"""Relations: a device that is hotter, slower or more loaded than the rest explains is named; a busy one is not."""
+"""Relations: a device that is hotter, slower or more loaded than expected is reported; a busy one is not."""
 
 import json
 import math
@@ -207,7 +207,7 @@ def test_a_device_without_a_processor_sensor_is_not_evaluated_by_the_temperature
 
 
 def restarted(before: Relations) -> Relations:
-    """Another run of the agent, with what the one before had learned and said."""
+    """Another run of the agent, with the learned state and the findings of the one before."""
     after = Relations(FLEET)
     after.restore_state(json.loads(json.dumps(before.export_state())))
     return after

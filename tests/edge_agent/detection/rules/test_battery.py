@@ -1,4 +1,4 @@
-"""A battery that holds half of what it should is said; an empty one, or one that is learning, is not."""
+"""A battery with half its design capacity is reported; an empty or a recalibrating one is not."""
 
 import pytest
 

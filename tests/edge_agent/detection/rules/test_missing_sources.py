@@ -1,4 +1,4 @@
-"""A judge that lacks some of its readings, in any order, goes on judging the others."""
+"""A detector that lacks some of its readings, in any order, still evaluates the others."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Services: a failed one and one in a loop are said; what passes by itself, or is on purpose, is not."""
+"""Failed services and restart loops are reported; temporary failures and normal exits are not."""
 
 from collections.abc import Iterable
 
@@ -143,15 +143,15 @@ def test_a_service_that_still_fails_after_a_restart_of_the_agent_stays_the_same_
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=90))
 def test_a_loop_takes_enough_restarts_far_enough_apart_and_ends_by_itself(times: list[int]) -> None:
     """A number of restarts each minute, then silence."""
-    rules, lasting = ServiceRules(), HoldTimer()
+    rules, timer = ServiceRules(), HoldTimer()
     at_s, history = 0.0, []
     for count in [*times, *[0] * int(LOOP_OVER_S / 60)]:
         history.append((at_s, count))
-        verdicts = list(rules.step({RESTARTS: count / 60 if at_s else 0.0}, at_s, lasting))
+        verdicts = list(rules.step({RESTARTS: count / 60 if at_s else 0.0}, at_s, timer))
         recent = [(t, n) for t, n in history if n and t and at_s - t <= LOOP_WITHIN_S]
         enough = sum(n for _, n in recent) >= LOOP_TIMES and recent[-1][0] - recent[0][0] >= LOOP_FOR_S
-        assert verdicts or not (enough and at_s - recent[-1][0] < LOOP_OVER_S), "said"
-        assert recent or not verdicts, "not said without a cause"
+        assert verdicts or not (enough and at_s - recent[-1][0] < LOOP_OVER_S), "reported"
+        assert recent or not verdicts, "not reported without a cause"
         at_s += 60
     assert not verdicts
     assert not rules._restarts or any(times), "nothing is kept for nothing"

@@ -1,4 +1,4 @@
-"""Firmware that slows the processor for heat is said; for want of voltage, for a moment or by design it is not."""
+"""Throttling for heat is reported; throttling for undervoltage, for a moment or by design is not."""
 
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import series

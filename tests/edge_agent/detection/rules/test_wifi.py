@@ -1,4 +1,4 @@
-"""A signal that has been too weak for long is said; somebody in the way is not."""
+"""A signal that is weak for long is reported; a short obstruction is not."""
 
 from collections.abc import Iterable
 

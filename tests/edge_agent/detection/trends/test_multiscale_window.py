@@ -1,4 +1,4 @@
-"""Windows: means of slots, and coarse levels that outlive a reboot in a few hundred bytes."""
+"""Windows: means of slots, and coarse resolutions that survive a reboot in a few hundred bytes."""
 
 import json
 import random
@@ -26,7 +26,7 @@ def test_a_resolution_is_restored_as_exported(steps: list[int], scale: float, se
         assert v_now == pytest.approx(v_then, rel=1e-4, abs=scale * 2e-5)
     for one in (resolution, other):
         one.add(t, scale)
-    assert len(other) == min(kept + bool(steps), 64), "the open slot goes on"
+    assert len(other) == min(kept + bool(steps), 64), "the open slot continues"
 
 
 def test_a_point_is_the_mean_of_its_slot() -> None:

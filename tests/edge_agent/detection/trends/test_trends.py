@@ -1,4 +1,4 @@
-"""Trends: right about what is on its way to its limit, silent about everything that only looks like it."""
+"""Trends: correct for quantities that approach their limit, and no verdict for similar curves."""
 
 import math
 import random
@@ -56,7 +56,7 @@ def test_time_to_impact_is_near_the_truth_whatever_the_size_speed_and_noise(
     found = first_verdict(
         lambda t: room * (1 - t / lasts_s + rng.uniform(-noise, noise)), int(lasts_s), period_s=period_s
     )
-    assert found is not None, "it was never said"
+    assert found is not None, "it was never reported"
     at, verdict = found
     assert verdict.impact is not None
     assert verdict.impact.likely_s == pytest.approx(lasts_s - at, rel=0.3, abs=30)
@@ -86,7 +86,7 @@ def test_normal_behaviour_of_healthy_devices_is_not_a_trend(
 
 
 def test_it_is_not_extrapolated_from_one_minute_after_boot() -> None:
-    """netdata #6114: a disk said to be full in an hour, from the first minute's writes."""
+    """netdata #6114: a disk was predicted to be full in an hour, from the writes of the first minute."""
     assert first_verdict(lambda t: 3600 * MIB - t * MIB, 300) is None
 
 
