@@ -76,7 +76,7 @@ async def test_information_is_kept_and_opens_no_case(session: AsyncSession) -> N
     assert await session.scalar(select(Episode.state)) == EpisodeState.PENDING
 
 
-async def test_the_same_fault_said_again_is_the_same_episode(session: AsyncSession) -> None:
+async def test_the_same_fault_reported_again_is_the_same_episode(session: AsyncSession) -> None:
     await report(session, a_finding(), a_finding(Phase.UPDATE, 60, finding_id=an_id(9)), a_finding(Phase.OPEN, 120))
     (episode,) = (await session.scalars(select(Episode))).all()
     assert episode.findings == 3
@@ -95,7 +95,7 @@ async def test_a_case_follows_its_fault_to_the_end_and_then_waits_for_its_label(
     assert await kinds(session) == ["opened", "severity", "cleared", "resolved", "pending_close"]
 
 
-async def test_time_that_changes_nothing_says_so(session: AsyncSession) -> None:
+async def test_time_that_changes_nothing_reports_no_change(session: AsyncSession) -> None:
     await report(session, a_finding())
     assert not await SERVICE.tick(session, NOON + timedelta(hours=1))
 
@@ -164,7 +164,7 @@ def changes_by_itself(row: Episode) -> bool:
     return bool(rules.on_time_passed(episode, rules.Event(at=NOON, now=NOON), Rules())[1])
 
 
-async def test_a_backlog_is_judged_like_the_same_findings_live(session: AsyncSession) -> None:
+async def test_a_backlog_is_evaluated_like_the_same_findings_live(session: AsyncSession) -> None:
     late = NOON + timedelta(hours=2)
     for finding in (
         a_finding(),
@@ -179,7 +179,7 @@ async def test_a_backlog_is_judged_like_the_same_findings_live(session: AsyncSes
     assert (await only_case(session)).opened_at == late  # the case is the cloud's, and dated by its clock
 
 
-async def test_a_clearing_of_what_was_never_heard_of_is_nothing(session: AsyncSession) -> None:
+async def test_a_clearing_of_an_unknown_fault_changes_nothing(session: AsyncSession) -> None:
     await report(session, a_finding(Phase.CLEAR))
     assert (await session.scalars(select(Episode))).all() == []
 
@@ -222,7 +222,7 @@ async def test_two_faults_of_one_device_are_one_case_as_urgent_as_the_worse(sess
     assert (await only_case(session)).severity == Severity.WARNING
 
 
-async def test_a_flapping_fault_is_told_once_and_then_counted(session: AsyncSession) -> None:
+async def test_a_flapping_fault_is_reported_once_and_then_counted(session: AsyncSession) -> None:
     for start in range(0, 1200, 120):
         await report(session, a_finding(after_s=start), a_finding(Phase.CLEAR, start + 60, since_s=start))
     assert await session.scalar(select(Episode.flaps)) == 9
@@ -234,7 +234,7 @@ async def test_an_unknown_fault_has_an_episode_and_a_case(session: AsyncSession)
     assert (await only_case(session)).title.startswith("flux.capacitor on ccc")
 
 
-async def test_evidence_is_kept_dated_checked_and_told(session: AsyncSession) -> None:
+async def test_evidence_is_stored_dated_checked_and_listed_in_the_timeline(session: AsyncSession) -> None:
     await report(session, a_finding(evidence_id=an_id(2)))
     forged = an_evidence(EvidencePart.AFTER, after_s=60).model_copy(update={"events": ("forged",)})
     for pack in (an_evidence(), forged):
@@ -274,12 +274,12 @@ async def test_what_people_do_stands_in_the_timeline_with_their_name(session: As
     assert (await only_case(session)).state == CaseState.NEW
 
 
-async def test_a_case_that_does_not_exist_is_said_so(session: AsyncSession) -> None:
+async def test_a_case_that_does_not_exist_is_not_found(session: AsyncSession) -> None:
     with pytest.raises(LookupError, match="There is no case 12"):
         await SERVICE.take(session, 12, "alice", NOON)
 
 
-async def test_of_two_people_at_the_same_moment_the_second_is_told(session: AsyncSession) -> None:
+async def test_of_two_concurrent_changes_the_second_is_refused(session: AsyncSession) -> None:
     await report(session, a_finding())
     case = await only_case(session)
     statement = update(SupportCase).values(owner="bob", version=case.version + 1)

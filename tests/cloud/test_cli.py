@@ -13,7 +13,7 @@ def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"support-cloud {__version__}\n"
 
 
-def test_check_config_says_what_would_be_used_and_makes_nothing(
+def test_check_config_prints_the_effective_settings_and_creates_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check-config", "--data", str(tmp_path / "data"), "--broker", "mqtts://a.example"]) == 0

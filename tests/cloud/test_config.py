@@ -92,7 +92,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("[web", "is not TOML"),
     ],
 )
-def test_a_mistake_is_said_in_one_line(tmp_path: Path, content: str, message: str) -> None:
+def test_a_mistake_is_reported_in_one_line(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)) as error:
         load(a_file(tmp_path, content), {})
     assert "\n" not in str(error.value)

@@ -122,7 +122,7 @@ async def test_the_first_password_can_come_from_a_file(options: list[str], tmp_p
 
 
 @pytest.mark.parametrize("option", ["--mqtt", "--web"])
-async def test_a_port_that_is_taken_is_said_in_one_line_with_the_option_that_changes_it(
+async def test_an_occupied_port_is_reported_in_one_line_with_the_option_that_changes_it(
     options: list[str], option: str
 ) -> None:
     host, _, port = options[options.index(option) + 1].partition(":")

@@ -31,7 +31,7 @@ def test_a_long_time_without_readings_costs_no_long_computation_and_leaves_a_san
     assert 30 < celsius(machine) < 60
 
 
-def test_a_device_that_loses_its_cooling_is_at_80_degrees_when_its_fault_says_so() -> None:
+def test_a_device_that_loses_its_cooling_is_at_80_degrees_at_the_impact_of_its_fault() -> None:
     clock = HandClock(3600.0)
     fault = CoolingLost(start_s=3700.0, lasts_s=3600.0)
     healthy, faulty = VirtualMachine(clock, "pump-07"), VirtualMachine(clock, "pump-07", (fault,))

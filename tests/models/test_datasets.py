@@ -27,7 +27,7 @@ def test_machines_are_read_in_the_order_of_their_names_with_the_hash_of_their_fi
     assert (first.train.shape, first.test.shape, first.label.tolist()) == ((5, 2), (4, 2), [False, False, True, False])
 
 
-def test_a_file_may_say_its_own_period(tmp_path: Path) -> None:
+def test_a_file_may_give_its_own_period(tmp_path: Path) -> None:
     assert load_machine(write_machine(tmp_path / "mine" / "a.npz", period_s=np.array(10.0))).period_s == 10.0
 
 

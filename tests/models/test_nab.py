@@ -39,7 +39,7 @@ def sigmoid(place: float) -> float:
     return float(2 / (1 + np.exp(5 * place)) - 1)
 
 
-def test_nothing_told_earns_nothing_and_every_window_in_its_first_row_earns_a_hundred() -> None:
+def test_no_alarm_scores_zero_and_an_alarm_in_the_first_row_of_every_window_scores_a_hundred() -> None:
     held = corpus((40, 49), (70, 79))
     assert points(held) == 0.0
     assert points(held, 40, 70) == pytest.approx(100.0)

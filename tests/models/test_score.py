@@ -54,7 +54,7 @@ def test_fleets_and_streams_are_mirrored_with_a_score_and_an_alarm_for_each_row(
     assert "smd/m0.npz: 900 rows, " in printed.err
 
 
-def test_what_is_scored_is_what_the_device_says() -> None:
+def test_what_is_scored_is_what_the_device_reports() -> None:
     rows = a_series(700)
     rows[600:620, 1] += 200
     replayed = replay(a_recording(rows), SHIPPED)
@@ -74,7 +74,7 @@ def test_what_is_scored_is_what_the_device_says() -> None:
     assert opened == [300 + int(np.flatnonzero(replayed.alarm)[0]) + 2]
 
 
-def test_a_row_is_judged_by_the_rows_up_to_it_only() -> None:
+def test_a_row_is_scored_from_the_rows_up_to_it_only() -> None:
     rows = a_series(500)
     whole, part = replay(a_recording(rows), SHIPPED), replay(a_recording(rows[:420]), SHIPPED)
     assert (whole.score[:120] == part.score).all()

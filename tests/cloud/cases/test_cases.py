@@ -36,7 +36,7 @@ def a_case(state: CaseState = CaseState.NEW, *, owner: str | None = None, label:
     return replace(case, number=7, state=state, owner=owner, label=label)
 
 
-def test_a_new_case_says_what_is_wrong_and_why_it_was_opened() -> None:
+def test_a_new_case_states_the_fault_and_why_it_was_opened() -> None:
     case, entry = cases.opened(DEVICE, an_episode(), "Critical findings do not wait.", None, NOON)
     assert case.title == "File system /data of pump-07 is filling up"
     assert case.opened_reason == "Critical findings do not wait."
@@ -132,7 +132,7 @@ def test_a_case_is_taken_by_one_person_and_put_back_by_anybody() -> None:
         cases.released(case, "bob", LATER)
 
 
-def test_closing_says_what_it_was_and_reopening_says_why_and_takes_that_back() -> None:
+def test_closing_records_a_resolution_and_reopening_records_a_reason_and_removes_it() -> None:
     case, entries = cases.closed(a_case(owner="alice"), "alice", Label.TRUE_FAULT, " card replaced ", LATER)
     assert (case.state, case.label, case.closed_at) == (CaseState.CLOSED, Label.TRUE_FAULT, LATER)
     assert entries[0].text == "Closed by alice as true fault. card replaced"

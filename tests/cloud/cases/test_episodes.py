@@ -85,7 +85,7 @@ def test_critical_fires_at_once() -> None:
     assert story.decisions[-1].reason == "critical findings skip the debounce"
 
 
-def test_what_the_device_says_to_have_lasted_counts_although_its_clock_is_not_set() -> None:
+def test_the_reported_duration_counts_although_the_clock_is_not_set() -> None:
     unset = an_instant(60, synced=False)
     event = Event(at=dated(unset, noon(0)), now=noon(0))
     episode, _ = on_first_finding(a_finding(at=unset, since_s=0), event, RULES)
@@ -133,24 +133,24 @@ def test_what_flaps_for_longer_than_the_debounce_fires_although_no_part_of_it_wa
         (48 * HOUR, Severity.INFO),
     ],
 )
-def test_the_time_to_impact_raises_what_the_device_says(likely_s: float, severity: Severity) -> None:
+def test_the_time_to_impact_raises_the_reported_severity(likely_s: float, severity: Severity) -> None:
     story = Story().report(a_finding(severity=Severity.INFO, impact=an_impact(likely_s, low_s=likely_s)))
     assert story.now.severity is severity
 
 
-def test_the_time_to_impact_never_lowers_what_the_device_says() -> None:
+def test_the_time_to_impact_never_lowers_the_reported_severity() -> None:
     story = Story().report(a_finding(severity=Severity.CRITICAL, impact=an_impact(90 * HOUR)))
     assert story.now.severity_reason == "critical: severity set by the device"
 
 
-def test_the_reason_says_what_is_expected_when_and_where_the_limit_is() -> None:
+def test_the_reason_names_the_expected_fault_its_time_and_the_limit() -> None:
     story = Story().report(a_finding(impact=an_impact(9 * MIN)))
     assert story.now.severity_reason == (
         "critical: the device predicts that writes fail in 9 min; less than 15 min is critical"
     )
 
 
-def test_the_earliest_possible_impact_decides_and_the_reason_says_so() -> None:
+def test_the_earliest_possible_impact_decides_and_is_named_in_the_reason() -> None:
     story = Story().report(a_finding(impact=an_impact(30 * MIN, low_s=12 * MIN)))
     assert story.now.severity_reason == (
         "critical: the device predicts that writes fail in 30 min, possibly in 12 min; less than 15 min is critical"
@@ -187,7 +187,7 @@ def test_an_impact_beyond_every_calendar_is_no_error() -> None:
     assert story.now.impact_at == NOON + timedelta(days=3650)
 
 
-def test_a_fault_that_nobody_knows_yet_is_judged_like_any_other() -> None:
+def test_an_unknown_fault_is_evaluated_like_any_other() -> None:
     story = Story().report(a_finding(fault="flux.capacitor", impact=an_impact(9 * MIN)))
     assert story.now.severity_reason.startswith("critical: the device predicts that the customer is affected in 9 min")
 
@@ -205,7 +205,7 @@ PHASES = st.lists(st.tuples(st.sampled_from(Phase), st.floats(0.5, 400), st.bool
 
 
 @given(PHASES)
-def test_whatever_is_said_and_however_long_it_takes_an_episode_keeps_its_promises(
+def test_an_episode_keeps_its_invariants_for_any_findings_at_any_times(
     events: list[tuple[Phase, float, bool]],
 ) -> None:
     story, after_s = Story().report(a_finding()), 0.0

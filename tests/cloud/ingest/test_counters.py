@@ -3,7 +3,7 @@
 from cloud.ingest.counters import REPORT_EVERY_S, Counters, DropReason
 
 
-def test_a_drop_is_said_at_once_and_then_once_a_minute_and_the_worst_are_named() -> None:
+def test_a_drop_is_logged_at_once_and_then_once_a_minute_with_the_worst_devices() -> None:
     counters = Counters()
     assert counters.report(0.0) == []
     counters.drop("loud", DropReason.TOO_FAST)

@@ -88,7 +88,7 @@ async def test_a_retained_message_reaches_who_subscribes_later_and_the_newest_wi
     assert await asyncio.to_thread(talk) == (TOPIC, b"going_down", True)
 
 
-async def test_the_last_will_is_said_when_a_device_dies_and_not_when_it_leaves(broker: int) -> None:
+async def test_the_last_will_is_published_when_a_device_dies_and_not_when_it_disconnects(broker: int) -> None:
     def talk() -> list[bytes]:
         with a_client("cloud", broker) as cloud:
             cloud.hear("forewarn/v1/+/presence")
@@ -103,7 +103,7 @@ async def test_the_last_will_is_said_when_a_device_dies_and_not_when_it_leaves(b
     assert await asyncio.to_thread(talk) == [b"online", b"online again", b"died"]
 
 
-async def test_a_port_that_is_taken_is_said_in_one_line(broker: int) -> None:
+async def test_an_occupied_port_is_reported_in_one_line(broker: int) -> None:
     with pytest.raises(OSError, match=rf"the embedded broker can't listen on 127.0.0.1:{broker}") as received:
         async with embedded_broker(HOST, broker):
             raise AssertionError("never runs")

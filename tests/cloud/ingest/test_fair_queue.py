@@ -60,7 +60,7 @@ def test_of_a_device_that_comes_and_goes_only_the_last_word_waits() -> None:
     assert counters.report(0.0) == []
 
 
-def test_what_is_too_much_of_one_device_is_dropped_and_counted_and_the_others_have_room() -> None:
+def test_the_excess_of_one_device_is_dropped_and_counted_and_the_others_keep_their_share() -> None:
     counters = Counters()
     queue = waiting(replace(PLENTY, device_waiting=4 * MESSAGE_COST), counters)
     for _ in range(5):

@@ -163,7 +163,7 @@ async def test_a_broker_that_falls_silent_is_left(port: int, monkeypatch: pytest
         assert await reason_of(address) == "the connection is lost"
 
 
-async def test_name_and_password_are_said_and_nothing_is_to_be_kept_for_us(port: int) -> None:
+async def test_name_and_password_are_sent_and_no_session_is_kept_at_the_broker(port: int) -> None:
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         messages.append(await packet_of(reader))
         writer.write(WELCOME)

@@ -29,12 +29,12 @@ async def ask(client: httpx.AsyncClient, path: str) -> Any:
     return answer.json()
 
 
-async def test_health_is_told_to_everybody_after_asking_the_database(carol: httpx.AsyncClient) -> None:
+async def test_health_needs_no_login_and_checks_the_database(carol: httpx.AsyncClient) -> None:
     assert await ask(carol, "/healthz") == {"status": "ok"}
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_nothing_is_told_to_outsiders(carol: httpx.AsyncClient, path: str) -> None:
+async def test_everything_else_needs_a_login(carol: httpx.AsyncClient, path: str) -> None:
     answer = await carol.get(path)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Basic")
@@ -95,7 +95,7 @@ async def test_a_case_has_its_episodes_timeline_and_evidence(alice: httpx.AsyncC
     assert halves[0]["body"]["series"][0]["role"] == "judged"
 
 
-async def test_what_is_not_there_is_said_to_be_not_there(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
+async def test_what_does_not_exist_is_404(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     assert (await alice.get("/api/v1/cases/99")).json() == {"detail": "There is no case 99."}
     assert (await alice.get("/api/v1/evidence/x")).status_code == 404
     assert (await alice.post("/api/v1/cases/99/take")).status_code == 404
@@ -139,7 +139,7 @@ async def test_a_case_goes_through_the_hands_of_staff(alice: httpx.AsyncClient, 
     assert kinds == ["taken", "note", "released", "closed", "reopened"]
 
 
-async def test_a_refused_change_says_why(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
+async def test_a_refused_change_gives_the_reason(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     answer = await alice.post(f"/api/v1/cases/{numbers['pump-11']}/take")
     assert answer.status_code == 409
     assert "bob" in answer.json()["detail"]

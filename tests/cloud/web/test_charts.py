@@ -88,7 +88,7 @@ def test_a_sparkline_stays_in_its_frame(many: list[Point]) -> None:
     assert all(0 <= y <= 24 for y in numbers[1::2])
 
 
-def test_the_title_says_what_the_chart_shows() -> None:
+def test_the_title_describes_what_the_chart_shows() -> None:
     threshold = Threshold(metric="hw.temperature", value=80, meaning="the cores are slowed down")
     frame = Frame(detected=160, now=200, threshold=threshold)
     assert (

@@ -6,7 +6,7 @@ from cloud.web.filters import read_filter
 from edge_agent.protocol.faults import Severity
 
 
-def test_nothing_said_means_open_cases() -> None:
+def test_the_default_is_open_cases() -> None:
     assert read_filter("", "alice") == CaseFilter()
     assert read_filter("is:open", "alice") == CaseFilter()
     assert CaseState.CLOSED not in CaseFilter().states

@@ -76,7 +76,7 @@ async def test_the_login_never_sends_anybody_to_another_site(carol: httpx.AsyncC
     assert answer.headers["location"] == "/"
 
 
-async def test_a_wrong_password_says_so_and_guessing_is_slowed_down(carol: httpx.AsyncClient) -> None:
+async def test_a_wrong_password_is_reported_and_guessing_is_slowed_down(carol: httpx.AsyncClient) -> None:
     for _ in range(6):
         answer = await carol.post("/login", data={"name": "alice", "password": "wrong"})
         assert answer.status_code == 401
@@ -123,7 +123,7 @@ async def test_a_form_needs_its_token_and_our_origin(
     assert "Unassigned" in await read(alice, path)
 
 
-async def test_the_inbox_says_what_to_take_next(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
+async def test_the_inbox_shows_what_to_take_next(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     page = await read(alice, "/")
     rows = [words_of(row) for row in re.findall(r'<li class="row.*?</li>', page, re.DOTALL)]
     assert rows == [
@@ -143,7 +143,7 @@ async def test_the_inbox_says_what_to_take_next(alice: httpx.AsyncClient, number
     assert len(page.encode()) < 100_000
 
 
-async def test_tabs_and_filters_show_what_they_say(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
+async def test_tabs_and_filters_show_matching_cases(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     expected = {
         "is:open owner:me": ["kiln-02"],
         "is:closed": ["pump-02"],
@@ -167,7 +167,7 @@ async def test_a_filter_that_is_not_understood_is_answered_beside_it(alice: http
     assert 'value="colour:red"' in page
 
 
-async def test_the_empty_inbox_says_what_is_watched(alice: httpx.AsyncClient, staffed: Database) -> None:
+async def test_the_empty_inbox_shows_what_is_watched(alice: httpx.AsyncClient, staffed: Database) -> None:
     assert "No device has reported yet" in await read(alice, "/")
     assert "No device has reported yet" in await read(alice, "/devices")
     await seed.add_fleet(staffed, NOW)
@@ -335,13 +335,13 @@ async def test_the_address_can_not_put_words_into_the_toast(alice: httpx.AsyncCl
     assert ("Case 7 is assigned to you" in page) is (done == "take")
 
 
-async def test_what_is_not_there_says_so_in_words(alice: httpx.AsyncClient) -> None:
+async def test_what_does_not_exist_has_an_error_page(alice: httpx.AsyncClient) -> None:
     assert "There is no case 99." in await read(alice, "/cases/99", 404)
     assert "Back to the inbox" in await read(alice, "/nowhere", 404)
     assert "Back to the inbox" in await read(alice, "/cases/seven", 422)
 
 
-async def test_a_mistake_of_ours_is_said_to_be_ours(app: FastAPI, alice: httpx.AsyncClient, staffed: Database) -> None:
+async def test_an_internal_error_is_reported_as_ours(app: FastAPI, alice: httpx.AsyncClient, staffed: Database) -> None:
     async with staffed.begin() as session:
         connection = await session.connection()
         await connection.exec_driver_sql("DROP TABLE case_entry")
@@ -392,7 +392,7 @@ async def test_the_chart_library_comes_from_our_own_server(carol: httpx.AsyncCli
     assert (await carol.get("/static/vega.js", headers={"Accept-Encoding": "identity"})).text == answer.text
 
 
-async def test_a_case_says_what_its_device_has_lost_and_why(
+async def test_a_case_shows_what_its_device_has_lost_and_why(
     alice: httpx.AsyncClient, staffed: Database, numbers: dict[str, int]
 ) -> None:
     cut = "the agent stopped without writing down what it held in memory"

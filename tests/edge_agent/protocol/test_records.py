@@ -25,7 +25,7 @@ def test_fields_of_a_newer_device_are_kept() -> None:
     assert back.model_dump()["mood"] == "worried"
 
 
-def test_a_newer_device_may_say_more_about_an_instant() -> None:
+def test_a_newer_device_may_add_fields_to_an_instant() -> None:
     raw = json.loads(records.encode(a_finding()))
     raw["at"]["leap_seconds"] = 37
     assert records.read_record(raw) == a_finding()

@@ -34,7 +34,7 @@ def test_a_metric_of_somebody_elses_collector_counts_as_a_gauge() -> None:
     assert metric_of("acme.pressure{line=2}").kind == "gauge"
 
 
-def test_every_fault_says_what_the_customer_notices_and_what_staff_can_do() -> None:
+def test_every_fault_describes_what_the_customer_notices_and_what_staff_can_do() -> None:
     for fault in FAULTS.values():
         assert fault.impact
         assert fault.advice

@@ -35,7 +35,7 @@ def test_the_first_rows_count_as_in_a_plain_average() -> None:
     assert baseline.means[0] == pytest.approx(3.0)
 
 
-def test_the_mean_follows_a_channel_to_its_new_level_within_a_few_half_lives() -> None:
+def test_the_mean_follows_a_channel_to_its_new_level_within_a_few_half_life_times() -> None:
     baseline = a_baseline(mean_rows=10.0)
     for value in [0.0] * 100 + [8.0] * 50:
         feed(baseline, {"a": value})
