@@ -5,6 +5,7 @@ raw drain, how that changes with the number of devices, and how long a finding t
 in. `python -m tests.bench.ingest` prints it as JSON; each figure is the median of `ROUNDS` runs.
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -263,9 +264,15 @@ async def _waits(port: int, url: str) -> list[float]:
 
 
 def main() -> int:
-    """Measure, print."""
-    if sys.argv[1:2] == ["drain"]:
-        asyncio.run(drain(int(sys.argv[2]), int(sys.argv[3])))
+    """Measure, print; `drain` is the process that `measure` starts for the raw limit."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="drain")
+    drained = commands.add_parser("drain", help="only drain so many messages of a broker on this machine")
+    drained.add_argument("port", type=int)
+    drained.add_argument("messages", type=int)
+    options = parser.parse_args()
+    if options.command:
+        asyncio.run(drain(options.port, options.messages))
         return 0
     print(json.dumps(measure(lambda line: print(line, file=sys.stderr, flush=True)), indent=1))
     return 0
