@@ -32,9 +32,9 @@ def report(figures: Mapping[str, Figures], chosen: Sequence[Outcome], cost: Cost
     shipped = next(iter(figures.values()))
     parts = ["Fleets:", _fleets(figures)]
     if shipped.nab:
-        parts += ["Numenta streams, from 0 (nothing told) to 100 (all told at once, nothing else):", _nab(figures)]
+        parts += ["Numenta streams, from 0 (no alarm) to 100 (every window at once, no false alarm):", _nab(figures)]
     parts += [
-        "False cases as set and as incurred, settings of the bar chosen by whom:",
+        "False cases as set and as incurred, by the machines on which the settings of the alarm threshold were chosen:",
         _chosen(chosen),
         f"CPU time of one whole step, {METRICS} metrics in, decision out:",
         table(["median", "p99"], [[f"{cost.median_us:.0f} µs", f"{cost.p99_us:.0f} µs"]]),
