@@ -43,11 +43,12 @@ def test_a_fleet_that_is_never_alarmed_has_no_delay() -> None:
 
 
 def a_strength(name: str, event: float, noise: float) -> Strengths:
-    """Three weeks in minutes after a week of history: an event in the last, and a louder or quieter row before it."""
-    label, strength = np.zeros(3 * WEEK_ROWS, np.bool_), np.ones(4 * WEEK_ROWS)
-    label[25_000:25_010] = True
-    strength[[WEEK_ROWS + 15_000, WEEK_ROWS + 25_002]] = noise, event
-    return Strengths(name=name, fleet=name[0], truth=Truth(label, 60.0), strength=strength)
+    """Three weeks in rows of 5 min after a week of history: an event in the last, and another row before it."""
+    week = 7 * 288
+    label, strength = np.zeros(3 * week, np.bool_), np.ones(4 * week)
+    label[5000:5002] = True
+    strength[[week + 3000, week + 5001]] = noise, event
+    return Strengths(name=name, fleet=name[0], truth=Truth(label, 300.0), strength=strength)
 
 
 def test_a_setting_chosen_by_others_is_not_the_one_that_suits_the_machine() -> None:

@@ -65,11 +65,11 @@ async def served(staffed: Database, case_service: CaseService, change_signal: Ch
     app = create_app(staffed, case_service, change_signal, now=lambda: datetime.now(UTC))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  uvicorn tells it in no other way
+    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
-    change_signal.close()  # open pages let go
+    change_signal.close()  # ends the event streams of open pages
     server.should_exit = True
     await serving
 

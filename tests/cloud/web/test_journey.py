@@ -99,6 +99,7 @@ async def test_what_is_being_read_does_not_move(
     await expect(page.locator(".row").first).to_contain_text("press-12")
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # the layout does not depend on it
 async def test_nothing_scrolls_sideways_on_a_phone(
     page: Page, served: str, staffed: Database, case_service: CaseService
 ) -> None:
