@@ -26,7 +26,7 @@ def test_a_recording_can_be_read_back_and_names_no_folder(tmp_path: Path) -> Non
     assert main(["record", "--out", str(tmp_path / "short.npz"), "--seconds", "10"]) == 0
     (recorded,) = load_recordings(tmp_path)
     assert recorded.found.shape == (1, len(Quantity))
-    assert 0 <= recorded.found[0, Quantity.CPU] <= 1
+    assert 0 <= recorded.found[0, Quantity.CPU] <= 1 + 1e-6  # a sum of shares, each rounded to 32 bits
     with np.load(tmp_path / "short.npz") as arrays:
         assert not [name for name in arrays["series"] if "filesystem" in name]
         assert list(arrays["ran"]) == [IDLE, IDLE]
