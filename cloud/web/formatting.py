@@ -30,6 +30,23 @@ PRESENCE = {"online": "Online", "offline": "Offline", "going_down": "Going down"
 
 DETECTORS = {"rule": "rule", "trend": "trend detector", "model": "anomaly model"}
 
+_CALIBRATED = "persistence"  # in the version of a trend detector whose confidence is a probability (ADR 14)
+
+
+def confidence_meaning(judge: str, version: str, confidence: float) -> str:
+    """Explain the confidence of a detector in a sentence; empty for a kind of detector that is not known here."""
+    match judge:
+        case "trend" if _CALIBRATED in version:
+            come_true = f"Of 100 trends with this confidence, about {round(100 * confidence)} reach their limit"
+            return f"{come_true} within one and a half times the expected time."
+        case "trend":
+            return "A measure of how steady the trend is, not a probability."
+        case "rule":
+            return "The condition was measured, not estimated."
+        case "model":
+            return "A measure of the distance from normal, not a probability."
+    return ""
+
 
 def duration(seconds: float, *, coarse: bool = False) -> str:
     """Return a length of time in at most two units, or in one if `coarse`: ``3 h 10 min``, ``45 s``, ``2 d 4 h``.

@@ -86,6 +86,7 @@ class EpisodeView:
     pending: str  # why there is no chart, if there is none
     carriers: tuple[ContributingMetric, ...]
     detector: str
+    confidence_meaning: str
     proof: str
     intact: bool
     events: tuple[str, ...]
@@ -176,6 +177,9 @@ def _episode_view(
         pending=_why_no_chart(episode, rows),
         carriers=tuple(_contributing_metric(carrier) for carrier in carriers),
         detector=_detector(episode),
+        confidence_meaning=formatting.confidence_meaning(
+            str(episode.detector.get("judge")), str(episode.detector.get("version", "")), episode.confidence
+        ),
         proof=_proof(rows),
         intact=all(row.intact for row in rows),
         events=tuple(dict.fromkeys(seen.events)) if seen else (),

@@ -105,3 +105,20 @@ def _luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(
+    ("judge", "version", "meaning"),
+    [
+        ("trend", "trends-3 persistence-1", "Of 100 trends with this confidence, about 62 reach their limit"),
+        ("trend", "trends-2", "not a probability"),
+        ("rule", "rules-3", "measured, not estimated"),
+        ("model", "scorer-4", "not a probability"),
+    ],
+)
+def test_a_confidence_is_explained_by_its_detector(judge: str, version: str, meaning: str) -> None:
+    assert meaning in formatting.confidence_meaning(judge, version, 0.62)
+
+
+def test_the_confidence_of_an_unknown_detector_has_no_explanation() -> None:
+    assert formatting.confidence_meaning("oracle", "1", 0.5) == ""
