@@ -27,7 +27,7 @@ def _backups(draw: Draw, *, every_s: float, kept: int, sampling_period_s: float)
     end_s = begins[-1] + duration_s + 8 * HOUR_S
     sim = draw.simulation(Sampling(duration_s=end_s, period_s=sampling_period_s, dense=dense, dense_period_s=60.0))
     mount = sim.largest
-    size = sim.free(mount, first_s) * draw.uniform(0.3, 0.85) / (kept + 1)
+    size = sim.spare(mount) * draw.uniform(0.3, 0.85) / (kept + 1)
     grown: list[Array] = []
     ends = [begin_s + duration_s * draw.uniform(0.85, 1.15) for begin_s in begins]
     for begin_s, over_s in zip(begins, ends, strict=True):
@@ -60,7 +60,7 @@ def download_unpack(draw: Draw) -> Scenario:
     loading_s, unpacking_s = draw.between(120, 3000), draw.between(60, 1200)
     sim, *begins = _twice(draw, loading_s + unpacking_s)
     mount, factor = sim.largest, draw.uniform(1.5, 4)
-    archive = sim.free(mount, begins[0]) * draw.uniform(0.1, 0.8) / (1 + 2 * factor)
+    archive = sim.spare(mount) * draw.uniform(0.1, 0.8) / (1 + 2 * factor)
     contents: list[Array] = []
     for begin_s in begins:
         over_s = begin_s + loading_s + unpacking_s
@@ -78,7 +78,7 @@ def package_upgrade(draw: Draw) -> Scenario:
     """Packages are downloaded to the root file system, unpacked beside the old ones, and cleaned away."""
     loading_s, unpacking_s = draw.between(60, 900), draw.between(120, 1800)
     sim, *begins = _twice(draw, loading_s + unpacking_s)
-    packages = min(draw.between(80, 1200) * MIB, 0.3 * sim.free("/", begins[0]))
+    packages = min(draw.between(80, 1200) * MIB, 0.3 * sim.spare("/"))
     for begin_s in begins:
         over_s = begin_s + loading_s + unpacking_s
         loaded = sim.grow("/", begin_s, loading_s, packages, 0.5)
@@ -97,7 +97,7 @@ def image_pull(draw: Draw) -> Scenario:
     duration_s = draw.between(180, 2400)
     sim, *begins = _twice(draw, duration_s)
     mount = sim.largest
-    images = min(draw.between(0.5, 12) * GIB, sim.free(mount, begins[0]) * draw.uniform(0.2, 0.42))
+    images = min(draw.between(0.5, 12) * GIB, sim.spare(mount) * draw.uniform(0.2, 0.42))
     grown: list[Array] = []
     for begin_s in begins:
         grown.append(_layers(draw, sim, begin_s, duration_s, images))
@@ -125,7 +125,7 @@ def build(draw: Draw) -> Scenario:
     duration_s = draw.between(300, 7200)
     sim, *begins = _twice(draw, duration_s, dense_period_s=20.0)
     mount = sim.largest
-    size = min(draw.between(0.2, 20) * GIB, sim.free(mount, begins[0]) * draw.uniform(0.1, 0.6))
+    size = min(draw.between(0.2, 20) * GIB, sim.spare(mount) * draw.uniform(0.1, 0.6))
     memory = sim.available(begins[0]) * draw.uniform(0.2, 0.7)
     last: Array | None = None
     for begin_s in begins:
@@ -144,7 +144,7 @@ def restore(draw: Draw) -> Scenario:
     duration_s = draw.between(0.2, 10) * HOUR_S
     sim, *begins = _twice(draw, duration_s, dense_period_s=60.0)
     mount = sim.largest
-    size, remote = sim.free(mount, begins[0]) * draw.uniform(0.25, 0.85), draw.chance(0.6)
+    size, remote = sim.spare(mount) * draw.uniform(0.25, 0.85), draw.chance(0.6)
     last: Array | None = None
     for begin_s in begins:
         if last is not None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.scenarios.background import add_background
-from models.scenarios.scenario import Planned, Scenario, faulty, lookalike
+from models.scenarios.scenario import Planned, Rise, Scenario, faulty, lookalike
 from models.scenarios.simulation import Host, Simulation, random_host
-from models.scenarios.timeline import HOUR_S, Sampling, Span, sampled
+from models.scenarios.timeline import HOUR_S, Sampling, sampled
 
-WINDOW_TAIL_S = HOUR_S  # after a rise has ended: a case that opens then is still about that rise
+TAIL_S = HOUR_S  # after a rise has ended: a case that opens then is still about that rise
 
 
 @dataclass(slots=True)
@@ -46,11 +46,11 @@ class Draw:
     def lookalike(self, sim: Simulation, *rises: tuple[float, float]) -> Scenario:
         """Finish a scenario in which nothing impacts; each rise is (begin_s, end_s)."""
         begins = [begin_s for begin_s, _ in rises[1:]] + [float("inf")]
-        windows = [
-            Span(begin_s=begin_s, end_s=min(end_s + WINDOW_TAIL_S, following_s))
+        known = [
+            Rise(begin_s=begin_s, end_s=end_s, until_s=min(end_s + TAIL_S, following_s))
             for (begin_s, end_s), following_s in zip(rises, begins, strict=True)
         ]
-        return lookalike(self.family, self.seed, sim, windows)
+        return lookalike(self.family, self.seed, sim, known)
 
     def faulty(self, sim: Simulation, *planned: Planned) -> Scenario:
         """Finish a scenario whose faults impact."""

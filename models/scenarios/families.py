@@ -3,7 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from models.datasets import DataError
-from models.scenarios import disk_lookalikes, memory_faults, memory_lookalikes, resource_faults, rotation_lookalikes
+from models.scenarios import (
+    disk_lookalikes,
+    memory_faults,
+    memory_lookalikes,
+    reports,
+    resource_faults,
+    rotation_lookalikes,
+)
 from models.scenarios.draw import Draw
 from models.scenarios.scenario import Scenario
 
@@ -41,7 +48,15 @@ FAULTY: Mapping[str, Build] = {
     "two-at-once": resource_faults.two_at_once,
 }
 
-FAMILIES: Mapping[str, Build] = {**LOOKALIKES, **FAULTY}
+REPORTS: Mapping[str, Build] = {
+    "prometheus-operator-1180": reports.new_node_pulls_images,
+    "kubernetes-mixin-98": reports.time_series_database,
+    "netdata-9802": reports.temporary_file,
+    "netdata-859": reports.package_lists,
+    "awesome-prometheus-alerts-467": reports.hourly_bursts,
+}
+
+FAMILIES: Mapping[str, Build] = {**LOOKALIKES, **FAULTY, **REPORTS}
 
 
 def build(family: str, seed: int) -> Scenario:

@@ -24,7 +24,7 @@ def heap_warm_up(draw: Draw) -> Scenario:
     first_s, duration_s = draw.uniform(0.5, 2) * DAY_S, draw.between(0.3, 8) * HOUR_S
     second_s = first_s + duration_s + draw.uniform(0.4, 1.5) * DAY_S
     sim = draw.simulation(Sampling(duration_s=second_s + duration_s + 6 * HOUR_S, midnight_s=draw.uniform(0, DAY_S)))
-    heap = sim.available(first_s) * draw.uniform(0.35, 0.85)
+    heap = sim.spare_memory() * draw.uniform(0.35, 0.85)
     every_s, share = draw.uniform(60, 1200), draw.uniform(0.02, 0.1)
     garbage = sawtooth(sim.t_s, sim.traffic * share * heap / every_s, share * heap)
     for begin_s, end_s in ((first_s, second_s), (second_s, float("inf"))):
@@ -40,7 +40,7 @@ def buffer_pool_warm_up(draw: Draw) -> Scenario:
     first_s, duration_s = draw.uniform(0.5, 2) * DAY_S, draw.between(1, 24) * HOUR_S
     second_s = first_s + duration_s + draw.uniform(0.5, 1.5) * DAY_S
     sim = draw.simulation(Sampling(duration_s=second_s + duration_s + 6 * HOUR_S, midnight_s=draw.uniform(0, DAY_S)))
-    pool, page_rate = sim.available(first_s) * draw.uniform(0.4, 0.85), draw.uniform(1.0, 1.5)
+    pool, page_rate = sim.spare_memory() * draw.uniform(0.4, 0.85), draw.uniform(1.0, 1.5)
     for begin_s, end_s in ((first_s, second_s), (second_s, float("inf"))):
         asked = np.cumsum(after(sim.t_s, begin_s) * sim.traffic * np.diff(sim.t_s, prepend=0.0))
         filled = 1 - np.exp(-asked / (duration_s / draw.uniform(2.0, 3.5)))
@@ -71,13 +71,13 @@ def adaptive_replacement_cache(draw: Draw) -> Scenario:
     first_s, duration_s = draw.uniform(0.5, 2) * DAY_S, draw.between(0.5, 16) * HOUR_S
     second_s = first_s + duration_s + draw.uniform(0.4, 1.2) * DAY_S
     sim = draw.simulation(Sampling(duration_s=second_s + duration_s + 6 * HOUR_S, midnight_s=draw.uniform(0, DAY_S)))
-    most, kept = sim.available(first_s) * draw.uniform(0.45, 0.85), draw.uniform(0.1, 0.4)
+    sim.job(second_s - 1200, 1200, cpu=0.3, processes=3, memory=0.1 * sim.host.memory)
+    most, kept = sim.spare_memory() * draw.uniform(0.45, 0.85), draw.uniform(0.1, 0.4)
     first = _filled(draw, sim, first_s, duration_s)
     second = kept + (1 - kept) * _filled(draw, sim, second_s, duration_s)
     filled = np.where(sim.t_s < second_s, first, second)
     sim.memory += most * filled * (1 + 0.01 * wander(sim.rng, sim.t_s, 1800.0))
     sim.read += most * np.maximum(0.0, np.diff(filled, prepend=0.0)) / 60
-    sim.job(second_s - 1200, 1200, cpu=0.3, processes=3, memory=0.1 * sim.host.memory)
     return draw.lookalike(sim, (first_s, first_s + duration_s), (second_s, second_s + duration_s))
 
 
@@ -90,7 +90,7 @@ def boot(draw: Draw) -> Scenario:
     dense = [Span(begin_s=at_s - 600, end_s=at_s + 2 * duration_s + 1800) for at_s in (first_s, second_s)]
     end_s = second_s + 8 * HOUR_S
     sim = draw.simulation(Sampling(duration_s=end_s, dense=dense, reboots=reboots), random_host(draw.rng))
-    size, base = sim.available(first_s) * draw.uniform(0.3, 0.7), draw.uniform(0.0, 0.2)
+    size, base = sim.spare_memory() * draw.uniform(0.3, 0.7), draw.uniform(0.0, 0.2)
     sim.memory += size * (sim.t_s < first_s)
     for begin_s, until_s in ((first_s, second_s), (second_s, end_s)):
         started = base + (1 - base) * rough(sim.rng, ramp(sim.t_s, begin_s, duration_s), draw.uniform(0.2, 0.8))

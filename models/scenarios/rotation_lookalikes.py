@@ -22,7 +22,7 @@ def log_rotated_by_time(draw: Draw) -> Scenario:
     begin_s = sim.timeline.at(0, draw.uniform(12, 36))
     rotations = np.array([sim.timeline.at(day, hour) for day in range(first_day, 6)])
     rotations = rotations[rotations > begin_s]
-    size = sim.free(mount, begin_s) * draw.uniform(0.15, 0.75)
+    size = sim.spare(mount) * draw.uniform(0.15, 0.75)
     rate = size / DAY_S * _at_most_mean_one(sim.traffic) * after(sim.t_s, begin_s)
     sim.disk[mount] += 0.9 * reset_at(sim.t_s, rate, rotations)
     sim.job(begin_s, 60, cpu=0.2, processes=2)
@@ -42,7 +42,7 @@ def log_rotated_by_size(draw: Draw) -> Scenario:
     every_s, begin_s = draw.between(0.5, 20) * HOUR_S, draw.uniform(0.7, 2) * DAY_S
     sim = draw.simulation(Sampling(duration_s=begin_s + 3.5 * every_s + DAY_S, midnight_s=draw.uniform(0, DAY_S)))
     mount = sim.largest
-    size = sim.free(mount, begin_s) * draw.uniform(0.1, 0.75)
+    size = sim.spare(mount) * draw.uniform(0.1, 0.75)
     return draw.lookalike(sim, *_to_cap(sim, mount, size, size, sim.traffic * size / every_s * after(sim.t_s, begin_s)))
 
 
@@ -53,7 +53,7 @@ def journal_to_cap(draw: Draw) -> Scenario:
     sim = draw.simulation(Sampling(duration_s=vacuumed_s + 1.3 * filling_s + DAY_S))
     size = sim.host.volumes["/"].size
     cap = min(4 * GIB, 0.1 * size)
-    sim.disk["/"] += max(0.0, sim.free("/", begin_s) - cap * draw.uniform(1.15, 4))  # what else is on the disk
+    sim.disk["/"] += max(0.0, sim.spare("/") - cap * draw.uniform(1.15, 4))  # what else is on the disk
     rate = sim.traffic * cap / filling_s * draw.uniform(0.9, 1.1)
     return draw.lookalike(sim, *_two_fillings(sim, "/", cap, draw.between(8, 128) * MIB, rate, (begin_s, vacuumed_s)))
 
@@ -64,7 +64,7 @@ def recorder_to_cap(draw: Draw) -> Scenario:
     emptied_s = begin_s + filling_s + draw.uniform(0.3, 1.2) * DAY_S
     sim = draw.simulation(Sampling(duration_s=emptied_s + filling_s + DAY_S))
     mount = sim.largest
-    cap = sim.free(mount, begin_s) - sim.host.volumes[mount].size * draw.uniform(0.05, 0.2)
+    cap = sim.spare(mount) - sim.host.volumes[mount].size * draw.uniform(0.05, 0.2)
     rate = cap / filling_s * (1 + 0.05 * sim.rng.normal(0.0, 1.0, len(sim.t_s)))
     sim.received += rate  # from cameras
     file = draw.uniform(0.002, 0.02) * cap

@@ -1,7 +1,7 @@
 """A scenario: the samples of one device, with the truth about them.
 
 What flows in: a finished simulation and what was planned. What flows out: samples as the agent collects them, and the
-truth: for a fault onset and impact, for a look-alike the windows in which it looks like one.
+truth: for a fault onset and impact, for a look-alike the rises that look like one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from edge_agent.sample import Sample
 from models.scenarios.readings import OUT_OF_MEMORY, free_series, readings
 from models.scenarios.simulation import Simulation
-from models.scenarios.timeline import Array, Span, Timeline
+from models.scenarios.timeline import Array, Timeline
 
 
 class Kind(StrEnum):
@@ -38,8 +38,17 @@ class Impact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rise:
+    """A rise that ends by itself, in seconds since the start: a case that opens up to `until_s` is about this rise."""
+
+    begin_s: float
+    end_s: float
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """Samples and truth. `windows` of a look-alike: the first time, the second time, each until it is over."""
+    """Samples and truth: the impacts of faults, the rises of a look-alike in order (the first time, the second)."""
 
     family: str
     kind: Kind
@@ -47,7 +56,7 @@ class Scenario:
     timeline: Timeline
     series: Mapping[str, Array]
     impacts: tuple[Impact, ...] = ()
-    windows: tuple[Span, ...] = ()
+    rises: tuple[Rise, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,6 +65,14 @@ class Scenario:
 
     def __len__(self) -> int:
         return len(self.timeline.t_s)
+
+    def comes_true(self, fault: str, component: str, at_s: float, predicted_s: float, factor: float = 1.5) -> bool:
+        """Return whether a limit is reached within `factor` times the predicted time from `at_s` on."""
+        return any(
+            (impact.fault, impact.component) == (fault, component)
+            and at_s < impact.impact_s <= at_s + factor * predicted_s
+            for impact in self.impacts
+        )
 
     def samples(self) -> Iterator[Sample]:
         """Yield what the collectors would have read, in order."""
@@ -75,7 +92,7 @@ class Planned:
     began_s: float | None = None
 
 
-def lookalike(family: str, seed: int, sim: Simulation, windows: Sequence[Span]) -> Scenario:
+def lookalike(family: str, seed: int, sim: Simulation, rises: Sequence[Rise]) -> Scenario:
     """Return a scenario in which nothing impacts."""
     return Scenario(
         family=family,
@@ -83,7 +100,7 @@ def lookalike(family: str, seed: int, sim: Simulation, windows: Sequence[Span]) 
         seed=seed,
         timeline=sim.timeline,
         series=readings(sim),
-        windows=tuple(windows),
+        rises=tuple(rises),
     )
 
 

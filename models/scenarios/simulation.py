@@ -109,6 +109,14 @@ class Simulation:
         """Return the memory that is available at a time, with what has been added so far."""
         return available(self.host) - float(np.interp(at_s, self.t_s, self.memory))
 
+    def spare(self, mount: str) -> float:
+        """Return what stays free on a file system at all times, in bytes, with what has been added so far."""
+        return self.host.volumes[mount].size - float(self.disk[mount].max())
+
+    def spare_memory(self) -> float:
+        """Return the memory that is available at all times, with what has been added so far."""
+        return available(self.host) - float(self.memory.max())
+
     def grow(self, mount: str, begin_s: float, duration_s: float, size: float, roughness: float = 0.3) -> Array:
         """Write `size` bytes to a file system; return what they use of it over time, to be removed later."""
         grown = size * rough(self.rng, ramp(self.t_s, begin_s, duration_s), roughness)
