@@ -1,5 +1,7 @@
 """Scenarios: their truth holds by construction."""
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from models.scenarios import FAMILIES, FAULTY, LOOKALIKES, REPORTS, Scenario, bu
 from models.scenarios import Kind as ScenarioKind
 from models.scenarios.scenario import headroom
 
-SEEDS = range(3)
+SEEDS = range(2)
+built = lru_cache(maxsize=None)(build)
 LEAST_LEFT = 0.02  # of the resource, at all times of a look-alike
 
 MANY = [(family, seed) for family in FAMILIES for seed in SEEDS]
@@ -26,7 +29,7 @@ def every_headroom(scenario: Scenario) -> dict[tuple[str, str], float]:
 
 @pytest.mark.parametrize(("family", "seed"), [each for each in MANY if each[0] not in FAULTY])
 def test_a_look_alike_leaves_every_limit_alone(family: str, seed: int) -> None:
-    scenario = build(family, seed)
+    scenario = built(family, seed)
     assert scenario.kind is ScenarioKind.LOOKALIKE
     assert not scenario.impacts
     assert min(every_headroom(scenario).values()) >= LEAST_LEFT
@@ -34,7 +37,7 @@ def test_a_look_alike_leaves_every_limit_alone(family: str, seed: int) -> None:
 
 @pytest.mark.parametrize(("family", "seed"), [each for each in MANY if each[0] in FAULTY])
 def test_a_fault_reaches_its_limit_at_the_impact_and_not_before(family: str, seed: int) -> None:
-    scenario = build(family, seed)
+    scenario = built(family, seed)
     assert not scenario.rises
     for impact in scenario.impacts:
         left = headroom(scenario.series, impact.fault, impact.component)
@@ -46,20 +49,20 @@ def test_a_fault_reaches_its_limit_at_the_impact_and_not_before(family: str, see
 
 @pytest.mark.parametrize(("family", "seed"), [each for each in MANY if each[0] in FAULTY])
 def test_a_fault_leaves_the_other_limits_alone(family: str, seed: int) -> None:
-    scenario = build(family, seed)
+    scenario = built(family, seed)
     reached = {limit for limit, least in every_headroom(scenario).items() if least < LEAST_LEFT}
     assert reached == {(impact.fault, impact.component) for impact in scenario.impacts}
 
 
 @pytest.mark.parametrize("family", LOOKALIKES)
 def test_a_look_alike_happens_twice_in_order(family: str) -> None:
-    first, second = build(family, 1).rises[:2]
+    first, second = built(family, 1).rises[:2]
     assert 0 < first.begin_s < first.end_s <= first.until_s <= second.begin_s < second.end_s <= second.until_s
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_seed_gives_the_same_scenario_and_another_one_another(family: str) -> None:
-    scenario, again, other = build(family, 5), build(family, 5), build(family, 6)
+    scenario, again, other = built(family, 1), build(family, 1), built(family, 0)
     assert scenario.rises == again.rises
     assert scenario.impacts == again.impacts
     assert all(np.array_equal(scenario.series[name], again.series[name]) for name in scenario.series)
@@ -70,7 +73,7 @@ def test_the_same_seed_gives_the_same_scenario_and_another_one_another(family: s
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_series_are_metrics_of_the_collectors_with_finite_values(family: str) -> None:
-    scenario = build(family, 2)
+    scenario = built(family, 0)
     assert {series_name(name) for name in scenario.series} <= set(METRICS)
     for values in scenario.series.values():
         assert np.isfinite(values).all()
@@ -79,7 +82,7 @@ def test_series_are_metrics_of_the_collectors_with_finite_values(family: str) ->
 
 @pytest.mark.parametrize("family", ["boot", "image-pull", "leak-slow"])
 def test_totals_only_rise_within_a_boot_and_start_again_at_the_next(family: str) -> None:
-    scenario = build(family, 3)
+    scenario = built(family, 1)
     booted = np.diff(scenario.timeline.boot) > 0
     totals = [values for name, values in scenario.series.items() if metric_of(name).kind is Kind.COUNTER]
     assert totals
