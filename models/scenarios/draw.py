@@ -7,9 +7,10 @@ import numpy as np
 
 from models.scenarios.background import add_background
 from models.scenarios.scenario import Planned, Rise, Scenario, faulty, lookalike
-from models.scenarios.simulation import Host, Simulation, random_host
-from models.scenarios.timeline import HOUR_S, Sampling, sampled
+from models.scenarios.simulation import MIB, Host, Simulation, random_host
+from models.scenarios.timeline import DAY_S, HOUR_S, Sampling, sampled
 
+BEYOND = 1.1  # a cause goes on for longer than it takes, so that noise can't prevent the impact
 TAIL_S = HOUR_S  # after a rise has ended: a case that opens then is still about that rise
 
 
@@ -42,6 +43,19 @@ class Draw:
         sim = Simulation(self.rng, sampled(sampling, f"{self.family}/{self.seed}"), host)
         add_background(sim)
         return sim
+
+    def onset(self, shortest_s: float, longest_s: float) -> tuple[Simulation, float, float]:
+        """Return a simulation for one fault, the onset of the fault, and the time from there to the impact.
+
+        In half of the scenarios a new version is deployed at the onset: programs start, as before many look-alikes.
+        """
+        onset_s, duration_s = self.uniform(0.7, 3) * DAY_S, self.between(shortest_s, longest_s)
+        sampling = Sampling(duration_s=onset_s + BEYOND * duration_s + HOUR_S, midnight_s=self.uniform(0, DAY_S))
+        sim = self.simulation(sampling)
+        if self.chance(0.5):
+            sim.download(onset_s - 120, 100, self.between(1, 100) * MIB)
+            sim.job(onset_s - 60, self.uniform(30, 300), cpu=self.uniform(0.1, 0.6), processes=self.uniform(1, 12))
+        return sim, onset_s, duration_s
 
     def lookalike(self, sim: Simulation, *rises: tuple[float, float]) -> Scenario:
         """Finish a scenario in which nothing impacts; each rise is (begin_s, end_s)."""

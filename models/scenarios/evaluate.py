@@ -77,7 +77,7 @@ def _evaluate(task: tuple[str, int]) -> Outcome:
 
 
 def shown(scenario: Scenario) -> Iterator[str]:
-    """Yield a line for the truth, and one for each announcement."""
+    """Yield lines for the truth, and one for each opening, clearing and change of severity."""
     yield f"{scenario.name}, {scenario.kind}, {duration(float(scenario.timeline.t_s[-1]))}"
     for impact in scenario.impacts:
         yield (
@@ -86,8 +86,12 @@ def shown(scenario: Scenario) -> Iterator[str]:
         )
     for number, rise in enumerate(scenario.rises[:3], start=1):
         yield f"truth: rise {number} from {duration(rise.begin_s)} to {duration(rise.end_s)}; nothing impacts"
+    severities: dict[str, str] = {}
     for published in announcements(scenario):
-        yield _line(scenario, published)
+        finding = published.finding
+        if finding.phase is not Phase.UPDATE or severities.get(finding.finding_id) != finding.severity:
+            yield _line(scenario, published)
+        severities[finding.finding_id] = finding.severity
 
 
 def _line(scenario: Scenario, published: Published) -> str:

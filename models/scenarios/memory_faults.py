@@ -8,8 +8,6 @@ from models.scenarios.shapes import reset_at, rough, wander
 from models.scenarios.simulation import Simulation
 from models.scenarios.timeline import DAY_S, HOUR_S, Array, Sampling
 
-BEYOND = 1.1
-
 
 def add_leak(sim: Simulation, impact_s: float, grown: Array) -> None:
     """Leak `grown` times what is available at the planned impact."""
@@ -24,27 +22,21 @@ def _leaking(draw: Draw, sim: Simulation, onset_s: float, duration_s: float, rat
     return draw.faulty(sim, Planned(fault="memory.leak", component="memory", onset_s=onset_s))
 
 
-def _begin(draw: Draw, shortest_s: float, longest_s: float) -> tuple[Simulation, float, float]:
-    onset_s, duration_s = draw.uniform(0.7, 2.5) * DAY_S, draw.between(shortest_s, longest_s)
-    sampling = Sampling(duration_s=onset_s + BEYOND * duration_s + HOUR_S, midnight_s=draw.uniform(0, DAY_S))
-    return draw.simulation(sampling), onset_s, duration_s
-
-
 def leak_slow(draw: Draw) -> Scenario:
     """A program leaks at a constant rate, for days."""
-    sim, onset_s, duration_s = _begin(draw, 1 * DAY_S, 6 * DAY_S)
+    sim, onset_s, duration_s = draw.onset(1 * DAY_S, 6 * DAY_S)
     return _leaking(draw, sim, onset_s, duration_s, sim.constant(1.0))
 
 
 def leak_per_request(draw: Draw) -> Scenario:
     """A program leaks with each request, so faster by day than by night."""
-    sim, onset_s, duration_s = _begin(draw, 5 * HOUR_S, 4 * DAY_S)
+    sim, onset_s, duration_s = draw.onset(5 * HOUR_S, 4 * DAY_S)
     return _leaking(draw, sim, onset_s, duration_s, sim.traffic ** draw.uniform(1.0, 1.8))
 
 
 def leak_under_daily_rhythm(draw: Draw) -> Scenario:
     """A leak beneath sessions that come by day and go at night, which free more than leaks in a day."""
-    sim, onset_s, duration_s = _begin(draw, 2.5 * DAY_S, 6 * DAY_S)
+    sim, onset_s, duration_s = draw.onset(2.5 * DAY_S, 6 * DAY_S)
     sessions = sim.available(onset_s) * draw.uniform(0.1, 0.3)
     rhythm = 0.5 - 0.5 * np.cos(2 * np.pi * (sim.timeline.of_day_s() - draw.uniform(0, 4) * HOUR_S) / DAY_S)
     sim.memory += sessions * rhythm * (1 + 0.05 * wander(sim.rng, sim.t_s, HOUR_S))
@@ -53,7 +45,7 @@ def leak_under_daily_rhythm(draw: Draw) -> Scenario:
 
 def leak_accelerating(draw: Draw) -> Scenario:
     """A leak that grows with what has leaked already: a list that is searched, retries of retries."""
-    sim, onset_s, duration_s = _begin(draw, 3 * HOUR_S, 4 * DAY_S)
+    sim, onset_s, duration_s = draw.onset(3 * HOUR_S, 4 * DAY_S)
     growth = draw.uniform(1.0, 3.5)
     return _leaking(
         draw, sim, onset_s, duration_s, np.exp(growth * np.clip((sim.t_s - onset_s) / duration_s, 0.0, 1.2))

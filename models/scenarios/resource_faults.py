@@ -7,16 +7,7 @@ from models.scenarios.memory_faults import add_leak
 from models.scenarios.scenario import Planned, Scenario
 from models.scenarios.shapes import rough
 from models.scenarios.simulation import Simulation
-from models.scenarios.timeline import DAY_S, HOUR_S, Array, Sampling
-
-BEYOND = 1.1  # the cause goes on for longer than it takes, so that noise can't prevent the impact
-
-
-def _begin(draw: Draw, shortest_s: float, longest_s: float) -> tuple[Simulation, float, float]:
-    """Return a simulation, the onset of its fault, and the time from there to the impact."""
-    onset_s, duration_s = draw.uniform(0.7, 3) * DAY_S, draw.between(shortest_s, longest_s)
-    sampling = Sampling(duration_s=onset_s + BEYOND * duration_s + HOUR_S, midnight_s=draw.uniform(0, DAY_S))
-    return draw.simulation(sampling), onset_s, duration_s
+from models.scenarios.timeline import DAY_S, HOUR_S, Array
 
 
 def progress(sim: Simulation, onset_s: float, duration_s: float, rate: Array) -> Array:
@@ -31,7 +22,7 @@ def _fill(sim: Simulation, mount: str, impact_s: float, grown: Array) -> None:
 
 def log_unrotated(draw: Draw) -> Scenario:
     """A log that nobody rotates fills the disk, as fast as requests come or as a clock ticks."""
-    sim, onset_s, duration_s = _begin(draw, 2 * HOUR_S, 5 * DAY_S)
+    sim, onset_s, duration_s = draw.onset(2 * HOUR_S, 5 * DAY_S)
     mount = sim.largest if draw.chance(0.6) else "/"
     rate = sim.traffic if draw.chance(0.5) else sim.constant(1.0)
     _fill(
@@ -45,7 +36,7 @@ def log_unrotated(draw: Draw) -> Scenario:
 
 def debug_log_in_bursts(draw: Draw) -> Scenario:
     """A forgotten debug log writes in bursts of minutes, with pauses in between, until the disk is full."""
-    sim, onset_s, duration_s = _begin(draw, 5 * HOUR_S, 4 * DAY_S)
+    sim, onset_s, duration_s = draw.onset(5 * HOUR_S, 4 * DAY_S)
     mount = sim.largest if draw.chance(0.5) else "/"
     burst_s, pause_s = draw.uniform(180, 1800), draw.uniform(600, 5400)
     lengths = draw.rng.uniform(0.5, 1.5, (int(sim.t_s[-1] / (burst_s + pause_s)) * 2 + 4, 2)) * (burst_s, pause_s)
@@ -59,7 +50,7 @@ def debug_log_in_bursts(draw: Draw) -> Scenario:
 
 def inodes(draw: Draw) -> Scenario:
     """Small files of sessions or of a queue are never deleted: inodes run out long before space does."""
-    sim, onset_s, duration_s = _begin(draw, 3 * HOUR_S, 4 * DAY_S)
+    sim, onset_s, duration_s = draw.onset(3 * HOUR_S, 4 * DAY_S)
     mount = sim.largest if draw.chance(0.5) else "/"
     rate = sim.traffic if draw.chance(0.6) else sim.constant(1.0)
     grown = rough(sim.rng, progress(sim, onset_s, duration_s, rate), draw.uniform(0.0, 0.5))
@@ -71,7 +62,7 @@ def inodes(draw: Draw) -> Scenario:
 
 def descriptors(draw: Draw) -> Scenario:
     """Connections or files are never closed: a process reaches its limit, or all together that of the kernel."""
-    sim, onset_s, duration_s = _begin(draw, 1 * HOUR_S, 3 * DAY_S)
+    sim, onset_s, duration_s = draw.onset(1 * HOUR_S, 3 * DAY_S)
     rate = sim.traffic if draw.chance(0.7) else sim.constant(1.0)
     grown = rough(sim.rng, progress(sim, onset_s, duration_s, rate), draw.uniform(0.0, 0.6))
     of_process = draw.chance(0.7)
@@ -87,7 +78,7 @@ def descriptors(draw: Draw) -> Scenario:
 
 def two_at_once(draw: Draw) -> Scenario:
     """A disk fills and memory leaks in the same days: each must be found."""
-    sim, onset_s, duration_s = _begin(draw, 6 * HOUR_S, 3 * DAY_S)
+    sim, onset_s, duration_s = draw.onset(6 * HOUR_S, 3 * DAY_S)
     mount = sim.largest
     disk_onset_s, leak_onset_s = onset_s, onset_s + draw.uniform(-0.2, 0.3) * duration_s
     impact_s = onset_s + duration_s
