@@ -11,7 +11,6 @@ from models.scenarios.simulation import MIB, Host, Simulation, random_host
 from models.scenarios.timeline import DAY_S, HOUR_S, Sampling, sampled
 
 BEYOND = 1.1  # a cause goes on for longer than it takes, so that noise can't prevent the impact
-TAIL_S = HOUR_S  # after a rise has ended: a case that opens then is still about that rise
 
 
 @dataclass(slots=True)
@@ -59,9 +58,9 @@ class Draw:
 
     def lookalike(self, sim: Simulation, *rises: tuple[float, float]) -> Scenario:
         """Finish a scenario in which nothing impacts; each rise is (begin_s, end_s)."""
-        begins = [begin_s for begin_s, _ in rises[1:]] + [float("inf")]
+        begins = [*(begin_s for begin_s, _ in rises[1:]), float("inf")]
         known = [
-            Rise(begin_s=begin_s, end_s=end_s, until_s=min(end_s + TAIL_S, following_s))
+            Rise(begin_s=begin_s, end_s=end_s, until_s=following_s)
             for (begin_s, end_s), following_s in zip(rises, begins, strict=True)
         ]
         return lookalike(self.family, self.seed, sim, known)

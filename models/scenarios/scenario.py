@@ -39,7 +39,10 @@ class Impact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rise:
-    """A rise that ends by itself, in seconds since the start: a case that opens up to `until_s` is about this rise."""
+    """A rise that ends by itself, in seconds since the start: a case that opens up to `until_s` is about this rise.
+
+    That is the begin of the next rise: slow trends are reported long after a rise has ended.
+    """
 
     begin_s: float
     end_s: float

@@ -65,7 +65,7 @@ def test_a_case_of_a_hidden_fault_before_its_onset_leads_by_all() -> None:
     assert got.leads == (1.0,)
 
 
-def test_a_case_belongs_to_the_rise_during_or_soon_after_which_it_opens() -> None:
+def test_a_case_belongs_to_the_rise_during_or_after_which_it_opens() -> None:
     rises = tuple(
         Rise(begin_s=begin * HOUR_S, end_s=(begin + 1) * HOUR_S, until_s=(begin + 2) * HOUR_S) for begin in (1, 5)
     )
