@@ -12,6 +12,8 @@ from models.scenarios.simulation import Simulation, available
 from models.scenarios.timeline import Array
 
 OUT_OF_MEMORY = 0.01  # share of the memory: with less available, the kernel kills a program
+UNREADABLE = 0.05  # share of devices on which a group of series can't be read, as in a container
+_OPTIONAL = ("system.disk.", "system.network.", "system.process.", "hw.temperature")
 
 
 def free_series(mount: str, metric: str = "system.filesystem.usage") -> str:
@@ -24,7 +26,8 @@ def readings(sim: Simulation) -> dict[str, Array]:
     written = sim.written.copy()
     for used in sim.disk.values():
         written += np.maximum(0.0, np.diff(used, prepend=used[0])) / np.maximum(1.0, sim.timeline.elapsed_s())
-    return {
+    unreadable = tuple(prefix for prefix in _OPTIONAL if sim.rng.random() < UNREADABLE)
+    found = {
         **_processor(sim, written),
         **_memory(sim),
         **_file_systems(sim),
@@ -32,6 +35,7 @@ def readings(sim: Simulation) -> dict[str, Array]:
         **_files_and_processes(sim),
         "system.uptime": sim.timeline.uptime_s,
     }
+    return {name: values for name, values in found.items() if not name.startswith(unreadable)}
 
 
 def _processor(sim: Simulation, written: Array) -> dict[str, Array]:
