@@ -94,3 +94,12 @@ def test_tables_have_a_line_for_each_family_and_for_all() -> None:
     assert "| inodes | 1 | 0% | - | - | 0 |" in text
     assert "| all | 2 | 50% | 100% | 0.67 | 0 |" in text
     assert text.endswith("2 scenarios: 1 faults found, 0 false cases, precision 1.00.")
+
+
+def test_a_limit_that_is_reached_much_later_than_predicted_does_not_come_true() -> None:
+    scenario = a_full_disk()
+    assert scenario.comes_true("disk.filling", "/", 4 * HOUR_S, HOUR_S)
+    assert scenario.comes_true("disk.filling", "/", 4 * HOUR_S, 0.7 * HOUR_S)
+    assert not scenario.comes_true("disk.filling", "/", 4 * HOUR_S, 0.6 * HOUR_S)
+    assert not scenario.comes_true("disk.filling", "/var", 4 * HOUR_S, HOUR_S)
+    assert not scenario.comes_true("disk.filling", "/", 5 * HOUR_S, HOUR_S)
