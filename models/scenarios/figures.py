@@ -16,7 +16,7 @@ from models.scenarios.scenario import Impact, Kind, Rise, Scenario
 class Outcome:
     """One scenario. `leads`: for each impact the time from its case to it, as a share of onset to impact; or None.
 
-    `rises`: for each rise of a look-alike, whether a case opened. `false`: cases that match no impact.
+    `rises`: for each rise of a look-alike, whether a case opened. `false`: cases of no fault that exists.
     """
 
     family: str
@@ -52,7 +52,6 @@ class FaultFigures:
 def outcome(scenario: Scenario, cases: Sequence[Case]) -> Outcome:
     """Compare the cases of a scenario with its truth."""
     matching = {impact: [case for case in cases if _announces(case, impact)] for impact in scenario.impacts}
-    announced = [case for found in matching.values() for case in found]
     return Outcome(
         family=scenario.family,
         kind=scenario.kind,
@@ -60,13 +59,18 @@ def outcome(scenario: Scenario, cases: Sequence[Case]) -> Outcome:
         cases=tuple(cases),
         leads=tuple(_lead(impact, found) for impact, found in matching.items()),
         rises=tuple(_opens(cases, rise) for rise in scenario.rises),
-        false=sum(case not in announced for case in cases),
+        false=sum(not any(_concerns(case, impact) for impact in scenario.impacts) for case in cases),
     )
 
 
 def _announces(case: Case, impact: Impact) -> bool:
+    return _concerns(case, impact) and case.opened_s < impact.impact_s
+
+
+def _concerns(case: Case, impact: Impact) -> bool:
+    """Return whether a case is about a fault that exists; after the impact it is late, but not false."""
     same = (case.fault, case.component) == (impact.fault, impact.component)
-    return same and impact.began_s <= case.opened_s < impact.impact_s
+    return same and impact.began_s <= case.opened_s
 
 
 def _lead(impact: Impact, found: Sequence[Case]) -> float | None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.scenarios.draw import Draw
+from models.scenarios.draw import BEYOND, Draw
 from models.scenarios.memory_faults import add_leak
 from models.scenarios.scenario import Planned, Scenario
 from models.scenarios.shapes import rough
@@ -11,9 +11,9 @@ from models.scenarios.timeline import DAY_S, HOUR_S, Array
 
 
 def progress(sim: Simulation, onset_s: float, duration_s: float, rate: Array) -> Array:
-    """Accumulate a rate from the onset on; 1 at the planned impact."""
+    """Accumulate a rate from the onset on: 1 at the planned impact, and no more than BEYOND."""
     grown = np.cumsum(rate * (sim.t_s >= onset_s) * np.diff(sim.t_s, prepend=sim.t_s[0]))
-    return np.asarray(grown / np.interp(onset_s + duration_s, sim.t_s, grown))
+    return np.minimum(BEYOND, grown / np.interp(onset_s + duration_s, sim.t_s, grown))
 
 
 def _fill(sim: Simulation, mount: str, impact_s: float, grown: Array) -> None:

@@ -52,10 +52,16 @@ def test_the_lead_is_a_share_of_onset_to_impact() -> None:
     assert got.false == 0
 
 
-def test_a_case_of_another_fault_or_after_the_impact_is_false() -> None:
-    got = outcome(a_full_disk(), [a_case(3 * HOUR_S, component="/var"), a_case(5.5 * HOUR_S), a_case(HOUR_S)])
+def test_a_case_of_another_fault_or_before_the_onset_is_false() -> None:
+    got = outcome(a_full_disk(), [a_case(3 * HOUR_S, component="/var"), a_case(HOUR_S)])
     assert got.leads == (None,)
-    assert got.false == 3
+    assert got.false == 2
+
+
+def test_a_case_after_the_impact_is_late_but_not_false() -> None:
+    got = outcome(a_full_disk(), [a_case(5.5 * HOUR_S)])
+    assert got.leads == (None,)
+    assert got.false == 0
 
 
 def test_a_case_of_a_hidden_fault_before_its_onset_leads_by_all() -> None:
