@@ -112,6 +112,11 @@ class Trends:
         rise = abs(verdict.basis.line.slope_per_s) * span_s
         return self._companions.features(verdict.fault, rise, span_s, times.uptime_s)
 
+    def asked_now(self, verdict: Verdict) -> bool:
+        """Return whether the network was asked about this verdict in the last step."""
+        known = self._extrapolations.get((verdict.fault, verdict.component))
+        return bool(known and known.answer and known.answer.asked_at_s == self._stepped_at_s)
+
     def expect(self, expected: Iterable[Expected]) -> None:
         """Replace what staff expect of this device."""
         self.expected = ExpectedTrends(expected)
