@@ -1,4 +1,4 @@
-"""`python -m models train [persistence]`: without more, makes what devices know of relations before they have seen anything.
+"""`python -m models train`: makes what devices know of relations before they have seen anything; see also its WHAT.
 
 What flows in: a folder of recordings (models/recordings) and a seed. What flows out: an artifact folder with fleet.npz,
 manifest.json and card.md. Nothing in it depends on the time or place of training, so that training again gives the

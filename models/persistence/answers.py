@@ -79,13 +79,13 @@ def read_ramps(path: Path) -> list[TelemetryRamp]:
 
 def _read(path: Path, place: int, raw: Any) -> TelemetryRamp:
     try:
-        values = {name: kind(raw[name]) for name, kind in _FIELDS.items()}
-        outcome = {name: bool(raw.get(name, False)) for name in ("new_ground", "reaches")}
+        values: dict[str, Any] = {name: kind(raw[name]) for name, kind in _FIELDS.items()}
+        values |= {name: bool(raw.get(name, False)) for name in ("new_ground", "reaches")}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: ramp {place}: {error!r}; make it with ramps.py extract") from None
     if not math.isfinite(values["limit"]):
         raise DataError(f"{path}: ramp {place}: limit {values['limit']} must be finite")
-    return TelemetryRamp(**values, **outcome)
+    return TelemetryRamp(**values)
 
 
 def _check(ramp: TelemetryRamp, place: int, rows: Array) -> None:

@@ -101,7 +101,7 @@ class _Level:
 def _binned(values: Array, spacing_s: float, most: int, period_s: float) -> _Level:
     rows = round(spacing_s / period_s)
     whole = values[: len(values) // rows * rows].reshape(-1, rows)
-    bins = np.stack([whole.min(axis=1), whole.max(axis=1), whole[:, -1]]).astype(np.float32)
+    bins = np.stack([whole.min(axis=1), whole.max(axis=1), whole[:, -1]]).astype(np.float32).astype(np.float64)
     return _Level(spacing_s, most, rows, bins)
 
 
@@ -171,7 +171,7 @@ def features_of(ramp: TelemetryRamp, values: Array, past: Past, period_s: float)
     window = sign * values[ramp.end - ramp.watched : ramp.end]
     rows = -(-ramp.watched // POINTS)
     window = window[len(window) % rows :].reshape(-1, rows).mean(axis=1)
-    times = np.arange(len(window)) * (rows * period_s)
+    times = np.arange(len(window), dtype=np.float64) * (rows * period_s)
     return persistence_features(Ramp(t=times, v=window, limit=sign * ramp.limit), past if ramp.up else past.flipped())
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_agent.detection.trends.multiscale_window import Array
 from edge_agent.detection.trends.series_past import DAY_S, Bins, Past
@@ -86,7 +87,8 @@ def persistence_features(ramp: Ramp, past: Past, named: Mapping[str, float] | No
         *_rises(line, past.coarse),
         *(float(named.get(name, 0.0)) for name in NAMED),
     ]
-    return np.nan_to_num(np.array(values), nan=0.0, posinf=0.0, neginf=0.0)
+    finite: Array = np.nan_to_num(np.array(values, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    return finite
 
 
 def _shape(ramp: Ramp, line: _Line, times: Array, slope: float) -> tuple[float, ...]:
@@ -191,7 +193,7 @@ def _rises(line: _Line, bins: Bins) -> tuple[float, ...]:
     return *_like(line, bins, length, ahead, ends), *_surges(line, bins, length, ahead), _log(volatility)
 
 
-def _like(line: _Line, bins: Bins, length: int, ahead: int, ends: Array) -> tuple[float, ...]:
+def _like(line: _Line, bins: Bins, length: int, ahead: int, ends: npt.NDArray[np.intp]) -> tuple[float, ...]:
     """Count rises of half to twice this one, and which share of them went on as far. `ends`: places in the bins."""
     at = bins.last[ends]
     rise = at - bins.last[ends - length]
@@ -215,9 +217,10 @@ def _like(line: _Line, bins: Bins, length: int, ahead: int, ends: Array) -> tupl
     )
 
 
-def _share(weight: Array, outcome: Array, length: int, prior: float) -> float:
+def _share(weight: npt.ArrayLike, outcome: npt.ArrayLike, length: int, prior: float) -> float:
     """Return the weighted mean of an outcome; half a rise of weight is given to what is expected without any."""
-    return float(((weight * outcome).sum() + 0.5 * length * prior) / (weight.sum() + 0.5 * length))
+    each, came = np.asarray(weight, np.float64), np.asarray(outcome, np.float64)
+    return (float(each @ came) + 0.5 * length * prior) / (float(each.sum()) + 0.5 * length)
 
 
 def _surges(line: _Line, bins: Bins, length: int, ahead: int) -> tuple[float, ...]:
