@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from edge_agent.detection.findings import Announcement
+from edge_agent.detection.network import Network
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Finding, Phase
@@ -19,9 +20,11 @@ HORIZON_S = 72 * 3600.0  # the default of `detection.horizon_h`
 Make = Callable[[float], Pipeline]
 
 
-def shipped(period_s: float) -> Pipeline:
-    """Return the pipeline of a device that samples at this period: rules and trends, without anomaly score."""
-    return Pipeline(period_s=period_s, horizon_s=HORIZON_S, scorer=None, relations=None)
+def device(network: Network | None = None) -> Make:
+    """Return how a device makes its pipeline: rules and trends, without anomaly score, with or without a network."""
+    return lambda period_s: Pipeline(
+        period_s=period_s, horizon_s=HORIZON_S, scorer=None, relations=None, network=network
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class Published:
     finding: Finding
 
 
-def replay(scenario: Scenario, make: Make = shipped) -> list[Case]:
+def replay(scenario: Scenario, make: Make) -> list[Case]:
     """Return the cases that would open up to the last impact, in order."""
     cases: dict[str, Case] = {}
     for published in announcements(scenario, make):
@@ -72,7 +75,7 @@ def _case(published: Published) -> Case:
     )
 
 
-def announcements(scenario: Scenario, make: Make = shipped) -> Iterator[Published]:
+def announcements(scenario: Scenario, make: Make) -> Iterator[Published]:
     """Yield all that the device would publish, up to the last impact."""
     timeline = scenario.timeline
     end_s = max((impact.impact_s for impact in scenario.impacts), default=float("inf"))

@@ -7,7 +7,7 @@ import pytest
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Phase
 from models.scenarios.figures import of_faults, of_lookalikes, outcome
-from models.scenarios.replay import Case, announcements, replay
+from models.scenarios.replay import Case, announcements, device, replay
 from models.scenarios.scenario import Rise
 from models.scenarios.tables import tables
 from models.scenarios.timeline import HOUR_S, Reboot
@@ -28,18 +28,18 @@ def a_case(opened_s: float, *, fault: str = "disk.filling", component: str = "/"
 
 
 def test_a_steady_fill_opens_one_case_before_the_impact() -> None:
-    (case,) = replay(a_full_disk())
+    (case,) = replay(a_full_disk(), device())
     assert (case.fault, case.component) == ("disk.filling", "/")
     assert 2 * HOUR_S < case.opened_s < 5 * HOUR_S
 
 
 def test_nothing_after_the_last_impact_is_replayed() -> None:
-    assert max(published.at_s for published in announcements(a_full_disk())) <= 5 * HOUR_S
+    assert max(published.at_s for published in announcements(a_full_disk(), device())) <= 5 * HOUR_S
 
 
 def test_a_finding_that_was_open_is_resumed_after_a_reboot() -> None:
     scenario = a_scenario(filling(), reboots=(Reboot(begin_s=4.2 * HOUR_S, end_s=4.25 * HOUR_S),))
-    published = list(announcements(scenario))
+    published = list(announcements(scenario, device()))
     after = next(each for each in published if each.at_s > 4.25 * HOUR_S)
     assert after.finding.phase is not Phase.OPEN
     assert after.finding.finding_id == published[0].finding.finding_id
