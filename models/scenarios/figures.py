@@ -11,6 +11,8 @@ import numpy as np
 from models.scenarios.replay import Case
 from models.scenarios.scenario import Impact, Kind, Rise, Scenario
 
+CONSEQUENCES = {"memory.leak": "oom.kill"}  # reported after the impact
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -68,9 +70,10 @@ def _announces(case: Case, impact: Impact) -> bool:
 
 
 def _concerns(case: Case, impact: Impact) -> bool:
-    """Return whether a case is about a fault that exists; after the impact it is late, but not false."""
-    same = (case.fault, case.component) == (impact.fault, impact.component)
-    return same and impact.began_s <= case.opened_s
+    """Return whether a case is about a fault that exists, or its consequence; after the impact it is not false."""
+    if case.fault == CONSEQUENCES.get(impact.fault):
+        return case.opened_s >= impact.impact_s
+    return (case.fault, case.component) == (impact.fault, impact.component) and impact.began_s <= case.opened_s
 
 
 def _lead(impact: Impact, found: Sequence[Case]) -> float | None:

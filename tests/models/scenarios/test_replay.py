@@ -64,6 +64,15 @@ def test_a_case_after_the_impact_is_late_but_not_false() -> None:
     assert got.false == 0
 
 
+def test_a_killed_program_is_a_consequence_of_used_up_memory() -> None:
+    scenario = a_full_disk()
+    leak = replace(scenario.impacts[0], fault="memory.leak", component="memory")
+    cases = [a_case(at_h * HOUR_S, fault="oom.kill", component="memory") for at_h in (4, 5)]
+    assert outcome(replace(scenario, impacts=(leak,)), cases[1:]).false == 0
+    assert outcome(replace(scenario, impacts=(leak,)), cases[:1]).false == 1
+    assert outcome(scenario, cases).false == 2
+
+
 def test_a_case_of_a_hidden_fault_before_its_onset_leads_by_all() -> None:
     scenario = a_full_disk()
     hidden = replace(scenario.impacts[0], began_s=HOUR_S)
