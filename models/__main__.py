@@ -1,4 +1,4 @@
-"""`python -m models record | train | relations | score | compare | evaluate | growth | scenarios`: see their --help."""
+"""`python -m models COMMAND`: records, trains, replays and measures; see --help."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edge_agent.tflite_network import ArtifactError
 from models import age_fit, evaluate, label_metrics, recording, relations, score, train
 from models.datasets import DataError
-from models.persistence import answers
+from models.persistence import answers, reliability
 from models.scenarios import evaluate as scenarios
 
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluate.add_command(commands)
     age_fit.add_command(commands)
     answers.add_command(commands)
+    reliability.add_command(commands)
     scenarios.add_command(commands)
     options = parser.parse_args(arguments)
     try:
