@@ -30,6 +30,7 @@ from models.scenarios.tables import tables
 
 SEEDS = 5
 FIRST_SEED = 1000  # those below are for training
+HELD_OUT = "persistence-0"
 BEGIN, END = "<!-- scenarios -->", "<!-- end of scenarios -->"
 
 
@@ -42,9 +43,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
     network = parser.add_mutually_exclusive_group()
     network.add_argument("--rule", action="store_true", help="trends without the persistence network")
-    network.add_argument(
-        "--networks", type=Path, metavar="DIR", help="artifacts DIR/<family>, each trained without its family"
-    )
+    network.add_argument("--networks", type=Path, metavar="DIR", help="as `models train families` makes them")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document")
     parser.add_argument("--show", choices=FAMILIES, metavar="NAME", help="print what staff would read of one scenario")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the scenario to show")
@@ -83,7 +82,8 @@ class Choice:
         if self.rule:
             return None
         try:
-            return load_network(self.networks / family if self.networks else shipped_network(PERSISTENCE), FEATURES)
+            folder = self.networks / family / HELD_OUT if self.networks else shipped_network(PERSISTENCE)
+            return load_network(folder, FEATURES)
         except ArtifactError as error:
             raise DataError(f"{error}, or give --rule") from None
 

@@ -27,7 +27,7 @@ def test_a_scenario_can_be_shown_as_staff_would_read_it(capsys: pytest.CaptureFi
 def test_a_missing_network_ends_with_one_line_and_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scenarios", "--networks", str(tmp_path), "--show", "boot"]) == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"models: {tmp_path / 'boot' / 'manifest.json'}: ")
+    assert err.startswith(f"models: {tmp_path / 'boot' / 'persistence-0' / 'manifest.json'}: ")
     assert err.endswith(", or give --rule\n")
     assert err.count("\n") == 1
 
