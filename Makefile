@@ -48,6 +48,8 @@ train: $(VENV)/.eval  ## retrain the fleet prior of relations from the recording
 eval: $(VENV)/.eval  ## evaluate the detection on the labelled telemetry in DATA
 	$(BIN)/python -m models evaluate --data $(DATA)
 	$(BIN)/python -m models relations
+	$(BIN)/python -m models scenarios
+	$(BIN)/python -m models reliability --data $(DATA) --write docs/detection.md
 
 system: $(VENV)/.dev  ## install the Debian packages that the tests use, where allowed
 	@deploy/install-test-packages $(VENV)

@@ -3,8 +3,10 @@
 What flows in: an AgentConfig. What flows out: an Agent that is ready to run. Errors name a key and its remedy.
 """
 
+import logging
 import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,7 +26,10 @@ from edge_agent.collectors.wifi import WifiCollector
 from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, read_secret, tls_context
 from edge_agent.detection import Pipeline
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
+from edge_agent.detection.network import Network
 from edge_agent.detection.relations import Relations
+from edge_agent.detection.trends import Expected
+from edge_agent.detection.trends.persistence_features import FEATURES
 from edge_agent.evidence import EvidenceRecorder, Ring
 from edge_agent.outbox import Outbox, open_outbox
 from edge_agent.outbox.backdating import Backdating
@@ -32,13 +37,18 @@ from edge_agent.outbox.database import StoreInUseError
 from edge_agent.outbox.detector_state import DetectorState
 from edge_agent.outbox.quota import Quota
 from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.records import ExpectedTrends
 from edge_agent.resource_budget import Budgets, Limits
 from edge_agent.telemetry_batches import Telemetry
+from edge_agent.tflite_network import ArtifactError, load_network, shipped_network
 from edge_agent.uplink import Link, Uplink
 from edge_agent.uplink.delivery import Delivery
 from edge_agent.uplink.presence import PresenceReport
 
+log = logging.getLogger(__name__)
+
 MIB = 1 << 20
+PERSISTENCE = "persistence-1"  # the artifact that is shipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +81,7 @@ def assemble(
         monotonic=time.monotonic,
         undated=lambda: backdating.is_pending(clock.now().uptime_s),
     )
+    uplink.on_expected = lambda message: pipeline.expect(expected_trends(message))
     ring = Ring(rows=round(settings.evidence_before_s / settings.period_s))
     return Agent(
         period_s=settings.period_s,
@@ -83,6 +94,17 @@ def assemble(
         delivery=Delivery(outbox, uplink, DetectorState(pipeline, clock.now().uptime_s), backdating),
         presence=presence,
     )
+
+
+def expected_trends(message: ExpectedTrends) -> Iterator[Expected]:
+    """Return what a message of the cloud says, as the trends take it."""
+    for one in message.expected:
+        yield Expected(
+            fault=one.fault,
+            component=one.component,
+            least_headroom=one.least_left,
+            until_s=one.until.timestamp(),
+        )
 
 
 def make_agent(config: AgentConfig) -> Agent:
@@ -107,6 +129,7 @@ def make_agent(config: AgentConfig) -> Agent:
         relations=make_relations(config),
         false_per_week=config.detection.false_cases_per_week,
         anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
+        network=persistence_network() if config.detection.model else None,
     )
     link = make_link(config)
     return assemble(
@@ -173,6 +196,15 @@ def make_relations(config: AgentConfig) -> Relations | None:
         return None
     folder = Path(config.detection.model_dir) if config.detection.model_dir else shipped()
     return Relations(load_fleet(folder), config.detection.false_cases_per_week)
+
+
+def persistence_network() -> Network | None:
+    """Return the network that tells whether a trend goes on; None, and a line in the log, where it can't be used."""
+    try:
+        return load_network(shipped_network(PERSISTENCE), FEATURES)
+    except ArtifactError as error:
+        log.warning("%s; trends go on without this network", error)
+        return None
 
 
 def make_link(config: AgentConfig) -> Link:

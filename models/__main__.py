@@ -1,11 +1,14 @@
-"""`python -m models record | train | relations | score | compare | evaluate | growth`: see their --help."""
+"""`python -m models COMMAND`: records, trains, replays and measures; see --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from edge_agent.tflite_network import ArtifactError
 from models import age_fit, evaluate, label_metrics, recording, relations, score, train
 from models.datasets import DataError
+from models.persistence import answers, reliability
+from models.scenarios import evaluate as scenarios
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,10 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     label_metrics.add_command(commands)
     evaluate.add_command(commands)
     age_fit.add_command(commands)
+    answers.add_command(commands)
+    reliability.add_command(commands)
+    scenarios.add_command(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (DataError, OSError) as error:
+    except (ArtifactError, DataError, OSError) as error:
         print(f"models: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""`python -m models train`: makes what devices know of relations before they have seen anything.
+"""`python -m models train`: makes what devices know of relations before they have seen anything; see also its WHAT.
 
 What flows in: a folder of recordings (models/recordings) and a seed. What flows out: an artifact folder with fleet.npz,
 manifest.json and card.md. Nothing in it depends on the time or place of training, so that training again gives the
@@ -20,10 +20,12 @@ import numpy as np
 from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE
 from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, FleetPrior
 from models.model_card import CARD_FILE, card
+from models.persistence import held_out_families, persistence_artifact
 from models.relations import Related, bars, fleet, fleet_of, folds, simulated_devices, strengths_of
 from models.simulated_devices import RECORDINGS, Recorded, load_recordings
 
 NAME = "relations"
+ARTIFACTS = Path("models/artifacts")
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,10 +33,13 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser("train", help="make an artifact from recordings", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="DIR", help=f"default {RECORDINGS}")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to make the artifact's folder")
+    parser.add_argument("--out", type=Path, default=ARTIFACTS, metavar="DIR", help=f"default {ARTIFACTS}")
     parser.add_argument("--seed", type=int, default=7, help="of everything that is random (default 7)")
     parser.add_argument("--model-version", default="1", help="version in the artifact's name (default 1)")
     parser.set_defaults(run=run)
+    others = parser.add_subparsers(metavar="WHAT", title="other artifacts")
+    persistence_artifact.add_command(others)
+    held_out_families.add_command(others)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -110,6 +110,7 @@ _MEANING = {
     Channel.TELEMETRY: "up: batches of aggregates, or of every reading. CBOR, deflated, QoS 1",
     Channel.PRESENCE: "up, retained, last will: online, offline, going down; versions and boot. JSON, QoS 1",
     Channel.ACK: "down: for each lane, the stream and the number up to which all is committed. JSON, QoS 0",
+    Channel.EXPECTED: "down, retained: trends that staff closed as expected, each with extent and end. JSON, QoS 1",
     Channel.CONFIG: "down, retained: reserved for the configuration the device shall have",
     Channel.COMMANDS: "down: reserved for commands with an expiry",
 }

@@ -8,11 +8,12 @@ from edge_agent.detection.anomaly.explanation import anomaly_verdict
 from edge_agent.detection.anomaly.scorer import DETECTOR, Score, Scorer
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
+from edge_agent.detection.network import Network
 from edge_agent.detection.relations import Relations
 from edge_agent.detection.relations.explanation import resumed_verdict
 from edge_agent.detection.relations.quantities import Quantity, quantity_of
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.trends import Trends
+from edge_agent.detection.trends import Expected, Trends
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import DetectorKind, Severity
 from edge_agent.protocol.instant import Instant
@@ -21,7 +22,7 @@ from edge_agent.protocol.records import Finding
 from edge_agent.sample import Sample
 
 RULES_VERSION = "rules-3"
-TRENDS_VERSION = "trends-2"
+TRENDS_VERSION = "trends-3"
 RESUMED_ROWS = 15  # after a start, until the scorer's means are filled
 
 
@@ -37,7 +38,7 @@ class Outcome:
 class Pipeline:
     """Evaluates the samples of one device, in the order of its uptime."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each is a part of the device that can be left out
         self,
         *,
         period_s: float,
@@ -46,16 +47,17 @@ class Pipeline:
         relations: Relations | None = None,
         false_per_week: float = 1.0,
         anomalies: Severity = Severity.INFO,
+        network: Network | None = None,
     ) -> None:
         """`horizon_s`: how far ahead a trend may warn. `false_per_week`: false cases of the anomaly score.
 
         `anomalies`: severity of anomalies, and of `thermal.cooling`. `relations` have their own rate, and evaluate the
-        rows of the scorer; without a scorer they have no effect.
+        rows of the scorer; without a scorer they have no effect. `network` tells whether a trend goes on.
         """
         self._anomalies = anomalies
         self._features = Features()
         self._rules = Rules()
-        self._trends = Trends(period_s, horizon_s)
+        self._trends = Trends(period_s, horizon_s, network)
         self._scorer = scorer
         self._alarms = Alarms(false_per_week=false_per_week, step_s=scorer.step_s if scorer else 60.0)
         self._anomaly: Verdict | None = None
@@ -64,7 +66,7 @@ class Pipeline:
         self._violated: list[Verdict] = []
         versions: dict[str, str] = {
             DetectorKind.RULE: RULES_VERSION,
-            DetectorKind.TREND: TRENDS_VERSION,
+            DetectorKind.TREND: f"{TRENDS_VERSION}/{network.name}" if network else TRENDS_VERSION,
             DetectorKind.MODEL: DETECTOR,
         }
         self._findings = Findings(versions | (dict.fromkeys(relations.faults, relations.name) if relations else {}))
@@ -91,6 +93,10 @@ class Pipeline:
         elif self._relations:
             self._relations.resume(finding)
             self._violated.append(resumed_verdict(finding))
+
+    def expect(self, expected: Iterable[Expected]) -> None:
+        """Replace what staff expect of this device: it is a note from now on."""
+        self._trends.expect(expected)
 
     def export_state(self) -> dict[str, object]:
         """Return the learned state of the detectors, a part for each, fit for JSON."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from edge_agent.protocol import PROTOCOL_VERSION
 from edge_agent.protocol.faults import DetectorKind, Severity
@@ -20,6 +20,7 @@ from edge_agent.protocol.topics import Lane
 MAX_RECORDS = 256  # in one message
 MAX_POINTS = 20_000  # in one series of an evidence pack
 MAX_SERIES = 64  # in one evidence pack
+MAX_EXPECTED = 64  # trends that are expected on one device
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f-]{32,36}$")]
 Metric = Annotated[str, Field(min_length=1, max_length=8192)]  # a series holds its mount point, which may be long
@@ -214,6 +215,25 @@ class Ack(_Wire):
     lanes: dict[Lane, LaneAck]
 
 
+class ExpectedTrend(_Wire):
+    """A trend that staff closed as expected: it is normal on this device until `until`.
+
+    `least_left` is the lowest headroom of the closed case, in the unit of the metric; less is not expected.
+    """
+
+    fault: Word
+    component: Word
+    least_left: float = Field(ge=0)
+    until: AwareDatetime
+
+
+class ExpectedTrends(_Wire):
+    """All that is expected on a device; it replaces what was sent before."""
+
+    v: Literal[1] = 1
+    expected: list[ExpectedTrend] = Field(max_length=MAX_EXPECTED)
+
+
 def encode(value: _Wire) -> bytes:
     """Return the JSON of a record, envelope, presence or acknowledgement."""
     return value.model_dump_json(exclude_none=True).encode()
@@ -244,6 +264,14 @@ def decode_presence(payload: bytes) -> Presence:
 def decode_ack(payload: bytes | bytearray) -> Ack:
     """Read an acknowledgement. Raises ValueError as `decode_envelope` does."""
     return _checked(Ack, payload)
+
+
+def decode_expected(payload: bytes | bytearray) -> ExpectedTrends:
+    """Read what is expected; an empty payload (a retained message that was deleted) is nothing.
+
+    Raises ValueError as `decode_envelope` does.
+    """
+    return _checked(ExpectedTrends, payload) if payload else ExpectedTrends(expected=[])
 
 
 def read_record(raw: dict[str, Any]) -> Finding | Evidence | Loss | None:

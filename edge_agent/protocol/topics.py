@@ -22,6 +22,7 @@ class Channel(StrEnum):
     TELEMETRY = "telemetry"  # up: the telemetry lane
     PRESENCE = "presence"  # up, retained, also the last will: is the device there, and in which version
     ACK = "ack"  # down: up to which number all records of a lane are stored
+    EXPECTED = "expected"  # down, retained: trends that staff closed as expected on this device
     CONFIG = "config"  # down, retained: the configuration the device shall have
     COMMANDS = "commands"  # down: one command with its expiry
 

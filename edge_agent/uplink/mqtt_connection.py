@@ -86,12 +86,12 @@ MqttEvent = Connected | Disconnected | Acknowledged | MessageReceived
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresenceMessages:
-    """The last will, the presence published after each connect, and the topic to subscribe to."""
+    """The last will, the presence published after each connect, and the topics to subscribe to."""
 
     topic: str
     will: Callable[[], bytes]
     online: Callable[[], bytes]
-    listen: str
+    listen: tuple[str, ...]
 
 
 class Connection:
@@ -277,7 +277,8 @@ class Connection:
         self._down_logged.clear()
         self._probing = False
         self.events.put(Connected(getattr(properties, "MaximumPacketSize", None)))
-        client.subscribe(self._messages.listen, 1)
+        for listened in self._messages.listen:  # one by one: a broker may refuse a topic that it does not know
+            client.subscribe(listened, 1)
         client.publish(self._messages.topic, self._messages.online(), 1, True)
         self._answered.set()
 

@@ -59,13 +59,15 @@ class Uplink:
         self._connected_at_s, self._links = 0.0, 0
         self._unusable_logged = False
         self.bad_acks = 0
+        self.on_expected: Callable[[records.ExpectedTrends], None] = lambda _: None
+        """Receives what staff expect of this device, at each connect and whenever it changes."""
         self.late_bytes = 0
         """Bytes of backlogs and of records that were sent again: the cost of an outage, not of monitoring."""
         presence_messages = PresenceMessages(
             topic=topic(device, Channel.PRESENCE),
             will=lambda: self._presence_bytes(records.PresenceState.OFFLINE),
             online=lambda: self._presence_bytes(records.PresenceState.ONLINE),
-            listen=topic(device, Channel.ACK),
+            listen=(topic(device, Channel.ACK), topic(device, Channel.EXPECTED)),
         )
         self._connection = Connection(device, link, presence_messages, monotonic)
 
@@ -155,8 +157,11 @@ class Uplink:
 
     def _on_message(self, name: str, payload: bytes) -> None:
         try:
-            if parse(name).channel is Channel.ACK:
+            channel = parse(name).channel
+            if channel is Channel.ACK:
                 self._acknowledge(records.decode_ack(payload))
+            elif channel is Channel.EXPECTED:
+                self.on_expected(records.decode_expected(payload))
         except ValueError as error:
             self.bad_acks += 1
             level = logging.WARNING if self.bad_acks == 1 else logging.DEBUG

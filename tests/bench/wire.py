@@ -153,9 +153,9 @@ def link_a_day() -> float:
     """
     presence, where = a_presence(), topic(DEVICE, Channel.PRESENCE)
     connect = 2 + 10 + 2 + len(DEVICE) + 2 + len(where) + 2 + len(presence)
-    subscribe = 2 + 2 + 2 + len(topic(DEVICE, Channel.ACK)) + 1
+    subscribe = sum(tls(2 + 2 + 2 + len(topic(DEVICE, channel)) + 1) for channel in (Channel.ACK, Channel.EXPECTED))
     pings = DAY_S / AgentConfig().mqtt.keepalive_s * tls(2)
-    return TLS_HANDSHAKE + tls(connect) + tls(subscribe) + published(where, presence) + pings
+    return TLS_HANDSHAKE + tls(connect) + subscribe + published(where, presence) + pings
 
 
 def main() -> int:

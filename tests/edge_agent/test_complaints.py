@@ -289,7 +289,7 @@ def test_backoff_is_not_skipped_when_the_broker_kicks_after_a_good_connack(monke
     monkeypatch.setattr(Backoff, "next_s", counted)
     with ScriptedBroker(kicks_after_connack=True) as broker:
         link = Link(host="127.0.0.1", port=broker.port, tls=None, username=None, password=None, keepalive_s=30)
-        messages = PresenceMessages(topic="a", will=lambda: b"", online=lambda: b"", listen="b")
+        messages = PresenceMessages(topic="a", will=lambda: b"", online=lambda: b"", listen=("b",))
         connection = Connection(DEVICE, link, messages, time.monotonic)
         connection.start()
         deadline = time.monotonic() + 10

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from edge_agent.detection.trends.limits import Limit
 from edge_agent.detection.trends.multiscale_window import Array, MultiScaleWindow, Resolution
+from edge_agent.detection.trends.persistence import Answer
 from edge_agent.detection.trends.recurring_low import CLOSE_CALL, RecurringLow
+from edge_agent.detection.trends.series_past import SeriesPast
 from edge_agent.detection.trends.theil_sen import Slope, steady, theil_sen
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import metric_of
@@ -23,6 +25,7 @@ LEAST_COARSE_S = 10 * 3600.0  # shorter windows are left to the finer resolution
 MAX_EXTRAPOLATION = 2.0  # times the span of the window
 MAX_SPREAD = 3.0  # ratio of the ends of the interval; a wider interval is of no use
 RECOVERY = 0.5  # share of the fall in a window; a rise by this much ends the trend
+LATEST = 8  # the latest part of a window, one of so many, must still fall at a third of the slope
 USED_UP = 0.01  # share of the total: below it the limit counts as reached
 LEAST_HEADROOM = CLOSE_CALL  # share of the total that must have been free once, for a reached limit to be a fault
 
@@ -66,6 +69,9 @@ class Extrapolation:
     rebooted: bool = False
     seen_s: float = 0.0
     window_verdicts: dict[tuple[float, int], _WindowVerdict] = field(default_factory=dict)
+    past: SeriesPast = field(default_factory=SeriesPast)
+    answer: Answer | None = None
+    case_open: bool = False  # the present trend is severe enough for a case; it stays so until it ends
 
     def step(self, limit: Limit, times: Times) -> Verdict | None:
         """Add a reading; return the verdict with the nearest impact of any window."""
@@ -75,6 +81,7 @@ class Extrapolation:
             self.recurring_low.restart()
         self.rebooted = False
         self.recurring_low.add(limit.headroom, self.most, times.operating_s)
+        self.past.add(times.operating_s, limit.headroom)
         known = not self.window_verdicts and self.recurring_low.covers(limit.headroom)
         for resolution in self._moved(limit, times):
             if not self.window_verdicts and _far(limit, resolution.deepest_fall()):
@@ -83,11 +90,18 @@ class Extrapolation:
             for points in COARSE_WINDOWS if coarse else WINDOWS:
                 if not known and points <= len(resolution):  # a window that is filling again keeps its last verdict
                     self._evaluate(limit, resolution, points, times, times.operating_s if coarse else times.uptime_s)
-        for window in [window for window, kept in self.window_verdicts.items() if limit.headroom >= kept.recovered_at]:
-            del self.window_verdicts[window]
+        self._end_recovered(limit, times)
         if self._is_used_up(limit):
             return _used_up(limit)
         return min((kept.at(times.uptime_s) for kept in self.window_verdicts.values()), key=likely_s, default=None)
+
+    def _end_recovered(self, limit: Limit, times: Times) -> None:
+        """Drop the verdicts whose trend recovered; what a case was opened for, and came back, is known from now on."""
+        recovered = [window for window, kept in self.window_verdicts.items() if limit.headroom >= kept.recovered_at]
+        for window in recovered:
+            del self.window_verdicts[window]
+        if recovered and self.case_open and not self.window_verdicts:
+            self.recurring_low.recovered(self.most, times.operating_s)
 
     def _moved(self, limit: Limit, times: Times) -> list[Resolution]:
         """Feed the windows; return the resolutions with a new point, and all coarse ones right after a restart."""
@@ -103,9 +117,23 @@ class Extrapolation:
         self.window_verdicts.pop(window, None)
         if resolution in self.windows.coarse and points * resolution.spacing_s < LEAST_COARSE_S:
             return
-        if verdict := _evaluate(limit, resolution, points, times.furthest_s, times.uptime_s - now_s):
+        verdict = _evaluate(limit, resolution, points, times.furthest_s, times.uptime_s - now_s)
+        if verdict and not self._has_ended(resolution, verdict):
             (_, fall), (_, newest) = resolution.falls_by(points), resolution.last(1)
             self.window_verdicts[window] = _WindowVerdict(verdict, times.uptime_s, float(newest[0]) + RECOVERY * fall)
+
+    def _has_ended(self, resolution: Resolution, verdict: Verdict) -> bool:
+        """Return whether the next finer resolution shows that the fall of a fine window stopped in its latest part.
+
+        The points of a window are means over its spacing: a fall that stopped a few points ago still looks like one.
+        """
+        place = self.windows.fine.index(resolution) if resolution in self.windows.fine else 0
+        if not place or verdict.basis.line is None or verdict.basis.window is None:
+            return False
+        times, _ = verdict.basis.window
+        latest_s, slope_per_s = float(times[-1] - times[0]) / LATEST, abs(verdict.basis.line.slope_per_s)
+        fall_per_s = self.windows.fine[place - 1].fall_over(latest_s)
+        return fall_per_s is not None and fall_per_s < slope_per_s / 3
 
     def restart(self, paused_s: float) -> None:
         """Clear the fine windows but keep their verdicts, whose countdown pauses for `paused_s`."""
@@ -127,6 +155,7 @@ class Extrapolation:
             "habit": self.recurring_low.export_state(),
             "roomy": self.had_headroom,
             "seen_s": round(self.seen_s),
+            "past": self.past.export_state(),
         }
 
 

@@ -64,6 +64,17 @@ class Resolution:
         """Return the fall from the highest point to the last one: no window of this resolution has a deeper one."""
         return max(self._v) - self._v[-1] if self._v else 0.0
 
+    def fall_over(self, span_s: float) -> float | None:
+        """Return the fall per second over the latest `span_s`, between the means of its halves.
+
+        A fall is positive. None with too few points.
+        """
+        points = round(span_s / self.spacing_s)
+        if points < 4 or points > len(self):
+            return None
+        (t, v), half = self.last(points), points // 2
+        return float((v[:half].mean() - v[half:].mean()) / (t[half:].mean() - t[:half].mean()))
+
     def last(self, points: int) -> tuple[Array, Array]:
         """Return times and values of the latest `points`, oldest first."""
         return np.array(self._t)[-points:], np.array(self._v)[-points:]

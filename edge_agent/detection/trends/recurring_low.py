@@ -35,6 +35,16 @@ class RecurringLow:
                 self.until_s = operating_s + KEPT_S
             self._trough = headroom
 
+    def recovered(self, whole: float, operating_s: float) -> None:
+        """Take the current low as one that the device recovered from, however small the recovery was.
+
+        It is called when a trend that had opened a case came back by itself.
+        """
+        if self._trough is None or self._trough < CLOSE_CALL * whole:
+            return
+        self.low = self._trough if self.low is None else min(self.low, self._trough)
+        self.until_s = operating_s + KEPT_S
+
     def covers(self, headroom: float) -> bool:
         """Return whether the device has recovered from about this low before."""
         return self.low is not None and headroom >= SAME * self.low

@@ -5,23 +5,30 @@ limit steadily.
 
     sample ─> limits (headroom of each) ─> multi-scale windows ─> robust line ─> steady, near, narrow? ─> verdict
                                          └> recurring low: known to recover ─> no verdict
+    verdict ─> features (window, past, companions) ─> network: will it get there? ─> decision: a case or a note
 
 Fine windows use the uptime, and are cleared at boot and after a suspend; coarse ones use the operating time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from edge_agent.detection.network import Network
+from edge_agent.detection.trends.companions import Companions
+from edge_agent.detection.trends.decision import opens_case
+from edge_agent.detection.trends.expected import Expected, ExpectedTrends
 from edge_agent.detection.trends.extrapolation import Extrapolation, Times, likely_s
-from edge_agent.detection.trends.limits import limits_in
+from edge_agent.detection.trends.limits import Limit, limits_in
 from edge_agent.detection.trends.multiscale_window import MultiScaleWindow, number
 from edge_agent.detection.trends.operating_time import OperatingTime
+from edge_agent.detection.trends.persistence import Answer, features_of, is_due, probability_of, with_probability
 from edge_agent.detection.trends.recurring_low import KEPT_S, RecurringLow
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+READABLE_VERSIONS = (1, 2)  # 1 has no past of the series, and nothing that is expected
 SETTLE_S = 180.0  # after boot and resume programs start, caches fill and clocks step: no trends are evaluated
 JUMP_S = 120.0  # between two samples: treated as a suspend
 MOST_LIMITS = 64  # quantities; the one without readings for longest is evicted
@@ -31,13 +38,20 @@ FURTHEST_S = 30 * 86_400.0  # impacts beyond the horizon have severity info, up 
 class Trends:
     """Keeps the extrapolation of each quantity, on both clocks."""
 
-    def __init__(self, period_s: float, horizon_s: float) -> None:
-        """`horizon_s`: how far ahead a trend may warn; later impacts have severity info."""
+    def __init__(self, period_s: float, horizon_s: float, network: Network | None = None) -> None:
+        """`horizon_s`: how far ahead a trend may warn; later impacts have severity info.
+
+        `network` gives the probability that a trend reaches its limit, as a logit, from persistence features.
+        """
+        self._network = network
+        self._companions = Companions()
+        self.expected = ExpectedTrends()
         self._period_s, self._horizon_s = period_s, horizon_s
         self._jump_s = max(JUMP_S, 3 * period_s)
         self._extrapolations: dict[tuple[str, str], Extrapolation] = {}
         self._operating_time = OperatingTime()
         self._last: Instant | None = None
+        self._stepped_at_s = 0.0
         self._settled_at_s = SETTLE_S
 
     def step(self, values: Mapping[str, float], now: Instant) -> list[Verdict]:
@@ -51,8 +65,61 @@ class Trends:
             settled=now.uptime_s >= self._settled_at_s,
             furthest_s=max(FURTHEST_S, self._horizon_s),
         )
-        verdicts = (self._extrapolation(limit.fault, limit.component).step(limit, times) for limit in limits_in(values))
-        return [self._graded(verdict) for verdict in verdicts if verdict]
+        passed_s, self._stepped_at_s = now.uptime_s - self._stepped_at_s, now.uptime_s
+        self._companions.step(values, min(max(passed_s, 0.0), self._jump_s))
+        return [verdict for limit in limits_in(values) if (verdict := self._verdict(limit, times, now))]
+
+    def _verdict(self, limit: Limit, times: Times, now: Instant) -> Verdict | None:
+        """Return the verdict of one quantity, with its probability and its severity."""
+        extrapolation = self._extrapolation(limit.fault, limit.component)
+        verdict = extrapolation.step(limit, times)
+        if verdict is None:
+            extrapolation.answer, extrapolation.case_open = None, False
+            return None
+        if verdict.basis.window is None:
+            return verdict  # the limit is reached: nothing is left to predict
+        probability = self._probability(extrapolation, verdict, times)
+        verdict = with_probability(verdict, probability)
+        left_s, allowed = likely_s(verdict), self.expected.allowing(limit, now)
+        case = probability is None or opens_case(probability, left_s)
+        extrapolation.case_open = (extrapolation.case_open or case) and left_s <= self._horizon_s and not allowed
+        if extrapolation.case_open:
+            return verdict
+        reason = f"{verdict.reason}; {allowed.reason}" if allowed else verdict.reason
+        return replace(verdict, severity=Severity.INFO, reason=reason)
+
+    def _probability(self, extrapolation: Extrapolation, verdict: Verdict, times: Times) -> float | None:
+        """Return the answer of the network, asked again for each new window; a mean with its last answer."""
+        if self._network is None:
+            return None
+        answer = extrapolation.answer
+        if answer is not None and not is_due(answer, verdict, times.uptime_s):
+            return answer.probability
+        named = self._named(verdict, times)
+        features = features_of(verdict, extrapolation.past, named)
+        probability = None if features is None else probability_of(self._network, features)
+        if probability is None:
+            return None
+        if answer is not None:
+            probability = (probability + answer.probability) / 2
+        extrapolation.answer = Answer(verdict.basis, times.uptime_s, probability)
+        return probability
+
+    def _named(self, verdict: Verdict, times: Times) -> Mapping[str, float]:
+        if verdict.basis.window is None or verdict.basis.line is None:
+            return {}
+        span_s = float(verdict.basis.window[0][-1] - verdict.basis.window[0][0])
+        rise = abs(verdict.basis.line.slope_per_s) * span_s
+        return self._companions.features(verdict.fault, rise, span_s, times.uptime_s)
+
+    def asked_now(self, verdict: Verdict) -> bool:
+        """Return whether the network was asked about this verdict in the last step."""
+        known = self._extrapolations.get((verdict.fault, verdict.component))
+        return bool(known and known.answer and known.answer.asked_at_s == self._stepped_at_s)
+
+    def expect(self, expected: Iterable[Expected]) -> None:
+        """Replace what staff expect of this device."""
+        self.expected = ExpectedTrends(expected)
 
     def resume(self, fault: str, component: str) -> None:
         """Resume a fault that was open when the agent stopped. The quantity had headroom before."""
@@ -66,11 +133,16 @@ class Trends:
             if self._operating_time.last_s - extrapolation.seen_s < KEPT_S
         }
         extrapolations = [[*key, extrapolation.export_state()] for key, extrapolation in kept.items()]
-        return {"version": STATE_VERSION, "life": self._operating_time.export_state(), "courses": extrapolations}
+        return {
+            "version": STATE_VERSION,
+            "life": self._operating_time.export_state(),
+            "courses": extrapolations,
+            "expected": self.expected.export_state(),
+        }
 
     def restore_state(self, state: Mapping[str, object]) -> None:
         """Restore an exported state. Raises ValueError with the reason, and then changes nothing."""
-        if state.get("version") != STATE_VERSION:
+        if state.get("version") not in READABLE_VERSIONS:
             raise ValueError("trends: state is of another version")
         operating_time, extrapolations = state.get("life"), state.get("courses")
         if not isinstance(operating_time, dict) or not isinstance(extrapolations, list):
@@ -80,10 +152,11 @@ class Trends:
                 (str(fault), str(thing)): self._restored(extrapolation)
                 for fault, thing, extrapolation in extrapolations
             }
+            expected = ExpectedTrends.restored(state.get("expected", []))
             self._operating_time = OperatingTime.restored(operating_time)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"trends: {error!r}") from None
-        self._extrapolations, self._last = restored, None
+        self._extrapolations, self._last, self.expected = restored, None, expected
 
     def _restored(self, state: Mapping[str, object]) -> Extrapolation:
         recurring_low = RecurringLow.restored(state.get("habit"))
@@ -96,6 +169,8 @@ class Trends:
             seen_s=seen_s,
         )
         extrapolation.windows.restore_state(state.get("levels"))
+        if "past" in state:
+            extrapolation.past.restore_state(state["past"])
         return extrapolation
 
     def _extrapolation(self, fault: str, component: str) -> Extrapolation:
@@ -126,7 +201,3 @@ class Trends:
         for extrapolation in self._extrapolations.values():
             extrapolation.restart(now.uptime_s - last.uptime_s if last else 0.0)
             extrapolation.rebooted = extrapolation.rebooted or rebooted
-
-    def _graded(self, verdict: Verdict) -> Verdict:
-        """Set severity info for an impact beyond the horizon: it opens no case yet."""
-        return replace(verdict, severity=Severity.INFO) if likely_s(verdict) > self._horizon_s else verdict
