@@ -1,0 +1,87 @@
+"""Explanation of a machine's anomaly: the channels that carry it, and a sentence for support agents.
+
+What flows in: a Score and the calibration it counts in. What flows out: a verdict.
+"""
+
+import math
+
+import numpy as np
+
+from edge_agent.detection.machine.calibration import GROUPS, Calibration
+from edge_agent.detection.machine.score import NETWORK, STUCK, Score, shares_of
+from edge_agent.detection.machine.statistics import LEVELS_S, SPREAD_S, Array
+from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.protocol.metrics import feature_unit
+from edge_agent.protocol.records import Carrier
+from edge_agent.protocol.wording import duration, metric_words, quantity, span
+
+FAULT = "machine.anomaly"
+LEAST_SHARE = 0.1  # of a channel, to be named
+MOST_NAMED = 3
+_LEVEL = len(LEVELS_S) - 1  # the statistic that shows a level: the mean over 20 s
+_SPREAD = len(LEVELS_S)
+_KNOWN = "The trained network recognises a fault. "
+
+
+def machine_verdict(
+    machine: str, channels: tuple[str, ...], score: Score, calibration: Calibration, reference: Array
+) -> Verdict:
+    """Return the verdict on a machine whose alarm is open."""
+    shares = shares_of(score)
+    carrying = [int(place) for place in np.argsort(-shares) if shares[place] >= LEAST_SHARE]
+    carriers = tuple(_carrier(channels[at], at, shares[at], score, calibration, reference) for at in carrying)
+    clauses = [_clause(one, at, score) for one, at in list(zip(carriers, carrying, strict=True))[:MOST_NAMED]]
+    return Verdict(
+        fault=FAULT,
+        component=machine,
+        confidence=confidence(score.value, calibration.certainty),
+        reason=f"{'; '.join(clauses)}. {_KNOWN if score.group == NETWORK else ''}{_learned(calibration)}",
+        carriers=carriers,
+        basis=Basis(evaluated=tuple(channels[at] for at in carrying) or channels),
+    )
+
+
+def confidence(score: float, certainty: float) -> float:
+    """Return the confidence: .5 at the bar, nearer to 1 further above; an unsteady healthy start halves it."""
+    return (0.5 + 0.5 * certainty) * (1.0 - 0.5 / max(1.0, score))
+
+
+def _learned(calibration: Calibration) -> str:
+    learned = f"Compared with a healthy start of {duration(calibration.rows)}"
+    return f"{learned}, {calibration.certainty:.0%} sure that it was healthy"
+
+
+def _carrier(name: str, at: int, share: float, score: Score, calibration: Calibration, reference: Array) -> Carrier:
+    row, wander = _shown_row(score), calibration.wander[:, at]
+    low, high = (
+        _own_units(reference[row, at] + side * wander[row], row, calibration.noise[at]) for side in (-1.0, 1.0)
+    )
+    return Carrier(
+        metric=name,
+        value=float(score.statistics[row, at]),
+        unit=feature_unit(name),
+        expected_low=low,
+        expected_high=high,
+        share=float(min(1.0, share)),
+    )
+
+
+def _shown_row(score: Score) -> int:
+    """Return the statistic that shows the group: the level, the spread, or the change from second to second."""
+    return {STUCK: _SPREAD, "spread": _SPREAD, "change": _SPREAD + 1}.get(score.group, _LEVEL)
+
+
+def _own_units(value: float, row: int, noise: float) -> float:
+    return float(value * noise if row < len(LEVELS_S) else math.exp(value) * noise)
+
+
+def _clause(carrier: Carrier, at: int, score: Score) -> str:
+    what, usual = metric_words(carrier.metric), span(carrier.expected_low, carrier.expected_high, carrier.unit)
+    if score.group == STUCK:
+        return f"{what} has not changed for {duration(float(score.equal_s[at]))}"
+    now = quantity(carrier.value, carrier.unit)
+    if score.group in (GROUPS[0].name, NETWORK):
+        return f"{what} is {now}, usually {usual}"
+    if score.group == "spread":
+        return f"{what} varies by {now} within {SPREAD_S} s, usually by {usual}"
+    return f"{what} changes by {now} from second to second, usually by {usual}"
