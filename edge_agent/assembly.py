@@ -3,8 +3,10 @@
 What flows in: an AgentConfig. What flows out: an Agent that is ready to run. Errors name a key and its remedy.
 """
 
+import logging
 import sqlite3
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from edge_agent.collectors.battery import BatteryCollector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
 from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
+from edge_agent.collectors.readings_file import ReadingsFileCollector
 from edge_agent.collectors.self_usage import SelfUsageCollector
 from edge_agent.collectors.storage import StorageCollector
 from edge_agent.collectors.systemd import SystemdCollector
@@ -24,8 +27,12 @@ from edge_agent.collectors.wifi import WifiCollector
 from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, read_secret, tls_context
 from edge_agent.detection import Pipeline
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
+from edge_agent.detection.machine import Machine, Machines, MachineSettings
+from edge_agent.detection.machine.classifier import feature_names
 from edge_agent.detection.relations import Relations
 from edge_agent.evidence import EvidenceRecorder, Ring
+from edge_agent.machine_config import MachineTable
+from edge_agent.machine_resets import MachineResets
 from edge_agent.outbox import Outbox, open_outbox
 from edge_agent.outbox.backdating import Backdating
 from edge_agent.outbox.database import StoreInUseError
@@ -34,11 +41,14 @@ from edge_agent.outbox.quota import Quota
 from edge_agent.protocol.faults import Severity
 from edge_agent.resource_budget import Budgets, Limits
 from edge_agent.telemetry_batches import Telemetry
+from edge_agent.tflite_network import ArtifactError, TfliteNetwork, load_network, shipped_network
 from edge_agent.uplink import Link, Uplink
 from edge_agent.uplink.delivery import Delivery
 from edge_agent.uplink.presence import PresenceReport
 
 MIB = 1 << 20
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +115,12 @@ def make_agent(config: AgentConfig) -> Agent:
         horizon_s=config.detection.horizon_h * 3600,
         scorer=scorer,
         relations=make_relations(config),
+        machines=make_machines(config.machines),
         false_per_week=config.detection.false_cases_per_week,
         anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
     )
     link = make_link(config)
-    return assemble(
+    agent = assemble(
         settings,
         clock=SystemClock(),
         collection=make_collection(config),
@@ -117,6 +128,8 @@ def make_agent(config: AgentConfig) -> Agent:
         outbox=_outbox(config.state_dir, config.state),  # last: no store is opened where anything else is wrong
         link=link,
     )
+    agent.resets = MachineResets(config.state_dir) if config.machines else None
+    return agent
 
 
 def make_collection(config: AgentConfig) -> Collection:
@@ -131,6 +144,9 @@ def make_collection(config: AgentConfig) -> Collection:
     ]
     if config.services.units:
         collectors.append(SystemdCollector(config.services.units, config.services.exclude))
+    collectors += [
+        ReadingsFileCollector(machine.name, Path(machine.readings)) for machine in config.machines if machine.readings
+    ]
     return Collection(tuple(collectors))
 
 
@@ -173,6 +189,25 @@ def make_relations(config: AgentConfig) -> Relations | None:
         return None
     folder = Path(config.detection.model_dir) if config.detection.model_dir else shipped()
     return Relations(load_fleet(folder), config.detection.false_cases_per_week)
+
+
+def make_machines(tables: Iterable[MachineTable]) -> Machines:
+    """Return the configured machines. A network that can't be used is logged, and its machine goes on without."""
+    return Machines(
+        Machine(MachineSettings(name=table.name, channels=table.channels, start_s=table.start_s), _network(table))
+        for table in tables
+    )
+
+
+def _network(table: MachineTable) -> TfliteNetwork | None:
+    if not table.artifact:
+        return None
+    folder = Path(table.artifact) if "/" in table.artifact else shipped_network(table.artifact)
+    try:
+        return load_network(folder, feature_names(tuple(table.channels)))
+    except ArtifactError as error:
+        log.warning("machine %s: %s; it is judged by statistics only", table.name, error)
+        return None
 
 
 def make_link(config: AgentConfig) -> Link:
