@@ -1,4 +1,4 @@
-"""`python -m models record | train | relations | score | compare | evaluate | growth`: see their --help."""
+"""`python -m models record | train | relations | score | compare | evaluate | growth | machine`: see their --help."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from models import age_fit, evaluate, label_metrics, recording, relations, score, train
 from models.datasets import DataError
+from models.machine import evaluate as machine_evaluate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     label_metrics.add_command(commands)
     evaluate.add_command(commands)
     age_fit.add_command(commands)
+    machine_evaluate.add_command(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
