@@ -46,9 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="virtual-devices", description="Run virtual devices with injected faults under the real agent."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _demo_options(
-        commands.add_parser("demo", help="run a cloud, the real agent and three virtual devices until Ctrl-C")
-    )
+    _demo_options(commands.add_parser("demo", help="run a cloud, the real agent and four virtual devices until Ctrl-C"))
     test = commands.add_parser("smoke", help="run the demo unattended and check the result; the last line is JSON")
     test.set_defaults(command=lambda _arguments, stop: smoke(stop))
     _run_options(commands.add_parser("run", help="run virtual devices against your own broker until Ctrl-C"))
