@@ -2,8 +2,8 @@
 
     pump curve  H = 22 m - 0.009 Q^2      loop  H = 0.0125 R Q^2      so  Q = sqrt(22 / (0.009 + 0.0125 R))
 
-What flows in: seconds of uptime and faults. What flows out: eight readings: flow in L/min, pressure in bar, current in A,
-two vibrations in mm/s, voltage in V, temperatures of motor and water in Cel. The same second of the same pump always
+What flows in: seconds of uptime and faults. What flows out: eight readings: flow in L/min, pressure in bar, current in
+A, two vibrations in mm/s, voltage in V, temperatures of motor and water in Cel. The same second of the same pump always
 gives the same readings.
 
 Each fault grows from nothing at its start to full strength at its impact, and stays:
@@ -26,8 +26,8 @@ from firmware_stubs.faults import PumpFault
 
 HEAD_M, PUMP_CURVE, LOOP_CURVE = 22.0, 0.009, 0.0125
 BAR_PER_M = 0.0981
-DENSITY_GRAVITY = 9810.0  # N/m3
-EFFICIENCY, POWER_FACTOR, IDLE_W = 0.55, 0.8, 60.0
+IDLE_W, W_PER_FLOW = 90.0, 2.9  # the power of a radial pump rises with its flow
+POWER_FACTOR = 0.8
 VOLTS = 230.0
 NOISE = {
     "flow": 0.35, "pressure": 0.03, "current": 0.012, "vibration_1": 0.03, "vibration_2": 0.04, "voltage": 1.2,
@@ -103,10 +103,10 @@ class VirtualPump:
         return {name: value + self._unrest(name, uptime_s, state, rng) for name, value in steady.items()}
 
     def _steady(self, state: _State) -> dict[str, float]:
-        """Solve pump curve and loop for flow and head; power is hydraulic power by efficiency."""
+        """Solve pump curve and loop for flow and head."""
         flow = math.sqrt(HEAD_M / (PUMP_CURVE + LOOP_CURVE * state.resistance)) + 0.4 * state.leaked
         head = HEAD_M - PUMP_CURVE * flow**2
-        watts = IDLE_W + DENSITY_GRAVITY * head * flow / 60_000.0 / EFFICIENCY + state.brake_w
+        watts = IDLE_W + W_PER_FLOW * flow + state.brake_w
         return {
             "flow": self._level * max(0.0, flow - state.leaked),
             "pressure": head * BAR_PER_M,

@@ -4,6 +4,7 @@ What flows in: `{series: value}` of each second. What flows out: a verdict while
 line for the log.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from edge_agent.protocol.wording import duration
 
 SHORTEST_START_S = 2000
 DEFAULT_START_S = 3600
-SURE = 0.9  # below it a healthy start is reported as unsteady
+SURE = 0.8  # below it a healthy start is reported as unsteady
 GAP_S = 5.0  # without samples: the windows start anew
 SOONEST_S = 0.75  # samples that come sooner are left out
 LATEST_S = 1.5  # mean between samples from which a machine is not judged
@@ -151,7 +152,7 @@ class Machine:
         assert self._scorer is not None
         certainty = self._scorer.calibration.certainty
         learned = f"learned in {duration(self.settings.start_s)}, {certainty:.0%} sure that it was healthy"
-        again = f"; to start again: edge-agent machine reset {self.settings.name}" if certainty < SURE else ""
+        again = f"; to start again: edge-agent machine reset {shlex.quote(self.settings.name)}" if certainty < SURE else ""
         self._remark(learned + again)
 
     def _judge(self, scorer: Scorer, row: Array, present: Mask) -> Verdict | None:
