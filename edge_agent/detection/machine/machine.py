@@ -152,7 +152,8 @@ class Machine:
         assert self._scorer is not None
         certainty = self._scorer.calibration.certainty
         learned = f"learned in {duration(self.settings.start_s)}, {certainty:.0%} sure that it was healthy"
-        again = f"; to start again: edge-agent machine reset {shlex.quote(self.settings.name)}" if certainty < SURE else ""
+        command = f"edge-agent machine reset {shlex.quote(self.settings.name)}"
+        again = f"; to start again: {command}" if certainty < SURE else ""
         self._remark(learned + again)
 
     def _judge(self, scorer: Scorer, row: Array, present: Mask) -> Verdict | None:
