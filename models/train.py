@@ -19,6 +19,8 @@ import numpy as np
 
 from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE
 from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, FleetPrior
+from models.datasets import DataError
+from models.machine import train as machine_train
 from models.model_card import CARD_FILE, card
 from models.relations import Related, bars, fleet, fleet_of, folds, simulated_devices, strengths_of
 from models.simulated_devices import RECORDINGS, Recorded, load_recordings
@@ -31,14 +33,17 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser("train", help="make an artifact from recordings", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="DIR", help=f"default {RECORDINGS}")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to make the artifact's folder")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to make the artifact's folder")
     parser.add_argument("--seed", type=int, default=7, help="of everything that is random (default 7)")
     parser.add_argument("--model-version", default="1", help="version in the artifact's name (default 1)")
     parser.set_defaults(run=run)
+    machine_train.add_subcommand(parser.add_subparsers(metavar="[KIND]", title="other kinds of artifact"))
 
 
 def run(options: argparse.Namespace) -> None:
     """Learn twice, set the bar on held-out recordings, write."""
+    if options.out is None:
+        raise DataError("train: --out is missing; name the folder to make the artifact in")
     recordings = load_recordings(options.recordings)
     bar = held_out_bars(recordings, options.seed)
     name = f"{NAME}-{options.model_version}"

@@ -3,6 +3,7 @@
 What flows in: the Score of a second. What flows out: the same, or one of the network if that is further above its bar.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,7 @@ from edge_agent.detection.machine.score import NETWORK, Score
 from edge_agent.detection.machine.statistics import LAGS_S, LEVELS_S, SPREAD_S, STATISTICS, Array
 from edge_agent.detection.network import Network
 
-BAR = 0.5  # of the probability; training moves the network's output so that this is its bar
+BAR = 0.5  # of the probability; training moves the logit so that this is the bar
 SMOOTH_S = 10
 MOST = 16.0  # units of wander
 STATISTIC_NAMES = (
@@ -35,6 +36,11 @@ def features_of(departures: Array) -> Array:
     return folded.reshape(*departures.shape[:-2], -1)
 
 
+def probability_of(logit: float) -> float:
+    """Return the probability of a fault."""
+    return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit))))
+
+
 @dataclass(slots=True)
 class Classifier:
     """Runs the network once a second; its probability is the mean of the last ten seconds."""
@@ -47,9 +53,9 @@ class Classifier:
         """Return the score with the network's if that is larger; `used` are the places of the channels in it."""
         departures = np.zeros((STATISTICS, len(self.channels)))
         departures[:, used] = score.departures * score.present
-        probability = float(self.network.run(features_of(departures)[np.newaxis])[0, 0])
-        if not np.isfinite(probability):
+        logit = float(self.network.run(features_of(departures)[np.newaxis])[0, 0])
+        if not np.isfinite(logit):
             return score
-        self._last.append(probability)
+        self._last.append(probability_of(logit))
         relative = sum(self._last) / (SMOOTH_S * BAR)
         return replace(score, value=relative, group=NETWORK) if relative > score.value else score
