@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from models import age_fit, evaluate, label_metrics, recording, relations, score, train
 from models.datasets import DataError
 from models.machine import evaluate as machine_evaluate
+from models.quantised_network import TrainingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (DataError, OSError) as error:
+    except (DataError, TrainingError, OSError) as error:
         print(f"models: {error}", file=sys.stderr)
         return 1
     return 0

@@ -26,7 +26,7 @@ from models.machine.injected import LASTS_S, injected
 
 LABEL_COLUMNS = ["recording", "first_s", "last_s"]
 HEALTHY_S, AFTER_S = 900, 120
-PUMP_LASTS_S = (120.0, 900.0)
+PUMP_LASTS_S = (300.0, 1800.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
