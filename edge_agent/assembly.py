@@ -206,7 +206,7 @@ def _network(table: MachineTable) -> TfliteNetwork | None:
     try:
         return load_network(folder, feature_names(tuple(table.channels)))
     except ArtifactError as error:
-        log.warning("machine %s: %s; it is judged by statistics only", table.name, error)
+        log.warning("machine %s: %s; it is evaluated by statistics only", table.name, error)
         return None
 
 

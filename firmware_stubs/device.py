@@ -109,5 +109,5 @@ def pump_network() -> TfliteNetwork | None:
     try:
         return load_network(shipped_network(PUMP_NETWORK), feature_names(FAST_CHANNELS))
     except ArtifactError as error:
-        log.warning("%s; the pump is judged by statistics only", error)
+        log.warning("%s; the pump is evaluated by statistics only", error)
         return None

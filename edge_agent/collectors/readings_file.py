@@ -29,15 +29,23 @@ class ReadingsFileCollector:
         age_s = time.time() - self._path.stat().st_mtime
         if age_s > STALE_S:
             raise OSError(f"{self._path} was last written {age_s:.0f} s ago; start the program that writes it")
-        values: dict[str, float] = {}
-        wrong: dict[str, str] = {}
-        for number, line in enumerate(text.splitlines(), start=1):
-            series, _, value = line.strip().rpartition(" ")
-            try:
-                values[series.strip()] = float(value)
-            except ValueError:
-                wrong[f"line {number}"] = f"{line[:80]!r} is not SERIES VALUE"
-        values.pop("", None)
+        values, wrong = _parsed(text)
         if wrong:
             raise PartlyRead(values, wrong)
         return values
+
+
+def _parsed(text: str) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the readings, and what is wrong with each line that is none; empty lines are allowed."""
+    values: dict[str, float] = {}
+    wrong: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        series, _, value = line.strip().rpartition(" ")
+        try:
+            if series:
+                values[series.strip()] = float(value)
+            elif value:
+                raise ValueError
+        except ValueError:
+            wrong[f"line {number}"] = f"{line[:80]!r} is not SERIES VALUE"
+    return values, wrong

@@ -128,10 +128,9 @@ class Pipeline:
         return self._machines.reset(name)
 
     def _learners(self) -> dict[str, Scorer | Trends | Alarms | Relations | Machines]:
-        learners: dict[str, Scorer | Trends | Alarms | Relations | Machines] = {
-            "trends": self._trends,
-            "machines": self._machines,
-        }
+        learners: dict[str, Scorer | Trends | Alarms | Relations | Machines] = {"trends": self._trends}
+        if self._machines.series:
+            learners["machines"] = self._machines
         if self._scorer:
             learners |= {"scorer": self._scorer, "alarms": self._alarms}
         if self._relations:

@@ -1,6 +1,6 @@
-"""`python -m models machine`: judge the detection of machines on recorded experiments.
+"""`python -m models machine`: evaluate the detection of machines on recorded experiments.
 
-What flows in: folders of experiments (models/machine/experiments.py) to set the bar on and to judge. What flows out:
+What flows in: folders of experiments (models/machine/experiments.py) to set the bar on and to evaluate. What flows out:
 for each experiment an npz with `alarm`, one boolean a row, which ../shared/bench/skab_judge.py reads.
 
 Rows 0-399 of each experiment are its healthy start. The bar is set on other experiments: the factor of the device's own
@@ -32,10 +32,10 @@ ScoresOf = Callable[[Sequence[Experiment], Sequence[Experiment]], dict[str, Arra
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe `machine` and its options."""
-    parser = commands.add_parser("machine", help="judge the detection of machines", description=__doc__)
+    parser = commands.add_parser("machine", help="evaluate the detection of machines", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--train", type=Path, required=True, metavar="DIR", help="experiments to set the bar on")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="experiments to judge")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="experiments to evaluate")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the alarms go")
     parser.add_argument("--folds", type=int, default=8, metavar="N", help="groups held out in turn (default 8)")
     parser.add_argument(
@@ -102,10 +102,10 @@ def best_factor(known: Sequence[Experiment], scores: Scores) -> float:
 
 def figures_of(experiments: Sequence[Experiment], alarms: Mapping[str, Labels]) -> Figures:
     """Return the figures of alarms on labelled experiments."""
-    return figures([(_judged(one), alarms[one.name][START_ROWS:]) for one in experiments])
+    return figures([(_labels_of(one), alarms[one.name][START_ROWS:]) for one in experiments])
 
 
-def _judged(one: Experiment) -> Labels:
+def _labels_of(one: Experiment) -> Labels:
     assert one.labels is not None
     return one.labels[START_ROWS:]
 
@@ -113,7 +113,7 @@ def _judged(one: Experiment) -> Labels:
 def report(experiments: Sequence[Experiment], alarms: Mapping[str, Labels]) -> None:
     """Print the figures, and beside them those of detectors that read no sensor."""
     print(f"{len(experiments)} experiments: {figures_of(experiments, alarms).line()}")
-    blind = blind_detectors([_judged(one) for one in experiments], START_ROWS)
+    blind = blind_detectors([_labels_of(one) for one in experiments], START_ROWS)
     print("without any sensor: " + ", ".join(f"{name} F1 {f1:.2f}" for name, f1 in blind.items()))
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from edge_agent.detection.machine.statistics import Array
 from models.datasets import DataError
 
-START_ROWS = 400  # of the benchmark's protocol: the healthy start, which is not judged
+START_ROWS = 400  # of the benchmark's protocol: the healthy start, which is not evaluated
 SLOW = ("Temperature", "Thermocouple")  # left to the rows of a minute
 _LABELS = ("anomaly", "changepoint")
 Labels = npt.NDArray[np.bool_]
@@ -69,7 +69,7 @@ def load_experiment(path: Path, folder: Path) -> Experiment:
 
 
 def labelled(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """Return those with a fault after the healthy start; the others can't be judged."""
+    """Return those with a fault after the healthy start; the others can't be evaluated."""
     return [one for one in experiments if one.labels is not None and one.labels[START_ROWS:].any()]
 
 

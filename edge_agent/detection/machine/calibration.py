@@ -25,7 +25,7 @@ from edge_agent.detection.machine.statistics import (
 
 QUANTILE = 0.99
 FOLLOW_S = 600.0  # how slowly the reference follows a healthy machine
-FEWEST_WINDOWS = 14  # of a statistic, in the healthy start, to judge by it
+FEWEST_WINDOWS = 14  # of a statistic, in the healthy start, to evaluate by it
 STILL_FACTOR = 2.0  # a run of equal readings against the longest of the start
 SHORTEST_STILL_S = 10.0
 _QUANTILE_BY_MEDIAN = 2.576 / 0.6745  # of the departures of normal noise

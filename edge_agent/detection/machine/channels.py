@@ -59,7 +59,7 @@ class Channels:
                 left = int(self._present.sum())
                 self.remarks.append(
                     f"machine {self.machine}: channel {name} has had no reading for {GONE_S} s; "
-                    f"the machine is judged by the other {left}"
+                    f"the machine is evaluated by the other {left}"
                 )
             elif not self._present[place] and self._back_s[place] == BACK_S:
                 self._present[place] = True

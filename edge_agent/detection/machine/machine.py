@@ -28,7 +28,7 @@ DEFAULT_START_S = 3600
 SURE = 0.8  # below it a healthy start is reported as unsteady
 GAP_S = 5.0  # without samples: the windows start anew
 SOONEST_S = 0.75  # samples that come sooner are left out
-LATEST_S = 1.5  # mean between samples from which a machine is not judged
+LATEST_S = 1.5  # mean between samples from which a machine is not evaluated
 _PERIOD_SAMPLES = 30.0  # over which the mean is taken
 
 
@@ -42,7 +42,7 @@ class MachineSettings:
 
 
 class Machine:
-    """Learns and judges one machine; memory is bounded by the length of its healthy start."""
+    """Learns and evaluates one machine; memory is bounded by the length of its healthy start."""
 
     def __init__(self, settings: MachineSettings, network: Network | None = None) -> None:
         """`network` is a classifier over the same statistics; without one the statistics alone decide."""
@@ -52,7 +52,7 @@ class Machine:
         self._classifier = Classifier(network, tuple(settings.channels)) if network else None
         self._period_s = 1.0
         self._last_s: float | None = None
-        self._judged = True
+        self._evaluated = True
         self._verdict: Verdict | None = None
         self._start_anew()
 
@@ -104,7 +104,7 @@ class Machine:
         if self._scorer is None:
             self._learn(row)
             return None
-        return self._judge(self._scorer, row[self._used], present[self._used])
+        return self._evaluate(self._scorer, row[self._used], present[self._used])
 
     def _in_time(self, now_s: float) -> bool:
         """Return whether this sample counts: about a second after the last one."""
@@ -115,12 +115,14 @@ class Machine:
         if passed_s > GAP_S and self._scorer:
             self._scorer.restart()
         self._period_s += (min(passed_s, 60.0) - self._period_s) / _PERIOD_SAMPLES
-        judged = self._period_s < LATEST_S
-        if judged != self._judged:
-            self._judged = judged
+        evaluated = self._period_s < LATEST_S
+        if evaluated != self._evaluated:
+            self._evaluated = evaluated
             every = f"readings come every {self._period_s:.1f} s"
-            self._remark("readings come every second again" if judged else f"{every}, not every second; not judged")
-        return judged
+            self._remark(
+                "readings come every second again" if evaluated else f"{every}, not every second; not evaluated"
+            )
+        return evaluated
 
     def _learn(self, row: Array) -> None:
         self._start[self._learned_rows] = row
@@ -129,10 +131,10 @@ class Machine:
             self._finish_start(self._start.astype(np.float64))
 
     def _finish_start(self, rows: Array) -> None:
-        """Calibrate on the healthy start; channels that stood still in it are left out."""
+        """Calibrate on the healthy start; channels that did not change in it are left out."""
         moved = rows.std(axis=0) > 0.0
         for name in np.array(self._series)[~moved]:
-            self._remark(f"channel {name} stood still in the healthy start; judged without it")
+            self._remark(f"channel {name} did not change in the healthy start; evaluated without it")
         if not moved.any():
             self.reset()
             return
@@ -156,7 +158,7 @@ class Machine:
         again = f"; to start again: {command}" if certainty < SURE else ""
         self._remark(learned + again)
 
-    def _judge(self, scorer: Scorer, row: Array, present: Mask) -> Verdict | None:
+    def _evaluate(self, scorer: Scorer, row: Array, present: Mask) -> Verdict | None:
         score = scorer.step(row, present)
         if not scorer.warm:
             return self._verdict

@@ -29,14 +29,14 @@ def test_a_channel_that_vanishes_is_reported_once_and_left_out_until_it_is_back(
 
     assert read(channels, GONE_S + 20, a=1.0) == [True, False]
     assert channels.remarks == [
-        "machine pump: channel b has had no reading for 10 s; the machine is judged by the other 1"
+        "machine pump: channel b has had no reading for 10 s; the machine is evaluated by the other 1"
     ]
     assert read(channels, BACK_S - 1, a=1.0, b=2.0) == [True, False]
     assert read(channels, 1, a=1.0, b=2.0) == [True, True]
     assert channels.remarks[1:] == ["machine pump: channel b is back"]
 
 
-def test_nothing_is_judged_before_every_channel_was_read_or_given_up() -> None:
+def test_nothing_is_evaluated_before_every_channel_was_read_or_has_vanished() -> None:
     channels = Channels("pump", ("a", "b"))
 
     assert read(channels, GONE_S - 1, a=1.0) is None

@@ -109,7 +109,7 @@ def test_a_vanished_channel_leaves_the_others() -> None:
 
     assert verdicts[-1] is not None
     assert machine.take_remarks() == [
-        "machine feed pump: channel pump.pressure has had no reading for 10 s; the machine is judged by the other 2"
+        "machine feed pump: channel pump.pressure has had no reading for 10 s; the machine is evaluated by the other 2"
     ]
 
 
@@ -119,13 +119,13 @@ def test_a_channel_that_never_moved_is_left_out() -> None:
     rows[:, 1] = 2.5
     feed(machine, rows)
 
-    assert "machine feed pump: channel pump.pressure stood still in the healthy start; judged without it" in (
+    assert "machine feed pump: channel pump.pressure did not change in the healthy start; evaluated without it" in (
         machine.take_remarks()
     )
     assert feed(machine, faulty_rows(60, 0, -2.0), START_S)[-1] is not None
 
 
-def test_readings_at_another_rate_are_not_judged_and_reported_once() -> None:
+def test_readings_at_another_rate_are_not_evaluated_and_reported_once() -> None:
     machine = a_learned_machine()
     machine.take_remarks()
 
