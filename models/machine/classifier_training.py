@@ -23,7 +23,7 @@ HIDDEN = (24, 12)
 SEEDS = (0, 1, 2)
 FOLDS = 5
 BARS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-MOST_FALSE_PER_HOUR = 0.4
+MOST_FALSE_PER_HOUR = 0.2  # half of what the device may have: a new machine brings more
 _EPOCHS, _PATIENCE, _DECAY, _DROPOUT = 40, 6, 1e-2, 0.1
 
 
@@ -142,7 +142,7 @@ def _held_out(episodes: Sequence[Watched], hidden: tuple[int, ...], seed: int) -
 
 
 def _best(episodes: Sequence[Watched], probabilities: Sequence[Array]) -> tuple[float, Figures]:
-    """Return the bar with the best F1 at no more false alarms than .4 an hour, or than the statistics alone have."""
+    """Return the bar with the best F1 at no more false alarms than .2 an hour, or than the statistics alone have."""
     most = max(MOST_FALSE_PER_HOUR, _figures(episodes, [one.scores for one in episodes]).false_per_hour)
     found = [
         (
