@@ -10,11 +10,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.detection.machine.score import NETWORK, Score
+from edge_agent.detection.machine.score import BAR, NETWORK, Score
 from edge_agent.detection.machine.statistics import LAGS_S, LEVELS_S, SPREAD_S, STATISTICS, Array
 from edge_agent.detection.network import Network
 
-BAR = 0.5  # of the probability; training moves the logit so that this is the bar
 SMOOTH_S = 10
 MOST = 16.0  # units of wander
 STATISTIC_NAMES = (
@@ -57,5 +56,7 @@ class Classifier:
         if not np.isfinite(logit):
             return score
         self._last.append(probability_of(logit))
-        relative = sum(self._last) / (SMOOTH_S * BAR)
-        return replace(score, value=relative, group=NETWORK) if relative > score.value else score
+        probability = sum(self._last) / SMOOTH_S
+        if probability / BAR <= score.value:
+            return replace(score, probability=probability)
+        return replace(score, probability=probability, value=probability / BAR, group=NETWORK)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from edge_agent.detection.machine.calibration import GROUPS, Calibration
-from edge_agent.detection.machine.score import NETWORK, STUCK, Score, shares_of
+from edge_agent.detection.machine.score import BAR, NETWORK, STUCK, Score, shares_of
 from edge_agent.detection.machine.statistics import LEVELS_S, SPREAD_S, Array
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import feature_unit
@@ -20,7 +20,7 @@ LEAST_SHARE = 0.1  # of a channel, to be named
 MOST_NAMED = 3
 _LEVEL = len(LEVELS_S) - 1  # the statistic that shows a level: the mean over 20 s
 _SPREAD = len(LEVELS_S)
-_KNOWN = "The trained network recognises a fault. "
+_OUTSIDE = 1.25  # units of wander: nearer, the value would be shown as one of the usual range
 
 
 def machine_verdict(
@@ -28,14 +28,14 @@ def machine_verdict(
 ) -> Verdict:
     """Return the verdict on a machine whose alarm is open."""
     shares = shares_of(score)
-    carrying = [int(place) for place in np.argsort(-shares) if shares[place] >= LEAST_SHARE]
+    carrying = _carrying(shares, score)
     carriers = tuple(_carrier(channels[at], at, shares[at], score, calibration, reference) for at in carrying)
     clauses = [_clause(one, at, score) for one, at in list(zip(carriers, carrying, strict=True))[:MOST_NAMED]]
     return Verdict(
         fault=FAULT,
         component=machine,
         confidence=confidence(score.value, calibration.certainty),
-        reason=f"{'; '.join(clauses)}. {_KNOWN if score.group == NETWORK else ''}{_learned(calibration)}",
+        reason=f"{'; '.join(clauses)}. {_recognised(score)}{_learned(calibration)}",
         carriers=carriers,
         basis=Basis(evaluated=tuple(channels[at] for at in carrying) or channels),
     )
@@ -44,6 +44,19 @@ def machine_verdict(
 def confidence(score: float, certainty: float) -> float:
     """Return the confidence: .5 at the bar, nearer to 1 further above; an unsteady healthy start halves it."""
     return (0.5 + 0.5 * certainty) * (1.0 - 0.5 / max(1.0, score))
+
+
+def _carrying(shares: Array, score: Score) -> list[int]:
+    """Return the places of the channels to name: the first always, others if they are visibly outside of usual."""
+    first, *others = (int(place) for place in np.argsort(-shares))
+    outside = np.abs(score.departures[_shown_row(score)]) >= _OUTSIDE
+    return [first, *(place for place in others if shares[place] >= LEAST_SHARE and outside[place])]
+
+
+def _recognised(score: Score) -> str:
+    if score.probability is None or score.probability < BAR:
+        return ""
+    return f"The trained network recognises a fault ({score.probability:.0%}). "
 
 
 def _learned(calibration: Calibration) -> str:

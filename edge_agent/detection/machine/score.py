@@ -13,6 +13,7 @@ from edge_agent.detection.machine.statistics import Array, EqualRuns, RollingSta
 
 STUCK = "stuck"
 NETWORK = "network"
+BAR = 0.5  # of the network's probability; training moves the logit so that this is the bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Score:
     still: Array
     equal_s: Array
     present: npt.NDArray[np.bool_]
+    probability: float | None = None  # of a fault, by the network if there is one
 
 
 class Scorer:

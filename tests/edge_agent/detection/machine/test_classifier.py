@@ -37,7 +37,7 @@ def test_a_fault_that_only_the_network_recognises_opens_the_alarm() -> None:
     verdict = feed(machine, healthy_rows(60, seed=2), START_S)[-1]
 
     assert verdict is not None
-    assert "The trained network recognises a fault." in verdict.reason
+    assert "The trained network recognises a fault (95%)." in verdict.reason
 
 
 @pytest.mark.parametrize("logit", [-3.0, float("nan")])
