@@ -99,7 +99,7 @@ class Calibration:
 
 def scaled(statistics: Array, noise: Array) -> Array:
     """From (..., STATISTICS, channels) in own units: levels by noise, spread and changes as logarithms of it."""
-    values = statistics / noise
+    values: Array = statistics / noise
     deviations = values[..., len(LEVELS_S) :, :]
     values[..., len(LEVELS_S) :, :] = np.log(deviations + _LEAST_SHARE)
     return values
@@ -119,14 +119,13 @@ def calibrate(rows: Array) -> Calibration:
     bars: list[float] = []
     certainty = 1.0
     for group in GROUPS:
-        at = list(group.rows)
+        at = slice(group.rows[0], group.rows[-1] + 1)
         part = found[min(group.window_s, len(rows) // 2) :, at]
         off, reference[at] = _departures(part, part.mean(axis=0))
-        floor = np.array(group.floor)[:, np.newaxis]
-        wander[at] = np.maximum(np.quantile(off, QUANTILE, axis=0), floor)
-        score = power_mean((off / wander[at]).reshape(len(off), -1), group.power)
-        usable = group.usable(len(rows))
-        bars.append(float(np.quantile(score, QUANTILE)) * group.bar_factor(len(rows)) if usable else math.inf)
+        wander[at] = np.maximum(_quantile(off, QUANTILE), np.array(group.floor)[:, np.newaxis])
+        off /= wander[at]
+        bar = float(_quantile(power_mean(off.reshape(len(off), -1), group.power), QUANTILE))
+        bars.append(bar * group.bar_factor(len(rows)) if group.usable(len(rows)) else math.inf)
         if group is GROUPS[0]:
             certainty = _certainty(part[:, 0], group)
     return Calibration(
@@ -148,8 +147,8 @@ def _certainty(means: Array, group: Group) -> float:
     """
     window = LEVELS_S[0]
     differences = np.abs(means[window:] - means[:-window])
-    usual = np.maximum(_QUANTILE_BY_MEDIAN / math.sqrt(2) * np.median(differences, axis=0), group.floor[0])
-    off, _ = _departures(means, np.median(means[: group.window_s], axis=0))
+    usual = np.maximum(_QUANTILE_BY_MEDIAN / math.sqrt(2) * _quantile(differences, 0.5), group.floor[0])
+    off, _ = _departures(means, _quantile(means[: group.window_s], 0.5))
     return float(((off / usual).max(axis=1) < group.bar_factor(len(means) + group.window_s)).mean())
 
 
@@ -159,4 +158,13 @@ def _departures(found: Array, first: Array) -> tuple[Array, Array]:
     for number, row in enumerate(found):
         off[number] = row - reference
         reference += off[number] / FOLLOW_S
-    return np.abs(off), reference
+    return np.abs(off, out=off), reference
+
+
+def _quantile(values: Array, share: float) -> Array:
+    """Return a quantile over the first axis, interpolated; np.quantile does the same but loads a MiB of code."""
+    place, part = divmod(share * (len(values) - 1), 1.0)
+    low, high = int(place), min(int(place) + 1, len(values) - 1)
+    ordered = np.partition(values, (low, high), axis=0)
+    quantile: Array = ordered[low] + part * (ordered[high] - ordered[low])
+    return quantile

@@ -79,4 +79,4 @@ def seconds_between_changes(readings: Array) -> float:
     changes = np.flatnonzero(np.diff(readings) != 0.0)
     if len(changes) < LEAST_READINGS:
         return 1.0
-    return float(np.quantile(np.diff(changes), 0.05))
+    return float(np.partition(np.diff(changes), len(changes) // 20)[len(changes) // 20])

@@ -71,7 +71,10 @@ class RollingStatistics:
 def statistics_of(rows: Array) -> Array:
     """Return the statistics of each of the rows (n, channels), as (n, STATISTICS, channels)."""
     rolling = RollingStatistics(rows[0])
-    return np.stack([rolling.step(row) for row in rows])
+    found = np.empty((len(rows), STATISTICS, rows.shape[1]))
+    for number, row in enumerate(rows):
+        found[number] = rolling.step(row)
+    return found
 
 
 class EqualRuns:
@@ -90,6 +93,7 @@ class EqualRuns:
 
 def longest_equal_runs(rows: Array) -> Array:
     """Return the longest run of equal readings of each channel (channels,) in rows (n, channels)."""
-    runs = EqualRuns(rows.shape[1])
-    longest: Array = np.max([runs.step(row) for row in rows], axis=0)
+    runs, longest = EqualRuns(rows.shape[1]), np.zeros(rows.shape[1])
+    for row in rows:
+        longest = np.maximum(longest, runs.step(row))
     return longest
