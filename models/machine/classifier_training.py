@@ -54,7 +54,7 @@ class Classified:
 class Comparison:
     """Figures on held-out episodes: of the statistics alone; for each seed with a logistic regression, with a network.
 
-    `bar` is the network's bar as a probability.
+    `bar` is the network's bar as a probability, the highest of the seeds.
     """
 
     statistics: Figures
@@ -83,17 +83,12 @@ def watched(episode: Episode) -> Watched:
 
 def compare(episodes: Sequence[Watched]) -> Comparison:
     """Hold episodes out in turn, and compare."""
-    bar = 0.0
-    found: dict[str, list[Figures]] = {"regression": [], "network": []}
-    for name, hidden in (("regression", ()), ("network", HIDDEN)):
-        for seed in SEEDS:
-            bar, best = _best(episodes, _held_out(episodes, hidden, seed))
-            found[name].append(best)
+    found = {hidden: [_best(episodes, _held_out(episodes, hidden, seed)) for seed in SEEDS] for hidden in ((), HIDDEN)}
     return Comparison(
         statistics=_figures(episodes, [one.scores for one in episodes]),
-        regression=tuple(found["regression"]),
-        network=tuple(found["network"]),
-        bar=bar,
+        regression=tuple(best for _, best in found[()]),
+        network=tuple(best for _, best in found[HIDDEN]),
+        bar=max(bar for bar, _ in found[HIDDEN]),
     )
 
 
