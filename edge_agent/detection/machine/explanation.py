@@ -29,8 +29,11 @@ def machine_verdict(
     """Return the verdict on a machine whose alarm is open."""
     shares = shares_of(score)
     carrying = _carrying(shares, score)
-    carriers = tuple(_carrier(channels[at], at, shares[at], score, calibration, reference) for at in carrying)
-    clauses = [_clause(one, at, score) for one, at in list(zip(carriers, carrying, strict=True))[:MOST_NAMED]]
+    named = [(_carrier(channels[at], at, shares[at], score, calibration, reference), at) for at in carrying]
+    carriers = tuple(carrier for carrier, _ in named)
+    clauses = [_clause(one, at, score) for number, (one, at) in enumerate(named) if number == 0 or _shows_outside(one)][
+        :MOST_NAMED
+    ]
     return Verdict(
         fault=FAULT,
         component=machine,
@@ -51,6 +54,13 @@ def _carrying(shares: Array, score: Score) -> list[int]:
     first, *others = (int(place) for place in np.argsort(-shares))
     outside = np.abs(score.departures[_shown_row(score)]) >= _OUTSIDE
     return [first, *(place for place in others if shares[place] >= LEAST_SHARE and outside[place])]
+
+
+def _shows_outside(carrier: Carrier) -> bool:
+    """Return whether the value, rounded for people, differs from both ends of the usual range."""
+    value = quantity(carrier.value, carrier.unit)
+    ends = (carrier.expected_low, carrier.expected_high)
+    return all(end is None or value != quantity(end, carrier.unit) for end in ends)
 
 
 def _recognised(score: Score) -> str:
