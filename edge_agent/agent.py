@@ -12,6 +12,7 @@ from edge_agent.clock import Clock
 from edge_agent.collectors import Collection
 from edge_agent.detection import Outcome, Pipeline
 from edge_agent.evidence import EvidenceRecorder
+from edge_agent.machine_resets import MachineResets
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.resource_budget import SENT, Limits
@@ -37,6 +38,7 @@ class Agent:
     telemetry: Telemetry
     delivery: Delivery
     presence: PresenceReport
+    resets: MachineResets | None = None
     _failing_logged: set[str] = field(default_factory=set)
 
     def run(self, stop: threading.Event, each: Callable[[Outcome], None] | None = None) -> None:
@@ -57,7 +59,10 @@ class Agent:
         """Process one sample: collect, evaluate, freeze evidence, aggregate, commit and send."""
         sample = self._collect()
         now = sample.at
+        self._reset_machines(now)
         outcome = self.pipeline.step(sample, now, own_verdicts(self.limits, self.delivery.last_damage, now))
+        for remark in outcome.remarks:
+            log.info(remark)
         self._freeze_evidence(outcome, now)
         self.delivery.add_telemetry(self.telemetry.step(outcome.features, now))
         self.delivery.commit_and_send(now, self.telemetry.numbers_ahead)
@@ -80,6 +85,12 @@ class Agent:
         if self.limits.step({**sample.values, SENT: sent - late}, sample.at.uptime_s):
             self._apply_degradation_level()
         return sample
+
+    def _reset_machines(self, now: Instant) -> None:
+        """Let the machines learn anew that `edge-agent machine reset` has named."""
+        for name in self.resets.take(now.uptime_s) if self.resets else ():
+            if not self.pipeline.reset_machine(name):
+                log.warning("machine %s is not configured; nothing was reset", name)
 
     def _log_failing_collectors(self) -> None:
         """Log a collector once when it starts to fail and once when it recovers."""

@@ -6,7 +6,7 @@ What flows in: an AgentConfig. What flows out: an Agent that is ready to run. Er
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from edge_agent.collectors.battery import BatteryCollector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.collectors.machine import LinuxMachine
 from edge_agent.collectors.raspberry_pi import RaspberryPiCollector
+from edge_agent.collectors.readings_file import ReadingsFileCollector
 from edge_agent.collectors.self_usage import SelfUsageCollector
 from edge_agent.collectors.storage import StorageCollector
 from edge_agent.collectors.systemd import SystemdCollector
@@ -26,11 +27,15 @@ from edge_agent.collectors.wifi import WifiCollector
 from edge_agent.config import AgentConfig, ConfigError, LimitsTable, State, read_secret, tls_context
 from edge_agent.detection import Pipeline
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
+from edge_agent.detection.machine import Machine, Machines, MachineSettings
+from edge_agent.detection.machine.classifier import feature_names
 from edge_agent.detection.network import Network
 from edge_agent.detection.relations import Relations
 from edge_agent.detection.trends import Expected
 from edge_agent.detection.trends.persistence_features import FEATURES
 from edge_agent.evidence import EvidenceRecorder, Ring
+from edge_agent.machine_config import MachineTable
+from edge_agent.machine_resets import MachineResets
 from edge_agent.outbox import Outbox, open_outbox
 from edge_agent.outbox.backdating import Backdating
 from edge_agent.outbox.database import StoreInUseError
@@ -45,10 +50,10 @@ from edge_agent.uplink import Link, Uplink
 from edge_agent.uplink.delivery import Delivery
 from edge_agent.uplink.presence import PresenceReport
 
-log = logging.getLogger(__name__)
-
 MIB = 1 << 20
 PERSISTENCE = "persistence-1"  # the artifact that is shipped
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,12 +132,13 @@ def make_agent(config: AgentConfig) -> Agent:
         horizon_s=config.detection.horizon_h * 3600,
         scorer=scorer,
         relations=make_relations(config),
+        machines=make_machines(config.machines),
         false_per_week=config.detection.false_cases_per_week,
         anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
         network=persistence_network() if config.detection.model else None,
     )
     link = make_link(config)
-    return assemble(
+    agent = assemble(
         settings,
         clock=SystemClock(),
         collection=make_collection(config),
@@ -140,6 +146,8 @@ def make_agent(config: AgentConfig) -> Agent:
         outbox=_outbox(config.state_dir, config.state),  # last: no store is opened where anything else is wrong
         link=link,
     )
+    agent.resets = MachineResets(config.state_dir) if config.machines else None
+    return agent
 
 
 def make_collection(config: AgentConfig) -> Collection:
@@ -154,6 +162,9 @@ def make_collection(config: AgentConfig) -> Collection:
     ]
     if config.services.units:
         collectors.append(SystemdCollector(config.services.units, config.services.exclude))
+    collectors += [
+        ReadingsFileCollector(machine.name, Path(machine.readings)) for machine in config.machines if machine.readings
+    ]
     return Collection(tuple(collectors))
 
 
@@ -200,10 +211,29 @@ def make_relations(config: AgentConfig) -> Relations | None:
 
 def persistence_network() -> Network | None:
     """Return the network that tells whether a trend goes on; None, and a line in the log, where it can't be used."""
+    return _network(shipped_network(PERSISTENCE), FEATURES, "trends are evaluated without it")
+
+
+def make_machines(tables: Iterable[MachineTable]) -> Machines:
+    """Return the configured machines. A network that can't be used is logged, and its machine is evaluated without."""
+    return Machines(
+        Machine(MachineSettings(name=table.name, channels=table.channels, start_s=table.start_s), _of_machine(table))
+        for table in tables
+    )
+
+
+def _of_machine(table: MachineTable) -> Network | None:
+    if not table.artifact:
+        return None
+    folder = Path(table.artifact) if "/" in table.artifact else shipped_network(table.artifact)
+    return _network(folder, feature_names(tuple(table.channels)), f"machine {table.name} is evaluated by statistics")
+
+
+def _network(folder: Path, features: tuple[str, ...], without: str) -> Network | None:
     try:
-        return load_network(shipped_network(PERSISTENCE), FEATURES)
+        return load_network(folder, features)
     except ArtifactError as error:
-        log.warning("%s; trends go on without this network", error)
+        log.warning("%s; %s", error, without)
         return None
 
 

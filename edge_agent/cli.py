@@ -1,4 +1,4 @@
-"""The command line of the agent: `edge-agent run | sample | check-config | version`.
+"""The command line of the agent: `edge-agent run | sample | record | machine | check-config | version`.
 
 Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.
 """
@@ -6,22 +6,27 @@ Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuratio
 import argparse
 import json
 import logging
+import math
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
 from edge_agent import __version__
 from edge_agent.artifacts import ModelError
-from edge_agent.assembly import make_agent, make_collection, make_link, make_relations, make_scorer
+from edge_agent.assembly import make_agent, make_collection, make_link, make_machines, make_relations, make_scorer
 from edge_agent.clock import SystemClock
 from edge_agent.config import ConfigError, load
 from edge_agent.detection.anomaly.scorer import DETECTOR
+from edge_agent.detection.features import Features
+from edge_agent.machine_resets import CHECK_EVERY_S, request_reset
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import quantity
+from edge_agent.series_recording import chosen_series, record
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +62,30 @@ def _parser() -> argparse.ArgumentParser:
         "check-config", parents=[config], help="check the configuration and the model, change nothing"
     )
     check.set_defaults(command=_check_config)
+    _add_record(commands, config)
+    _add_machine(commands, config)
     commands.add_parser("version", help="print the version").set_defaults(command=_version)
     return parser
+
+
+def _add_record(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", config: argparse.ArgumentParser
+) -> None:
+    record = commands.add_parser("record", parents=[config], help="record series into a file, a line each second")
+    record.add_argument("series", nargs="+", metavar="SERIES", help="a series, or a pattern such as 'pump.*'")
+    record.add_argument("--out", type=Path, required=True, metavar="FILE", help="csv file to write; it must not exist")
+    record.add_argument("--seconds", type=int, metavar="N", help="stop after N seconds (default: at Ctrl-C)")
+    record.set_defaults(command=_record)
+
+
+def _add_machine(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", config: argparse.ArgumentParser
+) -> None:
+    machine = commands.add_parser("machine", help="commands for machines beside the device")
+    actions = machine.add_subparsers(required=True, metavar="ACTION")
+    reset = actions.add_parser("reset", parents=[config], help="forget what a machine's healthy start was; learn anew")
+    reset.add_argument("name", metavar="NAME", help="the machine's name in the configuration")
+    reset.set_defaults(command=_reset_machine)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -73,6 +100,52 @@ def _run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     agent.run(stop)
+    return 0
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    clock, collection, features = SystemClock(), make_collection(config), Features()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def sample() -> tuple[float, Mapping[str, float]]:
+        taken = collection.sample(clock.now())
+        return taken.at.uptime_s, features.step(taken)
+
+    due_s, _ = sample()
+    rows_left = math.inf if arguments.seconds is None else arguments.seconds
+
+    def next_sample() -> tuple[float, Mapping[str, float]] | None:
+        nonlocal due_s, rows_left
+        due_s, rows_left = max(due_s + 1.0, clock.now().uptime_s), rows_left - 1
+        clock.wait_until(due_s, stop)
+        return None if stop.is_set() or rows_left < 0 else sample()
+
+    clock.wait_until(due_s + 1.0, stop)
+    due_s, present = sample()  # a total has a rate from the second reading on
+    try:
+        rows = record(arguments.out, chosen_series(arguments.series, list(present)), next_sample)
+    except (ValueError, FileExistsError) as error:
+        reason = "exists; name another file" if isinstance(error, FileExistsError) else str(error)
+        raise ConfigError(f"{arguments.out}: {reason}") from None
+    print(f"{arguments.out}: {rows} rows")
+    return 0
+
+
+def _reset_machine(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    names = [machine.name for machine in config.machines]
+    if arguments.name not in names:
+        raise ConfigError(f"no machine is named {arguments.name!r}; configured: {', '.join(names) or 'none'}")
+    try:
+        request_reset(config.state_dir, arguments.name)
+    except OSError as error:
+        raise ConfigError(
+            f"state.dir = {str(config.state_dir)!r}: {error.strerror}; run it as the agent's user"
+        ) from None
+    print(f"{arguments.name}: learns a new healthy start, within {CHECK_EVERY_S:.0f} s if the agent runs")
     return 0
 
 
@@ -106,6 +179,7 @@ def _check_config(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     scorer = make_scorer(config)
     make_relations(config)
+    make_machines(config.machines)
     make_link(config)
     model = DETECTOR if scorer else "none"
     print(f"ok: device {config.device_id}, broker {config.mqtt.url}, model {model}, state in {config.state_dir}")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from edge_agent.machine_config import MachineTable, check_machine_names
 from edge_agent.protocol.topics import check_device_id
 from edge_agent.telemetry_batches import AGGREGATE_MIN, FULL_MAX_MIN
 
@@ -187,10 +188,25 @@ class AgentConfig(_Table):
     sampling: Sampling = Sampling()
     services: Services = Services()
     detection: Detection = Detection()
+    machines: Annotated[tuple[MachineTable, ...], Field(strict=False)] = ()
     evidence: EvidenceTable = EvidenceTable()
     state: State = State()
     telemetry: Telemetry = Telemetry()
     limits: LimitsTable = LimitsTable()
+
+    @field_validator("machines")
+    @classmethod
+    def _no_name_twice(cls, value: tuple[MachineTable, ...]) -> tuple[MachineTable, ...]:
+        check_machine_names([machine.name for machine in value])
+        return value
+
+    @field_validator("machines")
+    @classmethod
+    def _sampled_every_second(cls, value: tuple[MachineTable, ...], info: ValidationInfo) -> tuple[MachineTable, ...]:
+        sampling = info.data.get("sampling")
+        if value and isinstance(sampling, Sampling) and sampling.period_s > 1.0:
+            raise ValueError(f"sampling.period_s = {sampling.period_s:g}: machines need a sample every second; set 1")
+        return value
 
     @property
     def device_id(self) -> str:
@@ -259,7 +275,12 @@ def _explain(error: ValidationError) -> str:
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     table: type[BaseModel] = AgentConfig
     for part in location[:-1]:
-        field = table.model_fields.get(str(part))
+        if isinstance(part, int):  # the number of a [[machines]]
+            table = MachineTable
+            continue
+        field = table.model_fields.get(part)
+        if field is not None and part == "machines":
+            continue
         if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
             return []
         table = field.annotation

@@ -8,18 +8,26 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
+from firmware_stubs import pump
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.demo import demo
 from firmware_stubs.device import VirtualDevice
-from firmware_stubs.faults import CoolingLost, DiskFilling, Fault, MemoryLeak
+from firmware_stubs.faults import CoolingLost, DiskFilling, Fault, MemoryLeak, PumpFault
 from firmware_stubs.processes import SetupError
 from firmware_stubs.smoke import smoke
 
-KINDS = {"healthy": None, "disk-filling": DiskFilling, "memory-leak": MemoryLeak, "cooling-lost": CoolingLost}
+KINDS: dict[str, Callable[..., Fault] | None] = {
+    "healthy": None,
+    "disk-filling": DiskFilling,
+    "memory-leak": MemoryLeak,
+    "cooling-lost": CoolingLost,
+} | {f"pump-{kind}": partial(PumpFault, kind=kind) for kind in pump.KINDS}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,9 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="virtual-devices", description="Run virtual devices with injected faults under the real agent."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _demo_options(
-        commands.add_parser("demo", help="run a cloud, the real agent and three virtual devices until Ctrl-C")
-    )
+    _demo_options(commands.add_parser("demo", help="run a cloud, the real agent and four virtual devices until Ctrl-C"))
     test = commands.add_parser("smoke", help="run the demo unattended and check the result; the last line is JSON")
     test.set_defaults(command=lambda _arguments, stop: smoke(stop))
     _run_options(commands.add_parser("run", help="run virtual devices against your own broker until Ctrl-C"))
@@ -111,7 +117,9 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
             print(f"virtual-devices: {text!r}: KIND must be one of {', '.join(KINDS)}", file=sys.stderr)
             return 2
         faults = _faults(kind, arguments.start, arguments.lasts)
-        devices.append(VirtualDevice(name, VirtualClock(arguments.speed), faults, broker, arguments.folder))
+        device = VirtualDevice(name, VirtualClock(arguments.speed), faults, broker, arguments.folder)
+        device.pump = "Pump" if kind.startswith("pump-") else ""
+        devices.append(device)
     for device in devices:
         device.start()
     print(

@@ -11,7 +11,7 @@ from typing import Any
 from edge_agent.protocol.wording import duration
 from firmware_stubs.clock import UP_S
 from firmware_stubs.device import VirtualDevice
-from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak
+from firmware_stubs.faults import DiskFilling, Fault, MemoryLeak, PumpFault
 from firmware_stubs.processes import Plan, Setup, SetupError, is_in_use, running_setup
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,13 @@ log = logging.getLogger(__name__)
 MARKER = ".forewarn-demo"
 DISK = DiskFilling(start_s=UP_S + 15, lasts_s=120)
 MEMORY = MemoryLeak(start_s=UP_S + 15, lasts_s=360)
+BEARING = PumpFault(kind="bearing-wear", start_s=UP_S + 30, lasts_s=300)
+FAULTS: dict[str, tuple[Fault, ...]] = {
+    "kiosk-01": (),
+    "pump-07": (DISK,),
+    "meter-12": (MEMORY,),
+    "plant-03": (BEARING,),
+}
 
 
 def demo(folder: Path, *, web_port: int, mqtt_port: int, speed: float, stop: threading.Event) -> None:
@@ -27,12 +34,13 @@ def demo(folder: Path, *, web_port: int, mqtt_port: int, speed: float, stop: thr
         if is_in_use(port):
             raise SetupError(f"port {port} is in use; choose another: make demo {variable}={port + 10}")
     _empty(folder)
-    plan = Plan(folder, web_port, mqtt_port, speed, {"kiosk-01": (), "pump-07": (DISK,), "meter-12": (MEMORY,)})
+    plan = Plan(folder, web_port, mqtt_port, speed, FAULTS, {"plant-03": "Feed pump"})
     with running_setup(plan, report) as setup:
         print(
             f"\n  Console   {setup.console.url}\n  User      {setup.console.user}\n"
             f"  Password  {setup.console.password}\n\n"
             "  kiosk-01 is healthy. The disk of pump-07 is filling up. meter-12 leaks memory.\n"
+            "  The bearing of the feed pump beside plant-03 wears out.\n"
             "  Open the console in a browser. Press Ctrl-C to stop the demo.\n",
             flush=True,
         )

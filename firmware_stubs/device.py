@@ -1,5 +1,6 @@
 """A virtual device: the real agent on virtual hardware, in a thread of its own."""
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,16 +8,24 @@ from pathlib import Path
 from edge_agent.agent import Agent
 from edge_agent.artifacts import load_fleet, shipped
 from edge_agent.assembly import Settings, assemble
-from edge_agent.collectors import Collection
+from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection import Pipeline
 from edge_agent.detection.anomaly.scorer import DETECTOR, Scorer
+from edge_agent.detection.machine import Machine, Machines, MachineSettings
+from edge_agent.detection.machine.classifier import feature_names
 from edge_agent.detection.relations import Relations
 from edge_agent.outbox import Outbox
+from edge_agent.tflite_network import ArtifactError, TfliteNetwork, load_network, shipped_network
 from edge_agent.uplink.mqtt_connection import Link
-from firmware_stubs.clock import VirtualClock
-from firmware_stubs.faults import Fault
+from firmware_stubs.clock import UP_S, VirtualClock
+from firmware_stubs.faults import Fault, PumpFault
 from firmware_stubs.machine import VirtualMachine
+from firmware_stubs.pump import FAST_CHANNELS, PumpCollector, VirtualPump, series_of
+
+log = logging.getLogger(__name__)
+
+PUMP_NETWORK = "pump-1"
 
 
 @dataclass(slots=True)
@@ -28,6 +37,7 @@ class VirtualDevice:
     faults: tuple[Fault, ...]
     broker: tuple[str, int]
     state_dir: Path
+    pump: str = ""  # name of a pump beside the device, if there is one
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     error: BaseException | None = None
@@ -65,9 +75,10 @@ class VirtualDevice:
         return assemble(
             settings,
             clock=self.clock,
-            collection=Collection((HostCollector(VirtualMachine(self.clock, self.name, self.faults)),)),
+            collection=Collection(self._collectors()),
             pipeline=Pipeline(
-                period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer(), relations=Relations(load_fleet(shipped()))
+                period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer(), relations=Relations(load_fleet(shipped())),
+                machines=Machines([self._machine()] if self.pump else []),
             ),
             outbox=Outbox(self.state_dir / f"{self.name}.db"),
             link=Link(
@@ -75,3 +86,28 @@ class VirtualDevice:
                 username=None, password=None, keepalive_s=30,
             ),
         )  # fmt: skip
+
+    def _collectors(self) -> tuple[Collector, ...]:
+        host = HostCollector(VirtualMachine(self.clock, self.name, self.faults))
+        return (host, PumpCollector(self.pump, self._virtual_pump())) if self.pump else (host,)
+
+    def _virtual_pump(self) -> VirtualPump:
+        return VirtualPump(self.name, tuple(fault for fault in self.faults if isinstance(fault, PumpFault)))
+
+    def _machine(self) -> Machine:
+        """Return the pump as the agent knows it after an hour: it has learned the hour before the start."""
+        channels = {channel: series_of(self.pump)[channel] for channel in FAST_CHANNELS}
+        machine = Machine(MachineSettings(name=self.pump, channels=channels, start_s=int(UP_S)), pump_network())
+        collector = PumpCollector(self.pump, self._virtual_pump())
+        for second in range(int(UP_S)):
+            machine.step(collector.readings(float(second)), float(second))
+        return machine
+
+
+def pump_network() -> TfliteNetwork | None:
+    """Return the shipped network for pumps; None where it can't be used."""
+    try:
+        return load_network(shipped_network(PUMP_NETWORK), feature_names(FAST_CHANNELS))
+    except ArtifactError as error:
+        log.warning("%s; the pump is evaluated by statistics only", error)
+        return None

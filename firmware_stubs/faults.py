@@ -65,4 +65,24 @@ class CoolingLost:
         return 1.0 + (self.resists_at_last - 1.0) * min(1.0, max(0.0, (uptime_s - self.start_s) / self.lasts_s))
 
 
-Fault = DiskFilling | MemoryLeak | CoolingLost
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PumpFault:
+    """From `start_s` on, a fault of a pump beside the device grows; at full strength the process is disturbed."""
+
+    kind: str  # one of firmware_stubs.pump.KINDS
+    start_s: float
+    lasts_s: float
+    code: str = "machine.anomaly"
+    impact: str = "the pump no longer delivers what the process needs"
+
+    @property
+    def impact_s(self) -> float:
+        """Uptime at which the fault has reached its full strength."""
+        return self.start_s + self.lasts_s
+
+    def strength(self, uptime_s: float) -> float:
+        """Return the strength, 0..1; the fault stays."""
+        return min(1.0, max(0.0, (uptime_s - self.start_s) / self.lasts_s))
+
+
+Fault = DiskFilling | MemoryLeak | CoolingLost | PumpFault

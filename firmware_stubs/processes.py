@@ -8,9 +8,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from firmware_stubs.clock import VirtualClock
@@ -41,6 +41,7 @@ class Plan:
     mqtt_port: int
     speed: float
     faults: dict[str, tuple[Fault, ...]]
+    pumps: Mapping[str, str] = field(default_factory=dict)  # device to the name of the pump beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def running_setup(plan: Plan, report: Callable[[str], None]) -> Iterator[Setup]:
         for name, faults in plan.faults.items():
             clock = VirtualClock(plan.speed)
             device = VirtualDevice(name, clock, faults, ("127.0.0.1", plan.mqtt_port), plan.folder / "devices")
+            device.pump = plan.pumps.get(name, "")
             device.start()
             stack.callback(device.stop)
             devices.append(device)

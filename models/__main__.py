@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from edge_agent.tflite_network import ArtifactError
 from models import age_fit, evaluate, label_metrics, recording, relations, score, train
 from models.datasets import DataError
+from models.machine import evaluate as machine_evaluate
 from models.persistence import answers, reliability
+from models.quantised_network import TrainingError
 from models.scenarios import evaluate as scenarios
 
 
@@ -24,13 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     label_metrics.add_command(commands)
     evaluate.add_command(commands)
     age_fit.add_command(commands)
+    machine_evaluate.add_command(commands)
     answers.add_command(commands)
     reliability.add_command(commands)
     scenarios.add_command(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (ArtifactError, DataError, OSError) as error:
+    except (ArtifactError, DataError, TrainingError, OSError) as error:
         print(f"models: {error}", file=sys.stderr)
         return 1
     return 0

@@ -19,6 +19,7 @@ import numpy as np
 
 from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE
 from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, FleetPrior
+from models.machine import train as machine_train
 from models.model_card import CARD_FILE, card
 from models.persistence import held_out_families, persistence_artifact
 from models.relations import Related, bars, fleet, fleet_of, folds, simulated_devices, strengths_of
@@ -37,7 +38,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--seed", type=int, default=7, help="of everything that is random (default 7)")
     parser.add_argument("--model-version", default="1", help="version in the artifact's name (default 1)")
     parser.set_defaults(run=run)
-    others = parser.add_subparsers(metavar="WHAT", title="other artifacts")
+    others = parser.add_subparsers(metavar="[KIND]", title="other kinds of artifact")
+    machine_train.add_subcommand(others)
     persistence_artifact.add_command(others)
     held_out_families.add_command(others)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -53,10 +53,14 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, s
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from keys(field.annotation, f"{prefix}{name}.")
+        elif tables := [
+            one for one in get_args(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)
+        ]:
+            yield from keys(tables[0], f"{prefix}{name}[].")
         else:
             yield (
                 f"`{prefix}{name}`",
-                f"`{written(field.get_default(call_default_factory=True))}`",
+                "required" if field.is_required() else f"`{written(field.get_default(call_default_factory=True))}`",
                 field.description or "",
             )
 
@@ -119,14 +123,14 @@ _MEANING = {
 def commands() -> str:
     """The help text of each program."""
     programs = {
-        "edge-agent": (agent_cli.main, ("run", "sample", "check-config", "version")),
+        "edge-agent": (agent_cli.main, ("run", "sample", "record", "machine reset", "check-config", "version")),
         "support-cloud": (cloud_cli.main, ("run", "check-config", "version")),
         "virtual-devices": (devices_cli.main, ("demo", "smoke", "run")),
     }
     parts = ["# Commands\n", "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.\n"]
     for name, (main, subcommands) in programs.items():
         parts.append(f"## {name}\n")
-        parts += [f"```\n{help_of(main, [subcommand, '--help'])}```\n" for subcommand in subcommands]
+        parts += [f"```\n{help_of(main, [*subcommand.split(), '--help'])}```\n" for subcommand in subcommands]
     return "\n".join(parts)
 
 

@@ -8,6 +8,9 @@ from edge_agent.detection.anomaly.explanation import anomaly_verdict
 from edge_agent.detection.anomaly.scorer import DETECTOR, Score, Scorer
 from edge_agent.detection.features import Features
 from edge_agent.detection.findings import Announcement, Findings
+from edge_agent.detection.machine import Machines
+from edge_agent.detection.machine.explanation import FAULT as MACHINE_FAULT
+from edge_agent.detection.machine.machines import VERSION as MACHINES_VERSION
 from edge_agent.detection.network import Network
 from edge_agent.detection.relations import Relations
 from edge_agent.detection.relations.explanation import resumed_verdict
@@ -28,23 +31,28 @@ RESUMED_ROWS = 15  # after a start, until the scorer's means are filled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The result of one sample: findings to publish, its features, and the score if a row was completed."""
+    """The result of one sample: findings to publish, its features, and the score if a row was completed.
+
+    `remarks` are lines for the log.
+    """
 
     announcements: list[Announcement]
     features: Mapping[str, float]
     score: Score | None
+    remarks: tuple[str, ...] = ()
 
 
 class Pipeline:
     """Evaluates the samples of one device, in the order of its uptime."""
 
-    def __init__(  # noqa: PLR0913 each is a part of the device that can be left out
+    def __init__(  # noqa: PLR0913  one for each kind of detector, and its settings
         self,
         *,
         period_s: float,
         horizon_s: float,
         scorer: Scorer | None,
         relations: Relations | None = None,
+        machines: Machines | None = None,
         false_per_week: float = 1.0,
         anomalies: Severity = Severity.INFO,
         network: Network | None = None,
@@ -52,7 +60,8 @@ class Pipeline:
         """`horizon_s`: how far ahead a trend may warn. `false_per_week`: false cases of the anomaly score.
 
         `anomalies`: severity of anomalies, and of `thermal.cooling`. `relations` have their own rate, and evaluate the
-        rows of the scorer; without a scorer they have no effect. `network` tells whether a trend goes on.
+        rows of the scorer; without a scorer they have no effect. `machines` stand beside the device; what changes too
+        slowly for them is left to the scorer. `network` tells whether a trend goes on.
         """
         self._anomalies = anomalies
         self._features = Features()
@@ -64,10 +73,12 @@ class Pipeline:
         self._resumed_rows = 0
         self._relations = relations
         self._violated: list[Verdict] = []
+        self._machines = machines or Machines()
         versions: dict[str, str] = {
             DetectorKind.RULE: RULES_VERSION,
             DetectorKind.TREND: f"{TRENDS_VERSION}/{network.name}" if network else TRENDS_VERSION,
             DetectorKind.MODEL: DETECTOR,
+            MACHINE_FAULT: MACHINES_VERSION,
         }
         self._findings = Findings(versions | (dict.fromkeys(relations.faults, relations.name) if relations else {}))
 
@@ -78,6 +89,8 @@ class Pipeline:
         for finding in findings:
             if finding.detector.judge is DetectorKind.TREND:
                 self._trends.resume(finding.fault, finding.component)
+            elif finding.fault == MACHINE_FAULT:
+                self._machines.resume(finding)
             elif finding.detector.judge is DetectorKind.MODEL:
                 self._resume_model(finding)
             else:
@@ -104,7 +117,7 @@ class Pipeline:
 
     def restore_state(self, state: Mapping[str, object]) -> list[str]:
         """Restore an exported state; a part that can't be used is dropped. Return a reason for each dropped part."""
-        if not state.keys() & {"scorer", "trends", "alarms", "relations"}:
+        if not state.keys() & {"scorer", "trends", "alarms", "relations", "machines"}:
             return ["the state has no known part"]
         dropped = []
         for name, part in self._learners().items():
@@ -116,8 +129,14 @@ class Pipeline:
                 dropped.append(str(error))
         return dropped
 
-    def _learners(self) -> dict[str, Scorer | Trends | Alarms | Relations]:
-        learners: dict[str, Scorer | Trends | Alarms | Relations] = {"trends": self._trends}
+    def reset_machine(self, name: str) -> bool:
+        """Let a machine learn a new healthy start; return whether there is one of this name."""
+        return self._machines.reset(name)
+
+    def _learners(self) -> dict[str, Scorer | Trends | Alarms | Relations | Machines]:
+        learners: dict[str, Scorer | Trends | Alarms | Relations | Machines] = {"trends": self._trends}
+        if self._machines.series:
+            learners["machines"] = self._machines
         if self._scorer:
             learners |= {"scorer": self._scorer, "alarms": self._alarms}
         if self._relations:
@@ -128,6 +147,7 @@ class Pipeline:
         """Evaluate one sample at the instant `now`; `self_verdicts` are the agent's verdicts on itself."""
         features = self._features.step(sample)
         verdicts = [*self_verdicts, *self._rules.step(features, now), *self._trends.step(features, now)]
+        verdicts += self._machines.step(features, now.uptime_s)
         time_s = now.wall.timestamp() if now.synced else None
         score = self._scorer.step(_evaluated(features), now.uptime_s, time_s) if self._scorer else None
         if score is not None and self._relations and self._scorer:
@@ -137,7 +157,12 @@ class Pipeline:
             self._anomaly = self._unexplained_anomaly(verdicts, score)
         if self._anomaly is not None:
             verdicts.append(self._anomaly)
-        return Outcome(announcements=self._findings.step(verdicts, features, now), features=features, score=score)
+        return Outcome(
+            announcements=self._findings.step(verdicts, features, now),
+            features=features,
+            score=score,
+            remarks=tuple(self._machines.take_remarks()),
+        )
 
     def _unexplained_anomaly(self, verdicts: Iterable[Verdict], score: Score) -> Verdict | None:
         """Return the anomaly of a row unless it is explained; it keeps its component while it is active."""

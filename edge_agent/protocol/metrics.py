@@ -77,6 +77,12 @@ METRICS: dict[str, Metric] = {
         "1", 1, "1 while Raspberry Pi firmware slows the cores, by forewarn.cause: heat, soft_limit, voltage"
     ),
     "forewarn.wifi.signal": _gauge("dBm", 1, "how strong a wireless adapter hears its access point"),
+    "forewarn.machine.flow": _gauge("L/min", 0.01, "flow through a machine beside the device"),
+    "forewarn.machine.pressure": _gauge("bar", 0.001, "pressure at a machine beside the device"),
+    "forewarn.machine.current": _gauge("A", 0.001, "current of a machine beside the device"),
+    "forewarn.machine.voltage": _gauge("V", 0.1, "voltage of a machine beside the device"),
+    "forewarn.machine.power": _gauge("W", 0.1, "power of a machine beside the device"),
+    "forewarn.machine.vibration": _gauge("mm/s", 0.001, "vibration of a machine beside the device"),
     "systemd.unit.state": _gauge("1", 1, "1 while a unit that has failed before is in systemd.unit.active_state"),
     "systemd.service.restarts": _counter("{restart}", 0.001, "restarts of a service by systemd itself"),
     "forewarn.systemd.crashed": _gauge("1", 1, "1 if restarts of a service are known to have followed failures"),

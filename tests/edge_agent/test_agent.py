@@ -14,6 +14,7 @@ from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection import Outcome, Pipeline
 from edge_agent.detection.anomaly import Scorer
+from edge_agent.machine_resets import MachineResets, request_reset
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.detector_state import LEARNED_STATE
 from edge_agent.protocol import records
@@ -275,3 +276,13 @@ def test_the_schedule_does_not_drift_and_skips_missed_samples(due_s: float, late
     due_next = next_due(due_s, due_s + late_s, period_s)
     assert due_next > due_s + late_s - 1e-6 * max(1.0, due_s)
     assert due_next <= due_s + late_s + period_s * (1 + 1e-6) + 1e-6 * max(1.0, due_s)
+
+
+def test_a_request_to_reset_an_unknown_machine_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    agent = an_agent(Outbox(tmp_path / "outbox.db"), HandClock(3600.0))
+    agent.resets = MachineResets(tmp_path)
+    request_reset(tmp_path, "fan")
+
+    agent.step()
+
+    assert "machine fan is not configured; nothing was reset" in caplog.messages

@@ -6,11 +6,12 @@ The catalogue is the same on both sides: the device takes the initial severity f
 from edge_agent.protocol.faults.agent import AGENT_FAULTS
 from edge_agent.protocol.faults.entry import DetectorKind, Fault, Severity
 from edge_agent.protocol.faults.hardware import HARDWARE_FAULTS
+from edge_agent.protocol.faults.machines import MACHINES_FAULTS
 from edge_agent.protocol.faults.resources import RESOURCES_FAULTS
 from edge_agent.protocol.faults.services import SERVICES_FAULTS
 from edge_agent.protocol.faults.storage import STORAGE_FAULTS
 
-_ENTRIES = (*STORAGE_FAULTS, *RESOURCES_FAULTS, *HARDWARE_FAULTS, *SERVICES_FAULTS, *AGENT_FAULTS)
+_ENTRIES = (*STORAGE_FAULTS, *RESOURCES_FAULTS, *HARDWARE_FAULTS, *SERVICES_FAULTS, *MACHINES_FAULTS, *AGENT_FAULTS)
 
 FAULTS: dict[str, Fault] = {entry.code: entry for entry in _ENTRIES}
 
