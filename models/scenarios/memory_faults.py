@@ -65,7 +65,7 @@ def leak_hidden_by_restart(draw: Draw) -> Scenario:
     onset_s, peak = float(restarts[-1]), draw.uniform(0.55, 0.85)
     duration_s = draw.uniform(0.45, 0.9) * DAY_S
     growing = np.interp(sim.t_s, [began_s, onset_s - DAY_S, onset_s], [0.6, peak * duration_s / DAY_S, 1.0])
-    rate = growing * (0.7 + 0.3 * sim.traffic) * (sim.t_s >= began_s)
+    rate: Array = np.where(sim.t_s >= began_s, growing * (0.7 + 0.3 * sim.traffic), 0.0)
     leaked = reset_at(sim.t_s, rate, restarts)
     add_leak(
         sim,

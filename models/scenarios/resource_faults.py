@@ -12,8 +12,8 @@ from models.scenarios.timeline import DAY_S, HOUR_S, Array
 
 def progress(sim: Simulation, onset_s: float, duration_s: float, rate: Array) -> Array:
     """Accumulate a rate from the onset on: 1 at the planned impact, and no more than BEYOND."""
-    grown = np.cumsum(rate * (sim.t_s >= onset_s) * np.diff(sim.t_s, prepend=sim.t_s[0]))
-    return np.minimum(BEYOND, grown / np.interp(onset_s + duration_s, sim.t_s, grown))
+    grown: Array = np.cumsum(rate * (sim.t_s >= onset_s) * np.diff(sim.t_s, prepend=sim.t_s[0]))
+    return np.asarray(np.minimum(BEYOND, grown / np.interp(onset_s + duration_s, sim.t_s, grown)))
 
 
 def _fill(sim: Simulation, mount: str, impact_s: float, grown: Array) -> None:

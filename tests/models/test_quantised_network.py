@@ -30,7 +30,7 @@ def test_the_average_of_two_networks_is_one_int8_graph_and_made_again_it_is_the_
     write_artifact(folder, content, ends, training={"seed": 1}, card="# shape-7\n")
     loaded, floats = load_network(folder, FEATURES), average(networks, values)
     assert loaded.name == "shape-7"
-    assert loaded.run(values) == pytest.approx(floats, abs=0.03 * np.ptp(floats))
+    assert loaded.run(values) == pytest.approx(floats, abs=0.03 * float(np.ptp(floats)))
     assert json.loads((folder / MANIFEST_FILE).read_text())["bytes"] == (folder / MODEL_FILE).stat().st_size
 
 

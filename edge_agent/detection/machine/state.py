@@ -7,6 +7,7 @@ import base64
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +112,7 @@ def _places(value: object, channels: int) -> npt.NDArray[np.intp]:
     return np.array(value, np.intp)
 
 
-def _packed(array: npt.NDArray[np.floating]) -> str:
+def _packed(array: npt.NDArray[np.floating[Any]]) -> str:
     return base64.b64encode(array.astype("<f4").tobytes()).decode()
 
 

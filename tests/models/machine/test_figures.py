@@ -1,12 +1,13 @@
 """Figures of alarms: worked by hand."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from models.machine.figures import blind_detectors, figures, openings
 
 
-def flags(rows: int, *spans: tuple[int, int]) -> np.ndarray:
+def flags(rows: int, *spans: tuple[int, int]) -> npt.NDArray[np.bool_]:
     found = np.zeros(rows, np.bool_)
     for first, last in spans:
         found[first:last] = True

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
+from edge_agent.detection.network import Array
 from models.machine.injected import KINDS, LASTS_S, false_per_hour, found_shares, injected
 from tests.edge_agent.detection.machine.pumps import healthy_rows
 
 VALUES = np.random.default_rng(0).standard_normal(LASTS_S)
 
 
-def moved(kind: str) -> np.ndarray:
-    difference: np.ndarray = injected(VALUES, 1.0, kind, seed=1) - VALUES
+def moved(kind: str) -> Array:
+    difference: Array = injected(VALUES, 1.0, kind, seed=1) - VALUES
     return difference
 
 

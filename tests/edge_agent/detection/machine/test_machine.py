@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge_agent.detection.machine import Machine, Machines, MachineSettings
 from edge_agent.detection.machine.explanation import FAULT
+from edge_agent.detection.network import Array
 from tests.builders import a_finding
 from tests.edge_agent.detection.machine.pumps import (
     CHANNELS,
@@ -21,7 +22,7 @@ from tests.edge_agent.detection.machine.pumps import (
 )
 
 
-def faulty_rows(seconds: int, channel: int, by: float, seed: int = 9) -> np.ndarray:
+def faulty_rows(seconds: int, channel: int, by: float, seed: int = 9) -> Array:
     rows = healthy_rows(seconds, seed)
     rows[:, channel] += by
     return rows

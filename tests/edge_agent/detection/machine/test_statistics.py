@@ -15,9 +15,10 @@ from edge_agent.detection.machine.statistics import (
     longest_equal_runs,
     statistics_of,
 )
+from edge_agent.detection.network import Array
 
 
-def of_window(rows: np.ndarray) -> np.ndarray:
+def of_window(rows: Array) -> Array:
     """The statistics of the last row, straight from the definitions."""
     means = [rows[-window:].mean(axis=0) for window in LEVELS_S]
     changes = [np.sqrt(np.mean((rows[lag:] - rows[:-lag])[-CHANGES_S:] ** 2, axis=0)) for lag in LAGS_S]
