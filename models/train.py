@@ -20,7 +20,7 @@ import numpy as np
 from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE
 from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, FleetPrior
 from models.model_card import CARD_FILE, card
-from models.persistence import held_out_families, persistence_artifact
+from models.persistence import persistence_artifact
 from models.relations import Related, bars, fleet, fleet_of, folds, simulated_devices, strengths_of
 from models.simulated_devices import RECORDINGS, Recorded, load_recordings
 
@@ -37,9 +37,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--seed", type=int, default=7, help="of everything that is random (default 7)")
     parser.add_argument("--model-version", default="1", help="version in the artifact's name (default 1)")
     parser.set_defaults(run=run)
-    others = parser.add_subparsers(metavar="WHAT", title="other artifacts")
-    persistence_artifact.add_command(others)
-    held_out_families.add_command(others)
+    persistence_artifact.add_command(parser.add_subparsers(metavar="WHAT", title="other artifacts"))
 
 
 def run(options: argparse.Namespace) -> None:
