@@ -65,16 +65,21 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Describe `train persistence` and its options."""
     parser = commands.add_parser(NAME, help="the network that tells whether a trend goes on", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR", help="of smd, asd, js2")
+    add_extraction(parser)
     parser.add_argument("--out", type=Path, default=Path("models/artifacts"), metavar="DIR")
-    parser.add_argument("--seed", type=int, default=7, help="of everything that is random (default 7)")
     parser.add_argument("--model-version", default="1", help="version in the artifact's name (default 1)")
-    parser.add_argument("--folds", type=int, default=4, help="in which machines are held out (default 4)")
+    parser.set_defaults(run=run)
+
+
+def add_extraction(parser: argparse.ArgumentParser) -> None:
+    """Describe the options of `extracted`, and how to hold out."""
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR", help="of smd, asd, js2")
+    parser.add_argument("--seed", type=int, default=7, help="of everything that is random (default 7)")
+    parser.add_argument("--folds", type=int, default=4, help="in which groups are held out (default 4)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
     parser.add_argument(
         "--samples", type=Path, metavar="FILE", help="keep the extracted ramps, or take them from there"
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
