@@ -105,9 +105,13 @@ class TfliteNetwork:
         return self
 
     def _open(self, content: bytes) -> None:
-        interpreter_class = _interpreter_class()
+        module = _interpreter_module()
         try:
-            interpreter = interpreter_class(model_content=content, num_threads=1)
+            # without the XNNPACK delegate: it costs some MiB, and rounds differently from version to version
+            kernels = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            interpreter = module.Interpreter(
+                model_content=content, num_threads=1, experimental_op_resolver_type=kernels
+            )
             (self._input,), (self._output,) = interpreter.get_input_details(), interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise ArtifactError(f"{self._path}: the interpreter refuses it: {_one_line(error)}; {_REINSTALL}") from None
@@ -189,10 +193,10 @@ def _read(path: Path) -> bytes:
         raise ArtifactError(f"{path}: {error.strerror or error}; {_REINSTALL}") from None
 
 
-def _interpreter_class() -> Any:
+def _interpreter_module() -> Any:
     try:
-        return importlib.import_module(_INTERPRETER).Interpreter
-    except (ImportError, AttributeError) as error:
+        return importlib.import_module(_INTERPRETER)
+    except ImportError as error:
         package = _INTERPRETER.partition(".")[0].replace("_", "-")
         raise ArtifactError(f"{package}: can't be imported ({_one_line(error)}); pip install {package}") from None
 

@@ -8,7 +8,7 @@ from edge_agent.tflite_network import ArtifactError
 from models import age_fit, evaluate, label_metrics, recording, relations, score, train
 from models.datasets import DataError
 from models.machine import evaluate as machine_evaluate
-from models.persistence import answers, reliability
+from models.persistence import answers, held_out_families, reliability
 from models.quantised_network import TrainingError
 from models.scenarios import evaluate as scenarios
 
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine_evaluate.add_command(commands)
     answers.add_command(commands)
     reliability.add_command(commands)
+    held_out_families.add_command(commands)
     scenarios.add_command(commands)
     options = parser.parse_args(arguments)
     try:

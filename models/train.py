@@ -21,7 +21,7 @@ from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE
 from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, FleetPrior
 from models.machine import train as machine_train
 from models.model_card import CARD_FILE, card
-from models.persistence import held_out_families, persistence_artifact
+from models.persistence import persistence_artifact
 from models.relations import Related, bars, fleet, fleet_of, folds, simulated_devices, strengths_of
 from models.simulated_devices import RECORDINGS, Recorded, load_recordings
 
@@ -41,7 +41,6 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     others = parser.add_subparsers(metavar="[KIND]", title="other kinds of artifact")
     machine_train.add_subcommand(others)
     persistence_artifact.add_command(others)
-    held_out_families.add_command(others)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,67 +1,89 @@
-"""`python -m models train families`: networks for `python -m models scenarios --networks`, each without some families.
+"""`python -m models families`: scenarios judged by networks that were not trained on their family.
 
-What flows in: telemetry (--data), scenarios of all families, and a seed. What flows out: OUT/<family>/persistence-0 for
-each family, trained as the shipped one is, but without this family; those of the public reports are trained on all
-families, which hold none of the reports. Nothing of it ships. Needs the extra `train`.
+What flows in: samples of telemetry and of training scenarios. What flows out: the tables of the scenarios, each
+replayed through the device's pipeline with a network whose training left out its family and some others.
 """
 
 import argparse
-import os
+import multiprocessing
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
+from edge_agent.detection.network import Array
+from edge_agent.detection.pipeline import Pipeline
 from edge_agent.detection.trends.persistence_features import FEATURES
-from models.persistence.persistence_artifact import NAME, TRIES, all_scenarios, representative
-from models.persistence.telemetry_ramps import Samples, telemetry_samples
-from models.persistence.training import fit, folds
-from models.quantised_network import Ends, to_int8, write_artifact
-from models.scenarios import FAULTY, LOOKALIKES, REPORTS
+from models.persistence.persistence_artifact import add_extraction, extracted
+from models.persistence.training import Fitted, fit
+from models.scenarios import FAULTY, LOOKALIKES, REPORTS, build
+from models.scenarios.evaluate import FIRST_SEED
+from models.scenarios.figures import Outcome, outcome
+from models.scenarios.replay import HORIZON_S, replay
+from models.scenarios.tables import tables
 
-VERSION = "0"
+Task = tuple[Fitted, str, int]
+
+
+class FittedNetwork:
+    """A fitted network in floating point, behind the port of the device."""
+
+    name = "held-out-1"
+    features = FEATURES
+
+    def __init__(self, fitted: Fitted) -> None:
+        self._fitted = fitted
+
+    def run(self, values: Array) -> Array:
+        """Return the logit of each row."""
+        return self._fitted.network.run(self._fitted.scaling.scaled(values))
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe `train families` and its options."""
-    parser = commands.add_parser("families", help="networks without some families of scenarios", description=__doc__)
+    """Describe `families` and its options."""
+    parser = commands.add_parser("families", help="scenarios of families that trained no network", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR", help="of smd, asd, js2")
-    parser.add_argument("--out", type=Path, default=Path("build/held-out"), metavar="DIR")
-    parser.add_argument("--seed", type=int, default=7, help="of everything that is random (default 7)")
-    parser.add_argument("--folds", type=int, default=8, help="in which families are held out (default 8)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
+    add_extraction(parser)
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="scenarios of each family (default 5)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train a network for each fold, and write it for each of the families that it has not seen."""
-    telemetry = telemetry_samples(options.data, TRIES, options.seed)
-    scenarios = all_scenarios(options.jobs)
-    for number, families in enumerate([*family_folds(options.folds), tuple(REPORTS)]):
-        print(f"holding out {', '.join(families)}", file=sys.stderr, flush=True)
-        write(
-            telemetry,
-            scenarios.where(~np.isin(scenarios.group, families)),
-            families,
-            options.out,
-            options.seed + number,
-        )
-    print(f"{options.out}: networks for {len(LOOKALIKES) + len(FAULTY) + len(REPORTS)} families")
+    """Hold families out in turn, replay, print."""
+    print(tables(list(evaluate(options))))
 
 
-def family_folds(count: int) -> list[tuple[str, ...]]:
-    """Return the families that are held out together: of each fold some look-alikes and some faults."""
-    lookalikes, faulty = (list(folds(np.array(list(names)), count)) for names in (LOOKALIKES, FAULTY))
-    faulty += [()] * (len(lookalikes) - len(faulty))
-    return [(*some, *others) for some, others in zip(lookalikes, faulty, strict=True)]
+def evaluate(options: argparse.Namespace) -> Iterator[Outcome]:
+    """Yield the outcome of each scenario; public reports are judged by a network that was trained on all families."""
+    tasks = list(_tasks(options))
+    with ProcessPoolExecutor(max(1, options.jobs), multiprocessing.get_context("spawn")) as processes:
+        for number, done in enumerate(processes.map(_replayed, tasks), start=1):
+            print(f"{number}/{len(tasks)} {done.family}/{done.seed}", file=sys.stderr, flush=True)
+            yield done
 
 
-def write(telemetry: Samples, scenarios: Samples, families: tuple[str, ...], out: Path, seed: int) -> None:
-    """Train on these samples, and write the network for each of these families."""
-    fitted = fit(telemetry, scenarios, seed)
-    content = to_int8([fitted.network], representative(fitted, telemetry, scenarios))
-    ends = Ends(features=FEATURES, outputs=("logit",), scaling=fitted.scaling)
-    for family in families:
-        folder = out / family / f"{NAME}-{VERSION}"
-        write_artifact(folder, content, ends, training={"held_out": list(families), "seed": seed}, card="")
+def family_folds(count: int) -> Iterator[list[str]]:
+    """Yield the families that are held out together: some look-alikes and some faults, each family once."""
+    for start in range(count):
+        yield [*list(LOOKALIKES)[start::count], *list(FAULTY)[start::count]]
+
+
+def _tasks(options: argparse.Namespace) -> Iterator[Task]:
+    telemetry, _, scenarios = extracted(options)
+    for number, out in enumerate(family_folds(options.folds)):
+        fitted = fit(telemetry, scenarios.where(~np.isin(scenarios.group, out)), options.seed + number)
+        yield from ((fitted, family, FIRST_SEED + seed) for family in out for seed in range(options.seeds))
+    fitted = fit(telemetry, scenarios, options.seed)
+    yield from ((fitted, family, FIRST_SEED) for family in REPORTS)
+
+
+def _replayed(task: Task) -> Outcome:
+    fitted, family, seed = task
+    scenario, network = build(family, seed), FittedNetwork(fitted)
+    return outcome(
+        scenario,
+        replay(
+            scenario, lambda period_s: Pipeline(period_s=period_s, horizon_s=HORIZON_S, scorer=None, network=network)
+        ),
+    )

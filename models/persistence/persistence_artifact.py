@@ -31,7 +31,9 @@ from models.scenarios import FAULTY, LOOKALIKES
 
 NAME = "persistence"
 TRIES, MEASURED_TRIES = 1200, 400  # places that are tried in each channel, to train and to measure
-SCENARIO_SEEDS = range(1, 15)
+SCENARIO_SEEDS = range(1, 9)
+_PARTS = ("telemetry", "measured", "scenarios")
+_ARRAYS = ("features", "reaches", "new_ground", "group")
 _CARD = """# {name}
 
 Tells whether a trend reaches its limit within one and a half times the predicted time: {features} features of the
@@ -63,13 +65,21 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Describe `train persistence` and its options."""
     parser = commands.add_parser(NAME, help="the network that tells whether a trend goes on", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR", help="of smd, asd, js2")
+    add_extraction(parser)
     parser.add_argument("--out", type=Path, default=Path("models/artifacts"), metavar="DIR")
-    parser.add_argument("--seed", type=int, default=7, help="of everything that is random (default 7)")
     parser.add_argument("--model-version", default="1", help="version in the artifact's name (default 1)")
-    parser.add_argument("--folds", type=int, default=8, help="in which machines are held out (default 8)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
     parser.set_defaults(run=run)
+
+
+def add_extraction(parser: argparse.ArgumentParser) -> None:
+    """Describe the options of `extracted`, and how to hold out."""
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR", help="of smd, asd, js2")
+    parser.add_argument("--seed", type=int, default=7, help="of everything that is random (default 7)")
+    parser.add_argument("--folds", type=int, default=4, help="in which groups are held out (default 4)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
+    parser.add_argument(
+        "--samples", type=Path, metavar="FILE", help="keep the extracted ramps, or take them from there"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -78,9 +88,7 @@ def run(options: argparse.Namespace) -> None:
         versions = libraries()
     except TrainingError as error:
         raise DataError(str(error)) from None
-    telemetry = telemetry_samples(options.data, TRIES, options.seed)
-    measured = telemetry_samples(options.data, MEASURED_TRIES, options.seed + 1)
-    scenarios = all_scenarios(options.jobs)
+    telemetry, measured, scenarios = extracted(options)
     folder = options.out / f"{NAME}-{options.model_version}"
     rows = held_out(telemetry, scenarios, measured, folder, options)
     fitted = fit(telemetry, scenarios, options.seed)
@@ -146,6 +154,26 @@ def representative(fitted: Fitted, telemetry: Samples, scenarios: Samples) -> Ar
     """Return the scaled inputs that set the ranges of int8: half of telemetry, half of scenarios."""
     step = max(1, len(telemetry) // max(1, len(scenarios)))
     return fitted.scaling.scaled(np.concatenate([telemetry.features[::step], scenarios.features]))
+
+
+def extracted(options: argparse.Namespace) -> tuple[Samples, Samples, Samples]:
+    """Return the samples to train on, those to measure with, and the scenarios; kept in a file if one is named."""
+    if options.samples and options.samples.exists():
+        with np.load(options.samples, allow_pickle=False) as arrays:
+            one, other, third = (Samples(**{name: arrays[f"{part}_{name}"] for name in _ARRAYS}) for part in _PARTS)
+        return one, other, third
+    parts = (
+        telemetry_samples(options.data, TRIES, options.seed),
+        telemetry_samples(options.data, MEASURED_TRIES, options.seed + 1),
+        all_scenarios(options.jobs),
+    )
+    if options.samples:
+        found = zip(_PARTS, parts, strict=True)
+        np.savez(
+            options.samples,
+            **{f"{part}_{name}": getattr(samples, name) for part, samples in found for name in _ARRAYS},
+        )
+    return parts
 
 
 def all_scenarios(jobs: int) -> Samples:

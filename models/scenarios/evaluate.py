@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +29,6 @@ from models.scenarios.tables import tables
 
 SEEDS = 5
 FIRST_SEED = 1000  # those below are for training
-HELD_OUT = "persistence-0"
 BEGIN, END = "<!-- scenarios -->", "<!-- end of scenarios -->"
 
 
@@ -41,9 +39,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--seeds", type=_count, default=SEEDS, metavar="N", help=f"of each family (default {SEEDS})")
     parser.add_argument("--family", action="append", choices=FAMILIES, metavar="NAME", help="only this one; repeatable")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a processor)")
-    network = parser.add_mutually_exclusive_group()
-    network.add_argument("--rule", action="store_true", help="trends without the persistence network")
-    network.add_argument("--networks", type=Path, metavar="DIR", help="as `models train families` makes them")
+    parser.add_argument("--rule", action="store_true", help="trends without the persistence network")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document")
     parser.add_argument("--show", choices=FAMILIES, metavar="NAME", help="print what staff would read of one scenario")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the scenario to show")
@@ -52,46 +48,29 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run(options: argparse.Namespace) -> None:
     """Replay all scenarios and print the tables, or show one."""
-    choice = Choice(rule=options.rule, networks=options.networks)
     if options.show:
-        print("\n".join(shown(build(options.show, options.seed), device(choice.network(options.show)))))
+        print("\n".join(shown(build(options.show, options.seed), device(network_of(options.rule)))))
         return
-    done = evaluate(options.family or list(FAMILIES), options.seeds, choice, options.jobs)
-    text = f"{choice.words}\n\n{tables(list(done))}"
+    done = evaluate(options.family or list(FAMILIES), options.seeds, options.rule, options.jobs)
+    heading = "Trends without a network:" if options.rule else f"{PERSISTENCE}, trained on these families:"
+    text = f"{heading}\n\n{tables(list(done))}"
     print(text)
     if options.write:
         insert(options.write, text, BEGIN, END)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which network decides: none, the shipped one, or for each family one that was trained without it."""
-
-    rule: bool = False
-    networks: Path | None = None
-
-    @property
-    def words(self) -> str:
-        """The heading of the tables."""
-        if self.rule:
-            return "Trends without a network:"
-        return "Families held out in turn:" if self.networks else f"{PERSISTENCE}, trained on all families:"
-
-    def network(self, family: str) -> Network | None:
-        """Load the network for a family. Raises DataError."""
-        if self.rule:
-            return None
-        try:
-            folder = self.networks / family / HELD_OUT if self.networks else shipped_network(PERSISTENCE)
-            return load_network(folder, FEATURES)
-        except ArtifactError as error:
-            raise DataError(f"{error}, or give --rule") from None
+def network_of(rule: bool) -> Network | None:
+    """Return the shipped network; None for the rule alone. Raises DataError."""
+    try:
+        return None if rule else load_network(shipped_network(PERSISTENCE), FEATURES)
+    except ArtifactError as error:
+        raise DataError(f"{error}, or give --rule") from None
 
 
-def evaluate(families: Sequence[str], seeds: int, choice: Choice, jobs: int) -> Iterator[Outcome]:
+def evaluate(families: Sequence[str], seeds: int, rule: bool, jobs: int) -> Iterator[Outcome]:
     """Replay `seeds` scenarios of each family, and each report once; yield the outcomes in order."""
     tasks = [
-        Task(family, FIRST_SEED + number, choice)
+        Task(family, FIRST_SEED + number, rule)
         for family in families
         for number in range(1 if family in REPORTS else seeds)
     ]
@@ -107,7 +86,7 @@ class Task(NamedTuple):
 
     family: str
     seed: int
-    choice: Choice
+    rule: bool
 
 
 def _each(tasks: Sequence[Task], jobs: int) -> Iterator[Outcome]:
@@ -121,7 +100,7 @@ def _each(tasks: Sequence[Task], jobs: int) -> Iterator[Outcome]:
 
 def _evaluate(task: Task) -> Outcome:
     scenario = build(task.family, task.seed)
-    return outcome(scenario, replay(scenario, device(task.choice.network(task.family))))
+    return outcome(scenario, replay(scenario, device(network_of(task.rule))))
 
 
 def shown(scenario: Scenario, make: Make) -> Iterator[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.__main__ import main
+from models.scenarios import evaluate
 
 
 def test_a_line_for_a_family_goes_into_the_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,10 +25,13 @@ def test_a_scenario_can_be_shown_as_staff_would_read_it(capsys: pytest.CaptureFi
     assert out.startswith("netdata-9802/1000, look-alike, 4 d 23 h\ntruth: rise 1 from 14 h to 14 h 20 min")
 
 
-def test_a_missing_network_ends_with_one_line_and_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["scenarios", "--networks", str(tmp_path), "--show", "boot"]) == 1
+def test_a_missing_network_ends_with_one_line_and_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "shipped_network", tmp_path.joinpath)
+    assert main(["scenarios", "--show", "boot"]) == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"models: {tmp_path / 'boot' / 'persistence-0' / 'manifest.json'}: ")
+    assert err.startswith(f"models: {tmp_path / 'persistence-1' / 'manifest.json'}: ")
     assert err.endswith(", or give --rule\n")
     assert err.count("\n") == 1
 
