@@ -14,7 +14,7 @@ import numpy as np
 from edge_agent.detection.network import Array
 from edge_agent.detection.trends.persistence_features import FEATURES
 from models.dense_network import Examples, Training, logistic, train_dense
-from models.persistence.judged import Figures, figures, reliability
+from models.persistence.probability_figures import Figures, figures, reliability
 from models.persistence.telemetry_ramps import Samples, telemetry_samples
 from models.persistence.training import fit, folds
 from models.quantised_network import scaling_of
