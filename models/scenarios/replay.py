@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from edge_agent.detection.findings import Announcement
+from edge_agent.assembly import persistence_network
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Finding, Phase
@@ -21,7 +22,7 @@ Make = Callable[[float], Pipeline]
 
 def shipped(period_s: float) -> Pipeline:
     """Return the pipeline of a device that samples at this period: rules and trends, without anomaly score."""
-    return Pipeline(period_s=period_s, horizon_s=HORIZON_S, scorer=None, relations=None)
+    return Pipeline(period_s=period_s, horizon_s=HORIZON_S, scorer=None, relations=None, network=persistence_network())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
