@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from edge_agent.detection.findings import Announcement
 from edge_agent.assembly import persistence_network
+from edge_agent.detection.findings import Announcement
 from edge_agent.detection.pipeline import Pipeline
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Finding, Phase
