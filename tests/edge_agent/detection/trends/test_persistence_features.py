@@ -26,7 +26,7 @@ def a_past(size: float = 1.0, days: float = 8.0, seed: int = 1) -> Past:
 
 
 def a_ramp(size: float = 1.0, limit: float = 3.0) -> Ramp:
-    t = np.arange(60) * 120.0
+    t = np.arange(60, dtype=np.float64) * 120.0
     return Ramp(t=t, v=size * t / SAWTOOTH_S * 2, limit=size * limit)
 
 
@@ -64,7 +64,7 @@ def test_features_are_finite_for_any_ramp_and_past(
     points: int, step_s: float, noise: float, seed: int, distance: float, days: float, size: float
 ) -> None:
     v = size * (np.arange(points) + np.random.default_rng(seed).normal(0, noise, points))
-    ramp = Ramp(t=np.arange(points) * step_s, v=v, limit=float(v[-1]) + distance * size)
+    ramp = Ramp(t=np.arange(points, dtype=np.float64) * step_s, v=v, limit=float(v[-1]) + distance * size)
     features = persistence_features(ramp, a_past(size, days, seed))
     assert features.shape == (len(FEATURES),)
     assert np.isfinite(features).all()
