@@ -42,13 +42,15 @@ bench: $(VENV)/.dev system  ## cost of the parts, as ratios to a peer in the sam
 chaos: $(VENV)/.dev system  ## inject faults for CHAOS_SECONDS, then account for every record
 	@$(BIN)/python -m tests.chaos
 
-train: $(VENV)/.eval  ## retrain the fleet prior of relations from the recordings
+train: $(VENV)/.train  ## retrain what is shipped: the fleet prior of relations, and the networks (Python 3.11)
 	$(BIN)/python -m models train --out models/artifacts
+	$(BIN)/python -m models train persistence --data $(DATA) --out models/artifacts
 
 eval: $(VENV)/.eval  ## evaluate the detection on the labelled telemetry in DATA
 	$(BIN)/python -m models evaluate --data $(DATA)
 	$(BIN)/python -m models relations
 	$(BIN)/python -m models scenarios
+	$(BIN)/python -m models families --data $(DATA)
 	$(BIN)/python -m models reliability --data $(DATA) --write docs/detection.md
 
 system: $(VENV)/.dev  ## install the Debian packages that the tests use, where allowed
@@ -61,6 +63,10 @@ $(VENV)/.demo: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	@deploy/make-venv "$(PYTHON)" $(VENV) dev
 	@touch $@ $(VENV)/.demo $(VENV)/.eval
+
+$(VENV)/.train: pyproject.toml
+	@deploy/make-venv "$(PYTHON)" $(VENV) eval,train
+	@touch $@
 
 $(VENV)/.eval: pyproject.toml
 	@deploy/make-venv "$(PYTHON)" $(VENV) eval

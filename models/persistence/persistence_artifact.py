@@ -22,7 +22,7 @@ from edge_agent.detection.trends.persistence_features import FEATURES
 from edge_agent.tflite_network import load_network
 from models.datasets import DataError
 from models.dense_network import logistic
-from models.persistence.judged import figures, reliability
+from models.persistence.probability_figures import figures, reliability
 from models.persistence.scenario_ramps import scenario_samples
 from models.persistence.telemetry_ramps import Samples, files, joined, telemetry_samples
 from models.persistence.training import Fitted, fit, folds
@@ -114,12 +114,12 @@ def run(options: argparse.Namespace) -> None:
     print(f"{folder}: {len(content)} bytes")
 
 
-Judged = tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], Array]
+Claimed = tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], Array]
 
 
 def held_out(
     telemetry: Samples, scenarios: Samples, measured: Samples, folder: Path, options: argparse.Namespace
-) -> dict[str, Judged]:
+) -> dict[str, Claimed]:
     """Return outcome and probability of measured ramps by nets that have not seen their machine, float and int8."""
     floats, rounded = np.zeros(len(measured)), np.zeros(len(measured))
     for number, out in enumerate(folds(measured.group, options.folds)):

@@ -14,7 +14,7 @@ import numpy as np
 from edge_agent.detection.network import Array
 from edge_agent.detection.trends.persistence_features import FEATURES
 from models.dense_network import Examples, Training, logistic, train_dense
-from models.persistence.judged import Figures, figures, reliability
+from models.persistence.probability_figures import Figures, figures, reliability
 from models.persistence.telemetry_ramps import Samples, telemetry_samples
 from models.persistence.training import fit, folds
 from models.quantised_network import scaling_of
@@ -32,7 +32,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser("reliability", help="what the probability of a trend is worth", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="of smd, asd, js2")
-    parser.add_argument("--folds", type=int, default=8, help="in which machines are held out (default 8)")
+    parser.add_argument("--folds", type=int, default=4, help="in which machines are held out (default 4)")
     parser.add_argument("--tries", type=int, default=TRIES, help=f"in each channel, to train (default {TRIES})")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document")

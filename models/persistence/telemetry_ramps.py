@@ -75,16 +75,16 @@ class BinnedChannel:
 
     def __init__(self, values: Array, period_s: float) -> None:
         self._values = values
-        self._levels = [_binned(values, spacing_s, most, period_s) for spacing_s, most in (FINE, COARSE)]
+        self._resolutions = [_binned(values, spacing_s, most, period_s) for spacing_s, most in (FINE, COARSE)]
 
     def past(self, end: int) -> Past:
         """Return the past before row `end`, which must be at least 1."""
-        fine, coarse = (level.before(self._values, end) for level in self._levels)
+        fine, coarse = (one.before(self._values, end) for one in self._resolutions)
         return Past(fine, coarse)
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
+class _BinnedRows:
     spacing_s: float
     most: int
     rows: int  # in a bin
@@ -98,11 +98,11 @@ class _Level:
         return Bins(self.spacing_s, *whole.astype(np.float64))
 
 
-def _binned(values: Array, spacing_s: float, most: int, period_s: float) -> _Level:
+def _binned(values: Array, spacing_s: float, most: int, period_s: float) -> _BinnedRows:
     rows = round(spacing_s / period_s)
     whole = values[: len(values) // rows * rows].reshape(-1, rows)
     bins = np.stack([whole.min(axis=1), whole.max(axis=1), whole[:, -1]]).astype(np.float32).astype(np.float64)
-    return _Level(spacing_s, most, rows, bins)
+    return _BinnedRows(spacing_s, most, rows, bins)
 
 
 def channels(data: Path, file: str) -> tuple[Array, float]:

@@ -34,7 +34,7 @@ def test_the_average_of_two_networks_is_one_int8_graph_and_made_again_it_is_the_
     assert json.loads((folder / MANIFEST_FILE).read_text())["bytes"] == (folder / MODEL_FILE).stat().st_size
 
 
-def test_a_machine_without_tensorflow_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_tensorflow_gets_a_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(TrainingError, match=r"pip install 'forewarn\[train\]'"):
         to_int8([a_network(3)], np.zeros((1, 3)))

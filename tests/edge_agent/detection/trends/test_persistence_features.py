@@ -39,7 +39,7 @@ def test_the_unit_and_the_size_of_a_series_do_not_matter() -> None:
     assert small == pytest.approx(large, abs=1e-3)
 
 
-def test_rises_that_went_on_are_told_from_rises_that_did_not() -> None:
+def test_rises_that_went_on_differ_from_rises_that_did_not() -> None:
     within = named(persistence_features(a_ramp(limit=1.8), a_past()))
     beyond = named(persistence_features(a_ramp(limit=4.0), a_past()))
     assert within["share_week"] > 2 * beyond["share_week"]

@@ -146,8 +146,8 @@ def test_the_state_of_the_version_before_is_taken_up() -> None:
     run(trends, fills, 4000)
     state = json.loads(json.dumps(trends.export_state()))
     del state["expected"]
-    for _, _, course in state["courses"]:
-        del course["past"]
+    for _, _, part in state["courses"]:
+        del part["past"]
     other = some_trends(LIKELY)
     other.restore_state(state | {"version": 1})
     assert other.export_state()["version"] == 2

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.persistence.judged import figures, reliability
+from models.persistence.probability_figures import figures, reliability
 
 CAME = np.array([True, False, True, False, False, True, False, False])
 
