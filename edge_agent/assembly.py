@@ -211,7 +211,7 @@ def make_relations(config: AgentConfig) -> Relations | None:
 
 def persistence_network() -> Network | None:
     """Return the network that tells whether a trend goes on; None, and a line in the log, where it can't be used."""
-    return _network(shipped_network(PERSISTENCE), FEATURES, "trends are evaluated without it")
+    return _network(shipped_network(PERSISTENCE), FEATURES, "trends", "their confidence is at most 50 %")
 
 
 def make_machines(tables: Iterable[MachineTable]) -> Machines:
@@ -226,14 +226,16 @@ def _of_machine(table: MachineTable) -> Network | None:
     if not table.artifact:
         return None
     folder = Path(table.artifact) if "/" in table.artifact else shipped_network(table.artifact)
-    return _network(folder, feature_names(tuple(table.channels)), f"machine {table.name} is evaluated by statistics")
+    return _network(
+        folder, feature_names(tuple(table.channels)), f"machine {table.name}", "it is evaluated by statistics only"
+    )
 
 
-def _network(folder: Path, features: tuple[str, ...], without: str) -> Network | None:
+def _network(folder: Path, features: tuple[str, ...], user: str, without: str) -> Network | None:
     try:
         return load_network(folder, features)
     except ArtifactError as error:
-        log.warning("%s; %s", error, without)
+        log.warning("%s: %s; %s", user, error, without)
         return None
 
 

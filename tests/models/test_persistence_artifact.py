@@ -33,4 +33,5 @@ def test_a_device_without_the_artifact_goes_on_and_logs_one_line(
     assert assembly.persistence_network() is None
     (line,) = caplog.messages
     assert line.startswith(str(tmp_path))
-    assert line.endswith("trends go on without this network")
+    assert line.startswith("trends: ")
+    assert line.endswith("their confidence is at most 50 %")
