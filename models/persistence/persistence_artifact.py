@@ -194,6 +194,4 @@ def _family(family: str, seeds: Sequence[int]) -> list[Samples]:
 
 
 def _row(name: str, outcome: np.ndarray[tuple[int], np.dtype[np.bool_]], probability: Array) -> str:
-    found = figures(outcome, probability)
-    sure = f"{found.sure_true:.3f} of {found.sure}"
-    return f"| {name} | {found.auc:.3f} | {found.brier:.4f} | {found.precision:.3f} | {sure} |"
+    return f"| {name} | {' | '.join(figures(outcome, probability).cells())} |"

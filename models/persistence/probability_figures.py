@@ -28,6 +28,11 @@ class Figures:
     sure: int
     sure_true: float
 
+    def cells(self) -> list[str]:
+        """Return area under ROC, Brier score, precision, and the true share of what is claimed with SURE, as text."""
+        sure = f"{self.sure_true:.3f} of {self.sure}" if self.sure else "none"
+        return [f"{self.auc:.3f}", f"{self.brier:.4f}", f"{self.precision:.3f}", sure]
+
 
 def figures(outcome: Outcomes, probability: Array) -> Figures:
     """Return the figures; ties of the ranking count half."""

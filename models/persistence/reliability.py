@@ -14,7 +14,7 @@ import numpy as np
 from edge_agent.detection.network import Array
 from edge_agent.detection.trends.persistence_features import FEATURES
 from models.dense_network import Examples, Training, logistic, train_dense
-from models.persistence.probability_figures import Figures, figures, reliability
+from models.persistence.probability_figures import figures, reliability
 from models.persistence.telemetry_ramps import Samples, telemetry_samples
 from models.persistence.training import fit, folds
 from models.quantised_network import scaling_of
@@ -88,7 +88,7 @@ def report(measured: Samples, claimed: Mapping[str, Array]) -> str:
         new = measured.new_ground
         everything = figures(measured.reaches, probability)
         ahead = figures(measured.reaches[new], probability[new])
-        rows.append([name, *_cells(everything), f"{ahead.auc:.3f}", f"{ahead.precision:.3f}"])
+        rows.append([name, *everything.cells(), f"{ahead.auc:.3f}", f"{ahead.precision:.3f}"])
     head = ["claimed by", "AUC", "Brier", "precision at half recall", "true of what is claimed with 70 %",
             "new ground: AUC", "precision at half recall"]  # fmt: skip
     shipped = list(claimed.values())[-1]
@@ -104,8 +104,3 @@ def report(measured: Samples, claimed: Mapping[str, Array]) -> str:
             table(["claimed", "ramps", "mean claimed", "came true"], tenths),
         ]
     )
-
-
-def _cells(found: Figures) -> list[str]:
-    sure = f"{found.sure_true:.3f} of {found.sure}"
-    return [f"{found.auc:.3f}", f"{found.brier:.4f}", f"{found.precision:.3f}", sure]
