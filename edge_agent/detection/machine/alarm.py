@@ -9,6 +9,7 @@ from dataclasses import dataclass
 HOLD_S = 10  # above the bar to open, below to end
 ENDS_BELOW = 0.8  # of the bar
 PEAK_SHARE = 0.1  # after a large fault the machine need not be exactly as it was
+MOST_RAISED = 100.0  # times the bar: a sensor's error code must not blind the machine for a day
 PEAK_HALF_LIFE_S = 600.0
 _DECAY = 0.5 ** (1.0 / PEAK_HALF_LIFE_S)
 
@@ -24,7 +25,8 @@ class Alarm:
 
     def step(self, score: float) -> bool:
         """Take the score of one second (1 is the bar); return whether the alarm is open."""
-        self.raised = max(1.0, self.raised * _DECAY, PEAK_SHARE * score if self.open else 0.0)
+        peak = min(MOST_RAISED, PEAK_SHARE * score) if self.open else 0.0
+        self.raised = max(1.0, self.raised * _DECAY, peak)
         ends_below = self.raised if self.raised > 1.0 else ENDS_BELOW
         self._above_s = self._above_s + 1 if score > self.raised else 0
         self._below_s = self._below_s + 1 if score < ends_below else 0

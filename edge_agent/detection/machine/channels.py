@@ -14,6 +14,7 @@ from edge_agent.detection.machine.statistics import LONGEST_S, Array
 
 GONE_S = 10  # without a reading; until then the last one counts
 BACK_S = LONGEST_S  # with readings, until its windows hold nothing older
+LARGEST = 1e30  # readings beyond are a driver's mark for none (FLT_MAX), and would overflow the sums
 LEAST_READINGS = 20  # to say at which rate a channel changes
 Mask = npt.NDArray[np.bool_]
 
@@ -39,7 +40,7 @@ class Channels:
     def step(self, values: Mapping[str, float]) -> tuple[Array, Mask] | None:
         """Return the row and which channels are present; None until every channel has been read once."""
         read = np.array([values.get(name, np.nan) for name in self.names])
-        here = np.isfinite(read)
+        here = np.abs(read) <= LARGEST  # false for NaN
         if here.all() and self._present.all():
             self._last = read
             self._missing_s[:] = 0

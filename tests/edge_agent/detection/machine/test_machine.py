@@ -254,3 +254,14 @@ def test_the_settings_name_the_series() -> None:
     machines = Machines([Machine(MachineSettings(name="fan", channels={"speed": "fan.speed"}))])
 
     assert machines.series == {"fan.speed"}
+
+
+@pytest.mark.parametrize("mark", [3.4e38, 1e200, -65_535.0])
+def test_an_error_code_of_a_sensor_neither_ends_nor_blinds_the_machine(mark: float) -> None:
+    machine = a_learned_machine()
+    rows = healthy_rows(600, seed=3)
+    rows[100:130, 0] = mark
+    feed(machine, rows, START_S)
+
+    assert machine._alarm.raised <= 100.0
+    a_machine().restore_state(json.loads(json.dumps(machine.export_state())))
