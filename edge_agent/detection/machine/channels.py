@@ -37,6 +37,11 @@ class Channels:
         self._back_s = np.zeros(len(self.names), np.int64)
         self._present = np.ones(len(self.names), np.bool_)
 
+    @property
+    def silent(self) -> bool:
+        """Whether the last second had no reading of any channel: its program has stopped."""
+        return bool((self._missing_s > 0).all())
+
     def step(self, values: Mapping[str, float]) -> tuple[Array, Mask] | None:
         """Return the row and which channels are present; None until every channel has been read once."""
         read = np.array([values.get(name, np.nan) for name in self.names])
@@ -58,9 +63,10 @@ class Channels:
             if self._present[place] and self._missing_s[place] == GONE_S:
                 self._present[place] = False
                 left = int(self._present.sum())
+                evaluated = f"evaluated by the other {left}" if left else "not evaluated"
                 self.remarks.append(
                     f"machine {self.machine}: channel {name} has had no reading for {GONE_S} s; "
-                    f"the machine is evaluated by the other {left}"
+                    f"the machine is {evaluated}"
                 )
             elif not self._present[place] and self._back_s[place] == BACK_S:
                 self._present[place] = True

@@ -98,6 +98,8 @@ class Machine:
         if not self._in_time(now_s):
             return self._verdict
         found = self._channels.step(values)
+        if self._channels.silent:
+            return None  # nothing is known of this second: it opens nothing, and ends nothing
         if found is None:
             return self._verdict
         row, present = found

@@ -265,3 +265,13 @@ def test_an_error_code_of_a_sensor_neither_ends_nor_blinds_the_machine(mark: flo
 
     assert machine._alarm.raised <= 100.0
     a_machine().restore_state(json.loads(json.dumps(machine.export_state())))
+
+
+@pytest.mark.parametrize("seed", range(3, 9))
+def test_readings_that_stop_open_nothing(seed: int) -> None:
+    machine = a_learned_machine(start_s=2000)
+    rows = healthy_rows(300, seed)
+    rows[-10:] = rows[-11]  # a file of readings is stale after ten seconds
+    assert not any(feed(machine, rows, 2000))
+
+    assert not any(machine.step({}, 2300.0 + second) for second in range(60))
