@@ -4,10 +4,13 @@ What flows in: the state folder. What flows out: the names of the machines to re
 agent is stopped is taken after its start.
 """
 
+import logging
 from pathlib import Path
 
 CHECK_EVERY_S = 5.0
 _FOLDER = "machine-resets"
+
+log = logging.getLogger(__name__)
 
 
 def request_reset(state_dir: Path, name: str) -> None:
@@ -23,16 +26,27 @@ class MachineResets:
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / _FOLDER
         self._due_s = 0.0
+        self._refused_logged = False
 
     def take(self, now_s: float) -> list[str]:
-        """Return the machines that are to be reset, and remove their requests; a folder that can't be read is empty."""
+        """Return the machines that are to be reset, and remove their requests.
+
+        What can't be read or removed is logged once: a request that was made as root is out of the agent's reach.
+        """
         if now_s < self._due_s:
             return []
         self._due_s = now_s + CHECK_EVERY_S
+        taken: list[str] = []
         try:
-            requests = sorted(self._folder.iterdir())
-            for request in requests:
+            for request in sorted(self._folder.iterdir()):
                 request.unlink()
-        except OSError:
-            return []
-        return [request.name for request in requests]
+                taken.append(request.name)
+        except FileNotFoundError:
+            pass  # nothing was ever requested
+        except OSError as error:
+            if not self._refused_logged:
+                log.warning(
+                    "%s: %s; remove it, and request the reset as the agent's user", self._folder, error.strerror
+                )
+            self._refused_logged = True
+        return taken
