@@ -147,7 +147,7 @@ def _place(limit: float, line: _Line, past: Past) -> tuple[float, ...]:
 def _daily(limit: float, line: _Line, week: Bins) -> tuple[float, ...]:
     """What the series did in the days before, and at the same hour of each."""
     day, newest = round(DAY_S / week.spacing_s), len(week.last) - 1
-    ahead = 1 + math.ceil(REACH * line.distance * line.span_s / week.spacing_s)
+    ahead = 1 + _bins_ahead(line, week)
     days = [float(week.high[max(0, end - day) : end].max()) for end in range(newest + 1, 0, -day)][:DAYS]
     known = np.array([newest - back * day for back in range(1, DAYS + 1) if newest >= back * day], np.intp)
     days_beyond = float(np.mean(np.array(days) >= limit))
@@ -171,6 +171,11 @@ def _daily(limit: float, line: _Line, week: Bins) -> tuple[float, ...]:
     )
 
 
+def _bins_ahead(line: _Line, bins: Bins) -> int:
+    """Return how many bins the ramp takes to its limit; a flat one takes no more than would fit in a year."""
+    return math.ceil(min(REACH * line.distance * line.span_s, 365 * DAY_S) / bins.spacing_s)
+
+
 def _run_up(line: _Line, past: Past) -> tuple[float, ...]:
     """By how much the series rose over several lengths of the ramp."""
     values = []
@@ -184,7 +189,7 @@ def _run_up(line: _Line, past: Past) -> tuple[float, ...]:
 def _rises(line: _Line, bins: Bins) -> tuple[float, ...]:
     """How many rises like this one the series had, how far they went on, and how far any surge went."""
     length = max(1, round(line.span_s / bins.spacing_s))
-    ahead = max(1, math.ceil(REACH * line.distance * line.span_s / bins.spacing_s))
+    ahead = max(1, _bins_ahead(line, bins))
     ends = np.arange(length, len(bins.last) - 1 - min(ahead, 2 * length))
     volatility = float(np.abs(np.diff(bins.last)).mean()) * math.sqrt(length) / line.rise if len(bins.last) > 1 else 0.0
     if not len(ends):

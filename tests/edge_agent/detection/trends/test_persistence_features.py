@@ -75,3 +75,8 @@ def test_features_are_finite_for_any_ramp_and_past(
 def test_the_highest_ahead_is_that_of_the_next_values(values: list[float], count: int) -> None:
     found = highest_ahead(np.array(values), count)
     assert found.tolist() == [max(values[place : place + count]) for place in range(len(values))]
+
+
+def test_a_ramp_whose_fit_does_not_rise_is_finite_however_far_the_limit_is() -> None:
+    t = np.arange(22.0)
+    assert np.isfinite(persistence_features(Ramp(t=t, v=-t, limit=1e14), a_past())).all()
