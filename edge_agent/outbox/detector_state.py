@@ -17,7 +17,9 @@ from edge_agent.protocol.instant import Instant
 log = logging.getLogger(__name__)
 
 LEARNED_STATE = "judges"  # its name in the outbox, as in the first version
-SAVE_EVERY_S = 6 * 3600.0  # a power cut loses at most this much learned state; a write is some 30 kB
+SAVE_EVERY_S = (
+    6 * 3600.0
+)  # a power cut loses at most this much learned state; a write is about 8 kB for each limited quantity, and more
 
 
 class Detectors(Protocol):

@@ -126,7 +126,7 @@ class Trends:
         self._extrapolation(fault, component).had_headroom = True
 
     def export_state(self) -> dict[str, object]:
-        """Return the persistent state, some hundred bytes per quantity, fit for JSON."""
+        """Return the persistent state, about 8 kB per quantity, fit for JSON."""
         kept = {
             key: extrapolation
             for key, extrapolation in self._extrapolations.items()
