@@ -123,6 +123,11 @@ class TfliteNetwork:
                     f"shape (-1, {len(width)}); {_REINSTALL}"
                 )
         self._interpreter = interpreter
+        try:
+            self._invoke(np.zeros((1, len(self.features))))  # a network that can't be run is refused now, not later
+        except (ValueError, RuntimeError) as error:
+            self._interpreter = None
+            raise ArtifactError(f"{self._path}: can't be run: {_one_line(error)}; {_REINSTALL}") from None
 
     def _invoke(self, scaled: Array) -> Array:
         if len(scaled) != self._rows:
@@ -171,7 +176,7 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise ArtifactError(f"{path}: {where}: {first['msg']}; {_REINSTALL}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not JSON: {_one_line(error)}; {_REINSTALL}") from None
 
 

@@ -128,3 +128,22 @@ def test_a_network_of_another_shape_than_its_manifest_is_refused(artifact: Path)
     change(artifact, features=["one"], input_shape=[-1, 1], scaling={"mean": [0.0], "scale": [1.0]})
     with pytest.raises(ArtifactError, match=r"its input is int8 of shape \(-1, 2\), the manifest says"):
         load_network(artifact).check()
+
+
+def test_a_manifest_nested_too_deeply_is_refused(artifact: Path) -> None:
+    (artifact / MANIFEST_FILE).write_text("[" * 100_000)
+
+    with pytest.raises(ArtifactError, match="not JSON"):
+        load_network(artifact)
+
+
+def test_a_network_that_fails_when_it_runs_is_refused_at_the_first_use(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("node 3 failed to invoke")
+
+    monkeypatch.setattr(tflite_network.TfliteNetwork, "_invoke", fail)
+
+    assert np.isnan(load_network(artifact).run(np.zeros((1, 2)))).all()
+    assert "can't be run: node 3 failed to invoke" in caplog.text
