@@ -17,9 +17,8 @@ from edge_agent.protocol.instant import Instant
 log = logging.getLogger(__name__)
 
 LEARNED_STATE = "judges"  # its name in the outbox, as in the first version
-SAVE_EVERY_S = (
-    6 * 3600.0
-)  # a power cut loses at most this much learned state; a write is about 8 kB for each limited quantity, and more
+# A power cut loses at most this much learned state. A write is about 8 kB for each limited quantity, and more.
+SAVE_EVERY_S = 6 * 3600.0
 
 
 class Detectors(Protocol):
