@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_agent.agent import Agent
 from edge_agent.artifacts import load_fleet, shipped
-from edge_agent.assembly import Settings, assemble
+from edge_agent.assembly import Settings, assemble, persistence_network
 from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection import Pipeline
@@ -78,7 +78,7 @@ class VirtualDevice:
             collection=Collection(self._collectors()),
             pipeline=Pipeline(
                 period_s=1.0, horizon_s=72 * 3600.0, scorer=Scorer(), relations=Relations(load_fleet(shipped())),
-                machines=Machines([self._machine()] if self.pump else []),
+                machines=Machines([self._machine()] if self.pump else []), network=persistence_network(),
             ),
             outbox=Outbox(self.state_dir / f"{self.name}.db"),
             link=Link(

@@ -13,7 +13,7 @@ import numpy as np
 from edge_agent.detection.network import Network
 from edge_agent.detection.trends.multiscale_window import Array
 from edge_agent.detection.trends.persistence_features import Ramp, persistence_features
-from edge_agent.detection.trends.series_past import SeriesPast
+from edge_agent.detection.trends.series_past import DAY_S, SeriesPast
 from edge_agent.detection.verdicts import Basis, Verdict
 
 UNKNOWN = 0.5  # most that a trend claims without the network
@@ -34,6 +34,16 @@ def probability_of(network: Network, features: Array) -> float | None:
     """Return the probability of one ramp, from features (n,); None if the network can't be used."""
     logit = float(network.run(features[np.newaxis])[0, 0])
     return None if math.isnan(logit) else 1 / (1 + math.exp(-min(max(logit, -60.0), 60.0)))
+
+
+def with_history(probability: float, known_s: float) -> float:
+    """Return the probability between UNKNOWN, without a past of the series, and the network's, with a day of it.
+
+    The network was trained on series with a day of history or more: on a device that was just installed it knows
+    neither the daily jobs nor the usual level, and must not rule a fault out.
+    """
+    share = min(1.0, known_s / DAY_S)
+    return share * probability + (1 - share) * UNKNOWN
 
 
 def is_due(answer: Answer | None, verdict: Verdict, uptime_s: float) -> bool:

@@ -69,6 +69,10 @@ class BinnedSeries:
             closed = np.array(self._open, np.float32)[:, np.newaxis]
             self._bins = np.concatenate([self._bins, closed, empty], axis=1)[:, -self._most :]
 
+    def known_s(self) -> float:
+        """Return how far the closed bins reach back."""
+        return self._bins.shape[1] * self.spacing_s
+
     def bins(self) -> Bins:
         """Return all bins; the series must have a reading."""
         whole = np.concatenate([self._bins, np.array(self._open, np.float32)[:, np.newaxis]], axis=1)
@@ -111,6 +115,10 @@ class SeriesPast:
         """Add a reading, at a time in seconds that does not decrease."""
         for part in self._parts:
             part.add(t, v)
+
+    def known_s(self) -> float:
+        """Return how far the past reaches back, up to a week."""
+        return self._parts[1].known_s()
 
     def past(self) -> Past:
         """Return the bins; the series must have a reading."""

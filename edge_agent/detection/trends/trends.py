@@ -21,7 +21,14 @@ from edge_agent.detection.trends.extrapolation import Extrapolation, Times, like
 from edge_agent.detection.trends.limits import Limit, limits_in
 from edge_agent.detection.trends.multiscale_window import MultiScaleWindow, number
 from edge_agent.detection.trends.operating_time import OperatingTime
-from edge_agent.detection.trends.persistence import Answer, features_of, is_due, probability_of, with_probability
+from edge_agent.detection.trends.persistence import (
+    Answer,
+    features_of,
+    is_due,
+    probability_of,
+    with_history,
+    with_probability,
+)  # fmt: skip
 from edge_agent.detection.trends.recurring_low import KEPT_S, RecurringLow
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import Severity
@@ -100,6 +107,7 @@ class Trends:
         probability = None if features is None else probability_of(self._network, features)
         if probability is None:
             return None
+        probability = with_history(probability, extrapolation.past.known_s())
         if answer is not None:
             probability = (probability + answer.probability) / 2
         extrapolation.answer = Answer(verdict.basis, times.uptime_s, probability)

@@ -6,10 +6,14 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_agent.detection.network import Array
 from edge_agent.detection.trends import Expected, Trends
+from edge_agent.detection.trends.persistence import UNKNOWN, with_history
 from edge_agent.detection.trends.persistence_features import FEATURES
+from edge_agent.detection.trends.series_past import DAY_S
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import series
@@ -47,12 +51,16 @@ def run(
     found: list[tuple[float, Verdict]] = []
     for step in range(int(until_s / period_s)):
         t = begin_s + step * period_s
-        found += [(t, verdict) for verdict in trends.step({FREE: max(0.0, curve(t))}, an_instant(t))]
+        found += [(t, verdict) for verdict in trends.step({FREE: max(0.0, curve(t))}, an_instant(DAY_S + t))]
     return found
 
 
 def some_trends(logit: float | None) -> Trends:
-    return Trends(10.0, 72 * 3600, None if logit is None else OneAnswer(logit))
+    """After a day without a change."""
+    trends = Trends(10.0, 72 * 3600, None if logit is None else OneAnswer(logit))
+    for second in range(0, int(DAY_S), 100):
+        trends.step({FREE: fills(0)}, an_instant(second))
+    return trends
 
 
 @pytest.mark.parametrize(("logit", "severity"), [(LIKELY, None), (UNLIKELY, Severity.INFO)])
@@ -64,6 +72,24 @@ def test_the_probability_is_the_confidence_and_decides_between_case_and_note(
     probability = pytest.approx(1 / (1 + np.exp(-logit)))
     assert all(verdict.confidence == probability for _, verdict in found)
     assert {verdict.severity for _, verdict in found} == {severity}
+
+
+def test_on_a_new_device_the_network_rules_nothing_out() -> None:
+    trends = Trends(10.0, 72 * 3600, OneAnswer(UNLIKELY))
+    found = [trends.step({FREE: fills(second)}, an_instant(second)) for second in range(0, 7200, 10)]
+    first = next(verdicts[0] for verdicts in found if verdicts)
+    assert 0.45 < first.confidence < 0.5
+    late = found[-1][0]
+    assert late.confidence < first.confidence
+
+
+@given(st.floats(0, 1), st.floats(0, 14 * DAY_S))
+def test_a_probability_counts_in_full_after_a_day_of_history(probability: float, known_s: float) -> None:
+    counted = with_history(probability, known_s)
+    assert min(probability, UNKNOWN) - 1e-9 <= counted <= max(probability, UNKNOWN) + 1e-9
+    assert with_history(probability, 0.0) == UNKNOWN
+    if known_s >= DAY_S:
+        assert counted == probability
 
 
 def test_a_trend_that_is_neither_likely_nor_unlikely_becomes_a_case_when_little_time_is_left() -> None:
