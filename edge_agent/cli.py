@@ -127,9 +127,12 @@ def _record(arguments: argparse.Namespace) -> int:
     due_s, present = sample()  # a total has a rate from the second reading on
     try:
         rows = record(arguments.out, chosen_series(arguments.series, list(present)), next_sample)
-    except (ValueError, FileExistsError) as error:
-        reason = "exists; name another file" if isinstance(error, FileExistsError) else str(error)
-        raise ConfigError(f"{arguments.out}: {reason}") from None
+    except FileExistsError:
+        raise ConfigError(f"{arguments.out}: exists; name another file") from None
+    except OSError as error:
+        raise ConfigError(f"{arguments.out}: {error.strerror}; name a file in a folder that can be written") from None
+    except ValueError as error:
+        raise ConfigError(f"{arguments.out}: {error}") from None
     print(f"{arguments.out}: {rows} rows")
     return 0
 

@@ -7,7 +7,7 @@ from edge_agent.detection.anomaly import Alarms
 from edge_agent.detection.anomaly.explanation import anomaly_verdict
 from edge_agent.detection.anomaly.scorer import DETECTOR, Score, Scorer
 from edge_agent.detection.features import Features
-from edge_agent.detection.findings import Announcement, Findings
+from edge_agent.detection.findings import RESUMED_CLEAR_AFTER_S, Announcement, Findings
 from edge_agent.detection.machine import Machines
 from edge_agent.detection.machine.explanation import FAULT as MACHINE_FAULT
 from edge_agent.detection.machine.machines import VERSION as MACHINES_VERSION
@@ -88,7 +88,9 @@ class Pipeline:
         self._findings.resume(findings, now)
         for finding in findings:
             if finding.detector.judge is DetectorKind.TREND:
-                self._trends.resume(finding.fault, finding.component)
+                is_case = finding.severity is not Severity.INFO
+                until_s = now.uptime_s + RESUMED_CLEAR_AFTER_S if is_case else 0.0
+                self._trends.resume(finding.fault, finding.component, until_s)
             elif finding.fault == MACHINE_FAULT:
                 self._machines.resume(finding)
             elif finding.detector.judge is DetectorKind.MODEL:

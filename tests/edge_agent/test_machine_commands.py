@@ -56,6 +56,16 @@ def test_a_recording_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == f"edge-agent: {out}: exists; name another file\n"
 
 
+def test_a_recording_in_a_missing_folder_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "none" / "pump.csv"
+    options = ["--out", str(out), "--seconds", "1", "--config", str(a_config(tmp_path))]
+    assert main(["record", "system.*", *options]) == 2
+    reason = "No such file or directory; name a file in a folder that can be written"
+    assert capsys.readouterr().err == f"edge-agent: {out}: {reason}\n"
+
+
 def test_a_network_that_can_t_be_used_is_logged_and_the_machine_goes_on_without(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -72,6 +72,7 @@ class Extrapolation:
     past: SeriesPast = field(default_factory=SeriesPast)
     answer: Answer | None = None
     case_open: bool = False  # the present trend is severe enough for a case; it stays so until it ends
+    case_kept_until_s: float = 0.0  # uptime; a case from before a restart is kept until its windows are filled again
 
     def step(self, limit: Limit, times: Times) -> Verdict | None:
         """Add a reading; return the verdict with the nearest impact of any window."""

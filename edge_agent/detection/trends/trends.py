@@ -81,7 +81,8 @@ class Trends:
         extrapolation = self._extrapolation(limit.fault, limit.component)
         verdict = extrapolation.step(limit, times)
         if verdict is None:
-            extrapolation.answer, extrapolation.case_open = None, False
+            extrapolation.answer = None
+            extrapolation.case_open &= times.uptime_s < extrapolation.case_kept_until_s
             return None
         if verdict.basis.window is None:
             return verdict  # the limit is reached: nothing is left to predict
@@ -129,9 +130,14 @@ class Trends:
         """Replace what staff expect of this device."""
         self.expected = ExpectedTrends(expected)
 
-    def resume(self, fault: str, component: str) -> None:
-        """Resume a fault that was open when the agent stopped. The quantity had headroom before."""
-        self._extrapolation(fault, component).had_headroom = True
+    def resume(self, fault: str, component: str, case_until_s: float = 0.0) -> None:
+        """Resume a fault that was open when the agent stopped. The quantity had headroom before.
+
+        `case_until_s`: uptime until which its trend stays a case while it is not detected again; 0 for a note.
+        """
+        extrapolation = self._extrapolation(fault, component)
+        extrapolation.had_headroom = True
+        extrapolation.case_open, extrapolation.case_kept_until_s = case_until_s > 0, case_until_s
 
     def export_state(self) -> dict[str, object]:
         """Return the persistent state, about 8 kB per quantity, fit for JSON."""

@@ -185,3 +185,12 @@ def test_a_damaged_state_is_refused(parts: dict[str, object]) -> None:
     trends = some_trends(LIKELY)
     with pytest.raises(ValueError, match="trends: "):
         trends.restore_state(trends.export_state() | parts)
+
+
+@pytest.mark.parametrize(("kept_s", "severity"), [(900.0, None), (0.0, Severity.INFO)])
+def test_a_restart_does_not_turn_a_case_into_a_note(kept_s: float, severity: Severity | None) -> None:
+    trends = some_trends(-0.6)  # 35 %: with this much time left it opens no case
+    trends.resume("disk.filling", "/data", kept_s and an_instant(DAY_S + kept_s).uptime_s)
+    found = run(trends, lambda t: (1800 - t) * MIB, 690)
+    assert found
+    assert {verdict.severity for _, verdict in found} == {severity}
