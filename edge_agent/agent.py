@@ -12,7 +12,7 @@ from edge_agent.clock import Clock
 from edge_agent.collectors import Collection
 from edge_agent.detection import Outcome, Pipeline
 from edge_agent.evidence import EvidenceRecorder
-from edge_agent.machine_resets import MachineResets
+from edge_agent.machines.machine_resets import MachineResets
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.resource_budget import SENT, Limits

@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edge_agent.agent import Agent
-from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.artifacts.fleet import load_fleet, shipped
+from edge_agent.artifacts.tflite_network import ArtifactError, load_network, shipped_network
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.battery import BatteryCollector
@@ -34,8 +35,8 @@ from edge_agent.detection.relations import Relations
 from edge_agent.detection.trends import Expected
 from edge_agent.detection.trends.persistence_features import FEATURES
 from edge_agent.evidence import EvidenceRecorder, Ring
-from edge_agent.machine_config import MachineTable
-from edge_agent.machine_resets import MachineResets
+from edge_agent.machines.machine_config import MachineTable
+from edge_agent.machines.machine_resets import MachineResets
 from edge_agent.outbox import Outbox, open_outbox
 from edge_agent.outbox.backdating import Backdating
 from edge_agent.outbox.database import StoreInUseError
@@ -45,7 +46,6 @@ from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import ExpectedTrends
 from edge_agent.resource_budget import Budgets, Limits
 from edge_agent.telemetry_batches import Telemetry
-from edge_agent.tflite_network import ArtifactError, load_network, shipped_network
 from edge_agent.uplink import Link, Uplink
 from edge_agent.uplink.delivery import Delivery
 from edge_agent.uplink.presence import PresenceReport

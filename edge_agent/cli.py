@@ -17,16 +17,16 @@ from pathlib import Path
 from types import FrameType
 
 from edge_agent import __version__
-from edge_agent.artifacts import ModelError
+from edge_agent.artifacts.fleet import ModelError
 from edge_agent.assembly import make_agent, make_collection, make_link, make_machines, make_relations, make_scorer
 from edge_agent.clock import SystemClock
 from edge_agent.config import ConfigError, load
 from edge_agent.detection.anomaly.scorer import DETECTOR
 from edge_agent.detection.features import Features
-from edge_agent.machine_resets import CHECK_EVERY_S, request_reset
+from edge_agent.machines.machine_resets import CHECK_EVERY_S, request_reset
+from edge_agent.machines.series_recording import chosen_series, record
 from edge_agent.protocol.metrics import metric_of
 from edge_agent.protocol.wording import quantity
-from edge_agent.series_recording import chosen_series, record
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from edge_agent.machine_config import MachineTable, check_machine_names
+from edge_agent.machines.machine_config import MachineTable, check_machine_names
 from edge_agent.protocol.topics import check_device_id
 from edge_agent.telemetry_batches import AGGREGATE_MIN, FULL_MAX_MIN
 

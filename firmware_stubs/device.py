@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.agent import Agent
-from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.artifacts.fleet import load_fleet, shipped
+from edge_agent.artifacts.tflite_network import ArtifactError, TfliteNetwork, load_network, shipped_network
 from edge_agent.assembly import Settings, assemble, persistence_network
 from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
@@ -16,7 +17,6 @@ from edge_agent.detection.machine import Machine, Machines, MachineSettings
 from edge_agent.detection.machine.classifier import feature_names
 from edge_agent.detection.relations import Relations
 from edge_agent.outbox import Outbox
-from edge_agent.tflite_network import ArtifactError, TfliteNetwork, load_network, shipped_network
 from edge_agent.uplink.mqtt_connection import Link
 from firmware_stubs.clock import UP_S, VirtualClock
 from firmware_stubs.faults import Fault, PumpFault

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from edge_agent.tflite_network import ArtifactError
+from edge_agent.artifacts.tflite_network import ArtifactError
 from models import age_fit, evaluate, label_metrics, recording, relations, score, train
 from models.datasets import DataError
 from models.machine import evaluate as machine_evaluate

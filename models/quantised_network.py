@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from edge_agent.artifacts.tflite_network import CLIP, MANIFEST_FILE, MODEL_FILE
 from edge_agent.detection.network import Array
-from edge_agent.tflite_network import CLIP, MANIFEST_FILE, MODEL_FILE
 from models.dense_network import RELU_MOST, DenseNetwork, Examples, Loss, Training, average, logistic, train_dense
 from models.model_card import CARD_FILE
 

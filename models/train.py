@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE
+from edge_agent.artifacts.fleet import FLEET_FILE, MANIFEST_FILE
 from edge_agent.detection.relations.relations import INPUT_VERSION, RELATIONS, FleetPrior
 from models.machine import train as machine_train
 from models.model_card import CARD_FILE, card

@@ -41,7 +41,7 @@ from random import Random
 import psutil
 
 from edge_agent.agent import Agent
-from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.artifacts.fleet import load_fleet, shipped
 from edge_agent.assembly import Settings, assemble
 from edge_agent.collectors import Collection
 from edge_agent.collectors.host import HostCollector

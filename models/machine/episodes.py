@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_agent.detection.machine.statistics import Array
-from edge_agent.series_recording import SEPARATOR, TIME_COLUMN
+from edge_agent.machines.series_recording import SEPARATOR, TIME_COLUMN
 from firmware_stubs.faults import PumpFault
 from firmware_stubs.pump import FAST_CHANNELS, KINDS, VirtualPump
 from models.datasets import DataError

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_agent.artifacts.tflite_network import load_network
 from edge_agent.config import ConfigError, load
 from edge_agent.detection.machine.classifier import feature_names
 from edge_agent.detection.machine.machine import SHORTEST_START_S
 from edge_agent.detection.network import Array, Network
-from edge_agent.tflite_network import load_network
 from firmware_stubs.pump import FAST_CHANNELS
 from models.datasets import DataError
 from models.dense_network import logistic

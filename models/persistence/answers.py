@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from edge_agent.artifacts.tflite_network import load_network, shipped_network
 from edge_agent.detection.network import Array, Network
 from edge_agent.detection.trends.persistence_features import FEATURES
-from edge_agent.tflite_network import load_network, shipped_network
 from models.datasets import DataError
 from models.dense_network import logistic
 from models.persistence.telemetry_ramps import LEAST_ROWS, TelemetryRamp, channels, samples_of

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_agent.artifacts.tflite_network import load_network
 from edge_agent.detection.network import Array
 from edge_agent.detection.trends.persistence_features import FEATURES
-from edge_agent.tflite_network import load_network
 from models.datasets import DataError
 from models.dense_network import logistic
 from models.persistence.probability_figures import figures, reliability

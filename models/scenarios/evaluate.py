@@ -13,12 +13,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from edge_agent.artifacts.tflite_network import ArtifactError, load_network, shipped_network
 from edge_agent.assembly import PERSISTENCE
 from edge_agent.detection.network import Network
 from edge_agent.detection.trends.persistence_features import FEATURES
 from edge_agent.protocol.records import Phase
 from edge_agent.protocol.wording import duration
-from edge_agent.tflite_network import ArtifactError, load_network, shipped_network
 from models.datasets import DataError
 from models.report import insert
 from models.scenarios.families import FAMILIES, REPORTS, build

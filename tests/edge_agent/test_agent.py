@@ -14,7 +14,7 @@ from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection import Outcome, Pipeline
 from edge_agent.detection.anomaly import Scorer
-from edge_agent.machine_resets import MachineResets, request_reset
+from edge_agent.machines.machine_resets import MachineResets, request_reset
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.detector_state import LEARNED_STATE
 from edge_agent.protocol import records

@@ -7,7 +7,7 @@ import pytest
 from edge_agent.assembly import make_machines
 from edge_agent.cli import main
 from edge_agent.config import load
-from edge_agent.machine_resets import MachineResets
+from edge_agent.machines.machine_resets import MachineResets
 
 CONFIG = """
 [device]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.artifacts.fleet import load_fleet, shipped
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection import Pipeline
 from edge_agent.detection.anomaly import Scorer

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edge_agent import assembly
+from edge_agent.artifacts.tflite_network import load_network, shipped_network
 from edge_agent.detection.trends.persistence_features import FEATURES
-from edge_agent.tflite_network import load_network, shipped_network
 from models.persistence.answers import SHIPPED, answer
 
 FOLDER = shipped_network(SHIPPED)

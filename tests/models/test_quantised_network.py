@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.tflite_network import MANIFEST_FILE, MODEL_FILE, load_network
+from edge_agent.artifacts.tflite_network import MANIFEST_FILE, MODEL_FILE, load_network
 from models.dense_network import average
 from models.quantised_network import Ends, Scaling, TrainingError, scaling_of, to_int8, write_artifact
 from tests.models.networks import a_network

@@ -1,7 +1,6 @@
-"""Networks: the port behind which an interpreter runs a small trained network. Pure; edge_agent/tflite_network.py is
-the adapter.
+"""Networks: the port behind which an interpreter runs a small trained network. Pure.
 
-What flows in: features with the names that the network was trained on. What flows out: its outputs.
+The adapter is edge_agent/artifacts/tflite_network.py. What flows in: features with the names that the network was trained on. What flows out: its outputs.
 """
 
 from typing import Protocol

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pytest
 
-from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.artifacts.fleet import load_fleet, shipped
 from edge_agent.detection import Pipeline
 from edge_agent.detection.anomaly import Scorer
 from edge_agent.detection.findings import RESUMED_CLEAR_AFTER_S

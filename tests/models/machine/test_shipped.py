@@ -1,7 +1,7 @@
 """The network that ships for virtual pumps fits the features that this agent computes."""
 
+from edge_agent.artifacts.tflite_network import MODEL_FILE, load_network, shipped_network
 from edge_agent.detection.machine.classifier import feature_names
-from edge_agent.tflite_network import MODEL_FILE, load_network, shipped_network
 from firmware_stubs.device import PUMP_NETWORK
 from firmware_stubs.pump import FAST_CHANNELS
 

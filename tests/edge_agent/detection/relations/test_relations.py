@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.artifacts import load_fleet, shipped
+from edge_agent.artifacts.fleet import load_fleet, shipped
 from edge_agent.detection.anomaly import Alarms
 from edge_agent.detection.relations.quantities import Quantity, quantities
 from edge_agent.detection.relations.relations import (

@@ -1,6 +1,6 @@
 """TFLite networks: run as their artifact says, or refused in one line with file, reason and remedy.
 
-artifacts/sum-1 gives the sum and the difference of two features; `python -m tests.edge_agent.make_sum_network` made it.
+sum-1 gives the sum and the difference of two features; `python -m tests.edge_agent.artifacts.make_sum_network` made it.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent import tflite_network
-from edge_agent.tflite_network import MANIFEST_FILE, MODEL_FILE, ArtifactError, load_network
+from edge_agent.artifacts import tflite_network
+from edge_agent.artifacts.tflite_network import MANIFEST_FILE, MODEL_FILE, ArtifactError, load_network
 
-SUM = Path(__file__).parent / "artifacts" / "sum-1"
+SUM = Path(__file__).parent / "sum-1"
 NETWORK = load_network(SUM)
 
 

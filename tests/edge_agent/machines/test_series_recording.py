@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.series_recording import chosen_series, record
+from edge_agent.machines.series_recording import chosen_series, record
 
 PRESENT = ["pump.flow", "pump.pressure{hw.name=a,side=in}", "system.uptime"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.artifacts import FLEET_FILE, MANIFEST_FILE, ModelError, load_fleet, shipped
+from edge_agent.artifacts.fleet import FLEET_FILE, MANIFEST_FILE, ModelError, load_fleet, shipped
 from edge_agent.detection.relations.relations import RELATIONS
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.edge_agent.make_sum_network`: makes artifacts/sum-1 again. Needs the extra `train`."""
+"""`python -m tests.edge_agent.artifacts.make_sum_network`: makes sum-1 again. Needs the extra `train`."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from models.dense_network import DenseNetwork
 from models.quantised_network import Ends, Scaling, to_int8, write_artifact
 
-SUM = Path(__file__).parent / "artifacts" / "sum-1"
+SUM = Path(__file__).parent / "sum-1"
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.machine_resets import CHECK_EVERY_S, MachineResets, request_reset
+from edge_agent.machines.machine_resets import CHECK_EVERY_S, MachineResets, request_reset
 
 
 def test_a_request_is_taken_once(tmp_path: Path) -> None:

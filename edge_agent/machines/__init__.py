@@ -1,0 +1,1 @@
+"""Machines beside the device, outside of detection: their configuration, requests to reset one, and recordings."""
