@@ -1,6 +1,7 @@
 """Networks: the port behind which an interpreter runs a small trained network. Pure.
 
-The adapter is edge_agent/artifacts/tflite_network.py. What flows in: features with the names that the network was trained on. What flows out: its outputs.
+What flows in: features with the names that the network was trained on. What flows out: its outputs. The adapter is
+edge_agent/artifacts/tflite_network.py.
 """
 
 from typing import Protocol
