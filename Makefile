@@ -6,6 +6,8 @@ WEB_PORT ?= 8080
 MQTT_PORT ?= 1883
 SPEED ?= 1
 DATA ?= ../shared/data
+# Journeys wait for processes most of their time: twice as many workers as cores keep two cores busy.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 
 .PHONY: help demo smoke test check format docs bench chaos train eval system clean
 .DEFAULT_GOAL := help
@@ -20,7 +22,7 @@ smoke: $(VENV)/.demo  ## the demo unattended; the last line is JSON
 	@exec $(BIN)/virtual-devices smoke
 
 test: check system  ## checks and all tests
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 check: $(VENV)/.dev  ## format, lint, types, architecture
 	$(BIN)/ruff format --check
