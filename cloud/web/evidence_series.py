@@ -3,6 +3,7 @@
 What flows in: evidence rows as the database keeps them. What flows out: curves in wall time, and SVG paths. Pure.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -123,18 +124,24 @@ def thin(points: Sequence[Point], most: int) -> list[Point]:
     return kept
 
 
+def _share(value: float, low: float, high: float) -> float:
+    """Return where a value lies from `low` (0) to `high` (1), for spans as small or large as floats can be."""
+    if math.isinf(high - low):
+        value, low, high = value / 2, low / 2, high / 2
+    return (value - low) / ((high - low) or 1)
+
+
 def path(points: Sequence[Point], width: float, height: float) -> str:
     """Return an SVG path of the points, filling `width` x `height` with a margin of 2; gaps lift the pen."""
     known = [value for _, value in points if value is not None]
     if len(known) < 2:
         return ""
     low, high, start, end = min(known), max(known), points[0][0], points[-1][0]
-    across, up = (width - 4) / ((end - start) or 1), (height - 4) / ((high - low) or 1)
     flat = (height - 4) / 2 if high == low else 0.0
     steps, pen_down = [], False
     for at, value in points:
         if value is not None:
-            x, y = 2 + (at - start) * across, height - 2 - flat - (value - low) * up
+            x, y = 2 + _share(at, start, end) * (width - 4), height - 2 - flat - _share(value, low, high) * (height - 4)
             steps.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
         pen_down = value is not None
     return "".join(steps)

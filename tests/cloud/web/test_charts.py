@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import vl_convert
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloud.store.tables import EvidenceRow
@@ -79,6 +79,8 @@ def test_thinning_keeps_the_extremes_and_the_order(many: list[Point], most: int)
 
 
 @given(points)
+@example([(0, 0.0), (1, 5e-324)])
+@example([(0, -1.7e308), (1, 1.7e308)])
 def test_a_sparkline_stays_in_its_frame(many: list[Point]) -> None:
     drawn = path(many, 88, 24)
     assert "nan" not in drawn
