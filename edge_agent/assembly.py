@@ -137,14 +137,13 @@ def make_agent(config: AgentConfig) -> Agent:
         anomalies=Severity.WARNING if config.detection.anomalies_open_cases else Severity.INFO,
         network=persistence_network() if config.detection.model else None,
     )
-    link = make_link(config)
     agent = assemble(
         settings,
         clock=SystemClock(),
         collection=make_collection(config),
         pipeline=pipeline,
+        link=make_link(config),
         outbox=_outbox(config.state_dir, config.state),  # last: no store is opened where anything else is wrong
-        link=link,
     )
     agent.resets = MachineResets(config.state_dir) if config.machines else None
     return agent

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
-from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.detection.verdicts import Basis, Verdict, resumed_verdict
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Detector, Finding, Phase
@@ -59,15 +59,7 @@ class Findings:
     def resume(self, findings: Iterable[Finding], now: Instant) -> None:
         """Resume what was open when the agent stopped, as if it held now: it continues under its id, or is cleared."""
         for finding in findings:
-            verdict = Verdict(
-                fault=finding.fault,
-                component=finding.component,
-                confidence=finding.confidence,
-                reason=finding.reason,
-                severity=finding.severity,
-                carriers=finding.carriers,
-                basis=Basis(evaluated=tuple(carrier.metric for carrier in finding.carriers)),
-            )
+            verdict = resumed_verdict(finding)
             tracked = _Tracked(finding.finding_id, finding.since, now, verdict, opened=True)
             tracked.published_severity = finding.severity
             tracked.clear_after_s = RESUMED_CLEAR_AFTER_S

@@ -13,11 +13,10 @@ from edge_agent.detection.machine.explanation import FAULT as MACHINE_FAULT
 from edge_agent.detection.machine.machines import VERSION as MACHINES_VERSION
 from edge_agent.detection.network import Network
 from edge_agent.detection.relations import Relations
-from edge_agent.detection.relations.explanation import resumed_verdict
 from edge_agent.detection.relations.quantities import Quantity, quantity_of
 from edge_agent.detection.rules import Rules
 from edge_agent.detection.trends import Expected, Trends
-from edge_agent.detection.verdicts import Verdict
+from edge_agent.detection.verdicts import Verdict, resumed_verdict
 from edge_agent.protocol.faults import DetectorKind, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import METRICS, series_name

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.protocol.faults import Severity
-from edge_agent.protocol.records import Carrier, Impact, Line, Threshold
+from edge_agent.protocol.records import Carrier, Finding, Impact, Line, Threshold
 
 Array = npt.NDArray[np.float64]
 
@@ -42,3 +42,16 @@ class Verdict:
     impact: Impact | None = None
     severity: Severity | None = None
     carriers: tuple[Carrier, ...] = ()
+
+
+def resumed_verdict(finding: Finding) -> Verdict:
+    """Return the verdict of a finding that was open when the agent stopped."""
+    return Verdict(
+        fault=finding.fault,
+        component=finding.component,
+        severity=finding.severity,
+        confidence=finding.confidence,
+        reason=finding.reason,
+        carriers=finding.carriers,
+        basis=Basis(evaluated=tuple(carrier.metric for carrier in finding.carriers)),
+    )

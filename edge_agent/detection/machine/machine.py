@@ -19,7 +19,7 @@ from edge_agent.detection.machine.score import Score, Scorer
 from edge_agent.detection.machine.state import LearnedState, read_state, written_state
 from edge_agent.detection.machine.statistics import Array
 from edge_agent.detection.network import Network
-from edge_agent.detection.verdicts import Basis, Verdict
+from edge_agent.detection.verdicts import Verdict, resumed_verdict
 from edge_agent.protocol.records import Finding
 from edge_agent.protocol.wording import duration
 
@@ -83,15 +83,7 @@ class Machine:
         """Continue a finding that was open when the agent stopped, if the machine's state was restored."""
         if self._scorer:
             self._alarm.resume()
-            self._verdict = Verdict(
-                fault=finding.fault,
-                component=finding.component,
-                severity=finding.severity,
-                confidence=finding.confidence,
-                reason=finding.reason,
-                carriers=finding.carriers,
-                basis=Basis(evaluated=tuple(carrier.metric for carrier in finding.carriers)),
-            )
+            self._verdict = resumed_verdict(finding)
 
     def step(self, values: Mapping[str, float], now_s: float) -> Verdict | None:
         """Take the readings of one sample; return the verdict while the alarm is open."""

@@ -11,7 +11,7 @@ from edge_agent.detection.relations.quantities import Quantity, parts_of
 from edge_agent.detection.trends.multiscale_window import Array
 from edge_agent.detection.verdicts import Basis, Verdict
 from edge_agent.protocol.metrics import feature_unit, series_attributes
-from edge_agent.protocol.records import Carrier, Finding
+from edge_agent.protocol.records import Carrier
 from edge_agent.protocol.wording import quantity
 
 SEVERAL_DISKS = "disks"
@@ -51,19 +51,6 @@ def violated_relation(fault: str, row: Mapping[str, float], observed: Observed, 
         reason=wording.words(observed),
         carriers=carriers,
         basis=Basis(evaluated=tuple(carrier.metric for carrier in carriers)),
-    )
-
-
-def resumed_verdict(finding: Finding) -> Verdict:
-    """Return the verdict of a finding that was open when the agent stopped."""
-    return Verdict(
-        fault=finding.fault,
-        component=finding.component,
-        severity=finding.severity,
-        confidence=finding.confidence,
-        reason=finding.reason,
-        carriers=finding.carriers,
-        basis=Basis(evaluated=tuple(carrier.metric for carrier in finding.carriers)),
     )
 
 

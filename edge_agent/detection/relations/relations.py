@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge_agent.detection.anomaly import Alarms
-from edge_agent.detection.relations.explanation import Observed, resumed_verdict, violated_relation
+from edge_agent.detection.relations.explanation import Observed, violated_relation
 from edge_agent.detection.relations.quantities import Quantity, quantities
 from edge_agent.detection.relations.regression import ROWS_AS_ONE, Prior, Regressions
 from edge_agent.detection.trends.multiscale_window import Array
-from edge_agent.detection.verdicts import Verdict
+from edge_agent.detection.verdicts import Verdict, resumed_verdict
 from edge_agent.protocol.records import Finding
 
 INPUT_VERSION = 2
