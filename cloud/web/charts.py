@@ -214,8 +214,8 @@ class _Axes:
         label = f"{threshold.meaning}: {_reading(threshold.value, self.scale)}"
         chart = self.on("limit", [{"value": value, "label": label}]).encode(y=self.y("value"))
         return chart.mark_rule(style="limit") + chart.mark_text(
-            style="limit-text", align="right", baseline="bottom", dx=-4, dy=-3
-        ).encode(x=alt.value("width"), text="label:N")
+            style="limit-text", align="left", baseline="bottom", dx=4, dy=-3
+        ).encode(x=alt.value(0), text="label:N")
 
     def moment(self, at: float, label: str, *, align: Literal["left", "right"]) -> Any:
         chart = self.on(label, [{"at": self.ms(at), "label": label}]).encode(x=self.x("at"))
