@@ -51,9 +51,15 @@ class Machines:
         unusable = []
         for name, machine in self._machines.items():
             try:
-                if isinstance(part := state.get(name, {}), dict) and part:
-                    machine.restore_state(part)
+                if part := state.get(name, {}):
+                    machine.restore_state(_mapping(part))
             except ValueError as error:
                 unusable.append(f"machine {name}: {error}; it learns anew")
         if unusable:
             raise ValueError("; ".join(unusable))
+
+
+def _mapping(part: object) -> Mapping[str, object]:
+    if not isinstance(part, dict):
+        raise ValueError("state is no mapping")
+    return part

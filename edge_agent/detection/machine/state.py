@@ -16,6 +16,8 @@ from edge_agent.detection.machine.calibration import GROUPS, Calibration
 from edge_agent.detection.machine.statistics import STATISTICS, Array
 
 STATE_VERSION = 1
+_UNITS = (1e-30, 1e30)  # least and most of noise, wander and still_s, and most of a reference: powers stay finite
+_MOST_ROWS = 1_000_000  # of a healthy start; longer ones can't be configured
 _LARGEST_BAR = 1e9  # stands for infinity, which JSON lacks
 
 
@@ -86,14 +88,16 @@ def _calibration(state: Mapping[str, object], channels: int) -> Calibration:
     bars, rows, certainty = state.get("bars"), state.get("rows"), state.get("certainty")
     if not isinstance(bars, list) or len(bars) != len(GROUPS) or not all(map(_is_positive, bars)):
         raise ValueError(f"expected {len(GROUPS)} positive bars")
-    if min(noise.min(), wander.min(), still_s.min()) <= 0:
-        raise ValueError("noise, wander and still_s must be positive")
-    if not isinstance(rows, int) or rows <= 0 or not isinstance(certainty, float) or not 0.0 <= certainty <= 1.0:
-        raise ValueError("rows must be a positive number, certainty 0 to 1")
+    reference = _unpacked(state.get("reference"), (STATISTICS, channels), "reference")
+    _check_units(noise, wander, still_s, reference)
+    if type(rows) is not int or not 0 < rows <= _MOST_ROWS:
+        raise ValueError(f"rows must be a number from 1 to {_MOST_ROWS}")
+    if not isinstance(certainty, float) or not 0.0 <= certainty <= 1.0:
+        raise ValueError("certainty must be a number from 0 to 1")
     return Calibration(
         noise=noise,
         wander=wander,
-        reference=_unpacked(state.get("reference"), (STATISTICS, channels), "reference"),
+        reference=reference,
         bars=tuple(math.inf if bar >= _LARGEST_BAR else float(bar) for bar in bars),
         still_s=still_s,
         rows=rows,
@@ -101,15 +105,25 @@ def _calibration(state: Mapping[str, object], channels: int) -> Calibration:
     )
 
 
+def _check_units(noise: Array, wander: Array, still_s: Array, reference: Array) -> None:
+    least, most = _UNITS
+    units = np.concatenate([noise, wander.ravel(), still_s])
+    if units.min() < least or units.max() > most:
+        raise ValueError(f"noise, wander and still_s must be from {least:g} to {most:g}")
+    if np.abs(reference).max() > most:
+        raise ValueError(f"reference must be at most {most:g}")
+
+
 def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and 0.0 < value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0.0 < value < math.inf
 
 
 def _places(value: object, channels: int) -> npt.NDArray[np.intp]:
-    known = range(channels)
-    if not isinstance(value, list) or not value or sorted(set(value) & set(known)) != value:
+    places = value if isinstance(value, list) else []
+    in_order = all(type(one) is int and 0 <= one < channels for one in places) and places == sorted(set(places))
+    if not places or not in_order:
         raise ValueError("used must list places of channels in order")
-    return np.array(value, np.intp)
+    return np.array(places, np.intp)
 
 
 def _packed(array: npt.NDArray[np.floating[Any]]) -> str:
