@@ -10,6 +10,8 @@ from edge_agent.protocol.records import Carrier, Finding, Impact, Line, Threshol
 
 Array = npt.NDArray[np.float64]
 
+_NOT_EVALUATED = ". Not evaluated now: "
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
@@ -31,7 +33,8 @@ class Basis:
 class Verdict:
     """A fault of a component, now, with confidence (0..1), time to impact, and reason.
 
-    `severity` is set if it differs from that of the fault catalogue.
+    `severity` is set if it differs from that of the fault catalogue. `not_evaluated`: why its detector can't evaluate
+    it now, so that it stays as it was; a change of it is published.
     """
 
     fault: str
@@ -42,16 +45,24 @@ class Verdict:
     impact: Impact | None = None
     severity: Severity | None = None
     carriers: tuple[Carrier, ...] = ()
+    not_evaluated: str = ""
+
+
+def published_reason(verdict: Verdict) -> str:
+    """Return the reason as people read it."""
+    return f"{verdict.reason}{_NOT_EVALUATED}{verdict.not_evaluated}" if verdict.not_evaluated else verdict.reason
 
 
 def resumed_verdict(finding: Finding) -> Verdict:
     """Return the verdict of a finding that was open when the agent stopped."""
+    reason, _, not_evaluated = finding.reason.partition(_NOT_EVALUATED)
     return Verdict(
         fault=finding.fault,
         component=finding.component,
         severity=finding.severity,
         confidence=finding.confidence,
-        reason=finding.reason,
+        reason=reason,
+        not_evaluated=not_evaluated,
         carriers=finding.carriers,
         basis=Basis(evaluated=tuple(carrier.metric for carrier in finding.carriers)),
     )

@@ -23,7 +23,8 @@ _LARGEST_BAR = 1e9  # stands for infinity, which JSON lacks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedState:
-    """`start` (rows, channels): the rows learned so far. Once the start is over it is empty: there is a calibration.
+    """`start` (rows, channels): the rows learned so far, NaN where a channel was missing. It is empty once there is a
+    calibration.
 
     `used`: places of the channels that the calibration is of.
     """
@@ -66,7 +67,7 @@ def read_state(state: Mapping[str, object], channels: tuple[str, ...], start_s: 
     if state.get("channels") != list(channels):
         raise ValueError("the configured channels have changed")
     alarm = state.get("alarm")
-    start = _unpacked(state.get("start"), (-1, len(channels)), "start").astype(np.float32)
+    start = _unpacked(state.get("start"), (-1, len(channels)), "start", missing=True).astype(np.float32)
     if len(start) >= start_s:
         raise ValueError(f"{len(start)} learned rows for a healthy start of {start_s} s")
     used = _places(state.get("used", list(range(len(channels)))), len(channels))
@@ -130,12 +131,13 @@ def _packed(array: npt.NDArray[np.floating[Any]]) -> str:
     return base64.b64encode(array.astype("<f4").tobytes()).decode()
 
 
-def _unpacked(text: object, shape: tuple[int, ...], name: str) -> Array:
+def _unpacked(text: object, shape: tuple[int, ...], name: str, *, missing: bool = False) -> Array:
+    """Return an array of numbers up to what is written; with `missing`, NaN is allowed. Raises ValueError."""
     try:
         array = np.frombuffer(base64.b64decode(text if isinstance(text, str) else "", validate=True), "<f4")
         array = array.reshape(shape)
     except ValueError:
         raise ValueError(f"{name} must hold numbers of shape {shape}") from None
-    if not np.isfinite(array).all():
+    if not (np.isfinite(array) | (missing & np.isnan(array))).all():
         raise ValueError(f"{name} must hold finite numbers")
     return array.astype(np.float64)

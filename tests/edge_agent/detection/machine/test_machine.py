@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.detection.machine import Machine, Machines, MachineSettings
+from edge_agent.detection.machine.channels import GONE_S
 from edge_agent.detection.machine.explanation import FAULT
+from edge_agent.detection.machine.machine import KEPT_S
 from edge_agent.detection.network import Array
+from edge_agent.detection.verdicts import Verdict
 from tests.builders import a_finding
 from tests.edge_agent.detection.machine.pumps import (
     CHANNELS,
@@ -133,7 +136,25 @@ def test_readings_at_another_rate_are_not_evaluated_and_reported_once() -> None:
     verdicts = [machine.step(readings(row), START_S + 10 * n) for n, row in enumerate(faulty_rows(60, 0, -5.0))]
 
     assert not any(verdicts)
-    assert len(machine.take_remarks()) == 1
+    assert machine.take_remarks() == [
+        "machine feed pump: readings come every 10.0 s, not every second; not evaluated; set sampling.period_s = 1, or "
+        "look why the agent is over its budget"
+    ]
+
+
+def test_an_open_alarm_says_that_it_is_not_evaluated_at_another_rate_and_goes_on_afterwards() -> None:
+    machine = a_learned_machine()
+    feed(machine, faulty_rows(60, 0, -2.0), START_S)
+
+    slow = [machine.step(readings(row), 460 + 10 * n) for n, row in enumerate(healthy_rows(30))][-1]
+    assert slow is not None
+    assert slow.not_evaluated == "readings come every 10.0 s, not every second"
+    assert machine.step({}, 760) is None
+
+    again = feed(machine, faulty_rows(150, 0, -2.0), 770)[-1]
+    assert again is not None
+    assert again.not_evaluated == ""
+    assert feed(machine, healthy_rows(60, seed=6), 920)[-1] is None
 
 
 def test_samples_that_come_too_soon_are_left_out() -> None:
@@ -275,3 +296,75 @@ def test_readings_that_stop_open_nothing(seed: int) -> None:
     assert not any(feed(machine, rows, 2000))
 
     assert not any(machine.step({}, 2300.0 + second) for second in range(60))
+
+
+@pytest.mark.parametrize("gone_s", [GONE_S + 1, 300])
+def test_an_outage_of_all_channels_neither_ends_an_open_alarm_nor_counts(gone_s: int) -> None:
+    machine = a_learned_machine()
+    feed(machine, faulty_rows(60, 0, -2.0), START_S)
+
+    assert not any(machine.step({}, START_S + 60.0 + second) for second in range(gone_s))
+
+    assert all(feed(machine, faulty_rows(200, 0, -2.0), START_S + 60 + gone_s))
+
+
+def test_a_machine_that_is_healthy_after_an_outage_ends_its_alarm() -> None:
+    machine = a_learned_machine()
+    feed(machine, faulty_rows(60, 0, -2.0), START_S)
+    for second in range(60):
+        machine.step({}, START_S + 60.0 + second)
+
+    verdicts = feed(machine, healthy_rows(60, seed=6), START_S + 120)
+
+    assert verdicts[0] is not None
+    assert verdicts[-1] is None
+
+
+def without_flow(machine: Machine, rows: Array, from_s: float) -> list[Verdict | None]:
+    """Feed rows whose flow is missing."""
+    return [machine.step({**readings(row), CHANNELS["flow"]: np.nan}, from_s + n) for n, row in enumerate(rows)]
+
+
+def test_an_alarm_does_not_end_while_the_channel_that_carries_it_is_missing() -> None:
+    machine = a_learned_machine()
+    feed(machine, faulty_rows(60, 0, -2.0), START_S)
+
+    missing = without_flow(machine, healthy_rows(300, seed=4), START_S + 60)
+    assert missing[-1] is None  # nothing is known
+
+    assert all(feed(machine, faulty_rows(300, 0, -2.0), START_S + 360))
+
+
+def test_an_alarm_whose_channel_stays_away_ends_after_an_hour() -> None:
+    machine = a_learned_machine()
+    feed(machine, faulty_rows(60, 0, -2.0), START_S)
+    without_flow(machine, healthy_rows(KEPT_S + 60, seed=4), START_S + 60)
+
+    assert not machine._alarm.open
+
+
+def test_a_channel_that_was_missing_in_the_healthy_start_is_left_out_over_a_restart_too() -> None:
+    machine = a_machine()
+    rows = healthy_rows(START_S)
+    feed(machine, rows[:250])
+    without_flow(machine, rows[250:350], 250)
+    machine.take_remarks()
+    other = restarted(machine)
+    feed(other, rows[350:], 350)
+
+    assert other.take_remarks() == [
+        "machine feed pump: channel pump.flow had no reading for 23% of the time in the healthy start; evaluated "
+        "without it",
+        "machine feed pump: learned in 7 min, 100% sure that it was healthy",
+    ]
+    assert not any(feed(other, faulty_rows(60, 0, -5.0), START_S))
+
+
+def test_a_machine_that_stands_still_learns_again_and_says_so() -> None:
+    machine = a_machine()
+    feed(machine, np.tile(healthy_rows(1), (START_S, 1)))
+
+    assert machine.learning
+    assert machine.take_remarks()[-1] == (
+        "machine feed pump: no channel is left to evaluate; look at its sensors; learning again for 7 min"
+    )
