@@ -134,6 +134,15 @@ class Pipeline:
         """Let a machine learn a new healthy start; return whether there is one of this name."""
         return self._machines.reset(name)
 
+    @property
+    def must_save(self) -> bool:
+        """Whether the learned state changed so that it is to be saved now."""
+        return self._machines.must_save
+
+    def mark_saved(self) -> None:
+        """Note that the learned state was saved."""
+        self._machines.mark_saved()
+
     def _learners(self) -> dict[str, Scorer | Trends | Alarms | Relations | Machines]:
         learners: dict[str, Scorer | Trends | Alarms | Relations | Machines] = {"trends": self._trends}
         if self._machines.series:

@@ -51,6 +51,7 @@ class Machine:
         self._classifier = Classifier(network, tuple(settings.channels)) if network else None
         self._rate, self._rate_wrong = SampleRate(), ""
         self._verdict: Verdict | None = None
+        self.must_save = False  # the state changed so that a power cut must not bring back the one before
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -75,6 +76,7 @@ class Machine:
     def reset(self) -> None:
         """Forget what was learned and learn a new healthy start."""
         self._start_anew()
+        self.must_save = True
         self._remark(f"reset; learning for {self._start_words}")
 
     def resume(self, finding: Finding) -> None:
@@ -150,6 +152,7 @@ class Machine:
             if every_s >= 2.0:
                 self._remark(f"channel {self._series[place]} changes every {every_s:.0f} s, not every second")
         self._watch(calibrate(rows[:, used]))
+        self.must_save = True
         self._report_start()
 
     @property

@@ -42,6 +42,16 @@ class Machines:
         if machine := self._machines.get(finding.component):
             machine.resume(finding)
 
+    @property
+    def must_save(self) -> bool:
+        """Whether a machine ended its healthy start, or was reset, since the state was saved."""
+        return any(machine.must_save for machine in self._machines.values())
+
+    def mark_saved(self) -> None:
+        """Note that the state of every machine was saved."""
+        for machine in self._machines.values():
+            machine.must_save = False
+
     def export_state(self) -> dict[str, object]:
         """Return the learned state of every machine, fit for JSON."""
         return {name: machine.export_state() for name, machine in self._machines.items()}
