@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
-from edge_agent.detection.verdicts import Basis, Verdict, published_reason, resumed_verdict
-from edge_agent.protocol.faults import FAULTS, Severity
+from edge_agent.detection.verdicts import Basis, Verdict, published_reason, published_version, resumed_verdict
+from edge_agent.protocol.faults import FAULTS, Fault, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Detector, Finding, Phase
 from edge_agent.protocol.wording import duration
@@ -114,12 +114,13 @@ class Findings:
             impact=None if over else verdict.impact,
             reason=_reason_cleared(tracked) if over else published_reason(verdict),
             carriers=verdict.carriers,
-            detector=Detector(
-                judge=fault.detector, version=self.versions.get(fault.code) or self.versions[fault.detector]
-            ),
+            detector=Detector(judge=fault.detector, version=published_version(verdict, self._version(fault))),
             evidence_id=str(uuid.uuid5(uuid.UUID(tracked.finding_id), "evidence")),
         )
         return Announcement(finding=finding, basis=verdict.basis)
+
+    def _version(self, fault: Fault) -> str:
+        return self.versions.get(fault.code) or self.versions[fault.detector]
 
 
 def _short(component: str) -> str:

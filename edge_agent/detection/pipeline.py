@@ -75,7 +75,7 @@ class Pipeline:
         self._machines = machines or Machines()
         versions: dict[str, str] = {
             DetectorKind.RULE: RULES_VERSION,
-            DetectorKind.TREND: f"{TRENDS_VERSION}/{network.name}" if network else TRENDS_VERSION,
+            DetectorKind.TREND: TRENDS_VERSION,
             DetectorKind.MODEL: DETECTOR,
             MACHINE_FAULT: MACHINES_VERSION,
         }
