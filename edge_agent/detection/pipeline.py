@@ -219,4 +219,5 @@ def _evaluated(features: Mapping[str, float]) -> Mapping[str, float]:
 _NOT_EVALUATED = frozenset(name for name in METRICS if name.endswith(".limit")) | {
     "system.uptime",
     "forewarn.agent.sent",
+    "forewarn.agent.expected.malformed",
 }

@@ -332,3 +332,13 @@ def test_a_power_cut_neither_loses_a_healthy_start_nor_brings_back_one_that_was_
     machine, agent = started(1)
     assert machine.learning
     agent.delivery.outbox.close()
+
+
+def test_malformed_messages_on_expected_trends_are_a_metric(tmp_path: Path) -> None:
+    clock = HandClock()
+    agent = an_agent(Outbox(tmp_path / "outbox.db"), clock)
+    agent.step()
+    agent.delivery.uplink.malformed_expected += 2
+    clock.uptime_s += 4.0
+
+    assert agent.step().features["forewarn.agent.expected.malformed"] == 0.5
