@@ -56,7 +56,7 @@ def an_agent(
         settings,
         clock=clock,
         collection=Collection(collectors or (HostCollector(VirtualMachine(clock, "pump-07", faults)),)),
-        pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer(), machines=machines),
+        pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer(), machines=machines or Machines()),
         outbox=outbox,
         link=link,
     )
