@@ -178,8 +178,11 @@ class Machine:
         self._verdict = replace(self._verdict, not_evaluated="") if self._verdict else None
         if self._classifier:
             score = self._classifier.step(score, self._used)
-        if score.value < self._alarm.raised and self._carrier_missing(present):
-            return self._verdict if self._carrier_read() else None
+        if self._alarm.open and score.value < self._alarm.raised:
+            if not scorer.settled:
+                return self._verdict
+            if self._carrier_missing(present):
+                return self._verdict if self._carrier_read() else None
         alarm = self._alarm.step(score.value)
         self._verdict = self._explained(scorer, score) if alarm else None
         return self._verdict

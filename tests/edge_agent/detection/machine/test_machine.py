@@ -368,3 +368,17 @@ def test_a_machine_that_stands_still_learns_again_and_says_so() -> None:
     assert machine.take_remarks()[-1] == (
         "machine feed pump: no channel is left to evaluate; look at its sensors; learning again for 7 min"
     )
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_an_oscillation_is_one_alarm_over_an_outage_although_its_windows_are_two_minutes_long(silent: bool) -> None:
+    machine = a_learned_machine(start_s=2000)
+    rows = healthy_rows(700, seed=4)
+    rows[:, 0] += 0.9 * np.sin(np.arange(700) * 2 * np.pi / 12)
+    assert feed(machine, rows[:240], 2000)[-1] is not None
+
+    if silent:
+        for second in range(60):
+            machine.step({}, 2240.0 + second)
+
+    assert all(feed(machine, rows[240:], 2300))
