@@ -6,6 +6,7 @@ where the last run stopped.
 
 import json
 import logging
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
@@ -81,6 +82,10 @@ class DetectorState:
         outbox.save_learned_state(LEARNED_STATE, json.dumps(self._detectors.export_state()).encode())
         self._detectors.mark_saved()
         self._saved_at_s = self._not_before_s = now_s
+
+    def start_new_store(self) -> None:
+        """Save at the next opportunity: the new store holds nothing of what was learned."""
+        self._saved_at_s = -math.inf
 
     def resume(self, outbox: Outbox, now: Instant) -> None:
         """Restore the learned state and the open findings of the last run."""

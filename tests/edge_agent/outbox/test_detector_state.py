@@ -93,6 +93,14 @@ def test_a_save_that_fails_is_tried_again_within_a_minute_not_after_the_interval
     outbox.close()
 
 
+def test_a_new_store_gets_what_was_learned_at_once(outbox: Outbox) -> None:
+    state = DetectorState(FakeDetectors(), now_s=0.0)
+    state.start_new_store()
+    state.save_if_due(outbox, 1.0)
+    assert stored(outbox) == b'{"learned": 0}'
+    outbox.close()
+
+
 @pytest.mark.parametrize("body", [b"not json", b"[1, 2]"])
 def test_learned_state_that_is_no_mapping_is_discarded_and_logged(
     outbox: Outbox, body: bytes, caplog: pytest.LogCaptureFixture

@@ -65,6 +65,25 @@ def test_a_table_of_any_number_stops_nothing(number: float, key: str) -> None:
     restored(LEARNED | {key: _packed(np.full(18, number, "<f4"))})
 
 
+@pytest.mark.parametrize(("number", "refused"), [(np.nan, False), (np.inf, True), (-np.inf, True)])
+def test_a_reading_of_the_start_may_be_missing_and_nothing_else(number: float, refused: bool) -> None:
+    state = a_machine().export_state() | {"start": _packed(np.full(30, number, "<f4"))}
+
+    assert bool(restored_start(state)) is refused
+
+
+def restored_start(state: dict[str, object]) -> str:
+    """Restore a machine that is still learning, and finish its start; return why it was refused, if it was."""
+    machine = a_machine()
+    try:
+        machine.restore_state(state)
+    except ValueError as error:
+        return str(error)
+    feed(machine, healthy_rows(START_S - 10))
+    assert not machine.learning
+    return ""
+
+
 @settings(max_examples=100, deadline=None)
 @given(ANYTHING)
 def test_a_state_that_is_anything_at_all_is_dropped_with_a_reason(value: object) -> None:
