@@ -50,7 +50,8 @@ class Machine:
         self._channels = Channels(settings.name, self._series)
         self._classifier = Classifier(network, tuple(settings.channels)) if network else None
         self._rate, self._rate_wrong = SampleRate(), ""
-        self._verdict: Verdict | None = None
+        self._verdict: Verdict | None = None  # of the open alarm
+        self._returned: Verdict | None = None  # by the last sample that counted
         self.must_save = False  # the state changed so that a power cut must not bring back the one before
         self._start_anew()
 
@@ -61,7 +62,7 @@ class Machine:
         self._scorer: Scorer | None = None
         self._alarm = Alarm()
         self._kept_s = 0  # of an open alarm, while a channel that carries it is missing
-        self._verdict = None
+        self._verdict = self._returned = None
 
     @property
     def learning(self) -> bool:
@@ -83,16 +84,20 @@ class Machine:
         """Continue a finding that was open when the agent stopped, if the machine's state was restored."""
         if self._scorer:
             self._alarm.resume()
-            self._verdict = resumed_verdict(finding)
+            self._verdict = self._returned = resumed_verdict(finding)
 
     def step(self, values: Mapping[str, float], now_s: float) -> Verdict | None:
         """Take the readings of one sample; return the verdict while the alarm is open."""
         timing = self._rate.step(now_s)
         self._note_rate()
-        if timing is Timing.TOO_SOON:
-            return self._verdict
         if timing is Timing.TOO_SLOW:
-            return self._kept_verdict(values)
+            self._returned = self._kept_verdict(values)
+        elif timing is Timing.IN_TIME:
+            self._returned = self._step_second(values)
+        return self._returned
+
+    def _step_second(self, values: Mapping[str, float]) -> Verdict | None:
+        """Take the readings of one second."""
         found = self._channels.step(values)
         if self._channels.silent:
             return None  # nothing is known of this second: it opens nothing, and ends nothing
@@ -100,7 +105,7 @@ class Machine:
             return self._verdict
         row, present = found
         if self._scorer is None:
-            self._learn(row, present)
+            self._learn(row, present | self._channels.read)
             return None
         if self._channels.restarts:
             self._scorer.restart()
@@ -127,8 +132,8 @@ class Machine:
             return None
         return replace(self._verdict, not_evaluated=self._rate_wrong)
 
-    def _learn(self, row: Array, present: Mask) -> None:
-        self._start[self._learned_rows] = np.where(present, row, np.nan)
+    def _learn(self, row: Array, known: Mask) -> None:
+        self._start[self._learned_rows] = np.where(known, row, np.nan)
         self._learned_rows += 1
         if self._learned_rows == len(self._start):
             self._finish_start(self._start.astype(np.float64))

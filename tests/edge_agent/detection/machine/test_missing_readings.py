@@ -105,3 +105,21 @@ def test_an_oscillation_is_one_alarm_over_an_outage_although_its_windows_are_two
             machine.step({}, 2240.0 + second)
 
     assert all(feed(machine, rows[240:], 2300))
+
+
+def test_a_short_outage_in_the_healthy_start_leaves_no_channel_out() -> None:
+    machine = a_machine()
+    rows = healthy_rows(START_S)
+    feed(machine, rows[:200])
+    without_flow(machine, rows[200:225], 200)
+    feed(machine, rows[225:], 225)
+
+    assert [line for line in machine.take_remarks() if "evaluated without it" in line] == []
+    assert feed(machine, faulty_rows(60, 0, -5.0), START_S)[-1] is not None
+
+
+def test_at_twice_the_rate_a_sample_that_is_left_out_repeats_the_one_before_also_in_an_outage() -> None:
+    machine = a_learned_machine()
+    feed(machine, faulty_rows(60, 0, -2.0), START_S)
+
+    assert not any(machine.step({}, START_S + 60 + half / 2) for half in range(1, 60))
