@@ -181,7 +181,7 @@ class Machine:
         if not scorer.warm:
             return self._verdict
         self._verdict = replace(self._verdict, not_evaluated="") if self._verdict else None
-        if self._classifier:
+        if self._classifier and scorer.full:
             score = self._classifier.step(score, self._used)
         if self._alarm.open and score.value < self._alarm.raised:
             if not scorer.settled:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.detection.machine.calibration import FOLLOW_S, GROUPS, Calibration, scaled
-from edge_agent.detection.machine.statistics import Array, EqualRuns, RollingStatistics
+from edge_agent.detection.machine.statistics import LONGEST_S, Array, EqualRuns, RollingStatistics
 
 STUCK = "stuck"
 NETWORK = "network"
@@ -64,8 +64,13 @@ class Scorer:
         return self._rows >= GROUPS[0].window_s
 
     @property
+    def full(self) -> bool:
+        """Whether all windows are full, as they were for a network in training."""
+        return self._rows >= LONGEST_S
+
+    @property
     def settled(self) -> bool:
-        """Whether all windows are full: before that a low score does not say that a fault has ended."""
+        """Whether every usable window is full: before that a low score does not say that a fault has ended."""
         return self._rows >= self._settled_rows
 
     def step(self, row: Array, present: npt.NDArray[np.bool_]) -> Score:
