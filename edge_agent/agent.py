@@ -24,6 +24,8 @@ from edge_agent.uplink.presence import PresenceReport
 
 log = logging.getLogger(__name__)
 
+MALFORMED_EXPECTED = "forewarn.agent.expected.malformed"
+
 
 @dataclass(slots=True, kw_only=True)
 class Agent:
@@ -79,7 +81,8 @@ class Agent:
         self._log_failing_collectors()
         uplink = self.delivery.uplink
         sent, late = float(uplink.sent_bytes), float(uplink.late_bytes)
-        sample = replace(sample, values={**sample.values, SENT: sent})
+        counts = {SENT: sent, MALFORMED_EXPECTED: float(uplink.malformed_expected)}
+        sample = replace(sample, values={**sample.values, **counts})
         self.presence.metrics = len(sample.values)
         # a lower level sends no smaller backlog, so the backlog does not count
         if self.limits.step({**sample.values, SENT: sent - late}, sample.at.uptime_s):

@@ -161,10 +161,10 @@ def make_collection(config: AgentConfig) -> Collection:
     ]
     if config.services.units:
         collectors.append(SystemdCollector(config.services.units, config.services.exclude))
-    collectors += [
+    readings = (
         ReadingsFileCollector(machine.name, Path(machine.readings)) for machine in config.machines if machine.readings
-    ]
-    return Collection(tuple(collectors))
+    )
+    return Collection(tuple(collectors), external=tuple(readings))
 
 
 def _budgets(limits: LimitsTable) -> Budgets:

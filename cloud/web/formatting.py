@@ -36,11 +36,13 @@ _CALIBRATED = "persistence"  # in the version of a trend detector whose confiden
 def confidence_meaning(judge: str, version: str, confidence: float) -> str:
     """Explain the confidence of a detector in a sentence; empty for a kind of detector that is not known here."""
     match judge:
+        case "trend" if confidence >= 1:
+            return "The limit is reached: measured, not estimated."
         case "trend" if _CALIBRATED in version:
             come_true = f"Of 100 trends with this confidence, about {round(100 * confidence)} reach their limit"
             return f"{come_true} within one and a half times the expected time."
         case "trend":
-            return "A measure of how steady the trend is, not a probability."
+            return "A measure of how steady the trend is, not a probability: whether it goes on is not known."
         case "rule":
             return "The condition was measured, not estimated."
         case "model":

@@ -53,9 +53,13 @@ def read_parts(parts: Mapping[str, Callable[[], Iterable[Reading]]]) -> tuple[di
 
 @dataclass(slots=True)
 class Collection:
-    """All collectors of a device; a failing one is reported in `failing` and retried at every sample."""
+    """All collectors of a device; a failing one is reported in `failing` and retried at every sample.
+
+    `external` read what other programs write. None of their series replaces one that was read before them.
+    """
 
     collectors: tuple[Collector, ...]
+    external: tuple[Collector, ...] = ()
     failing: dict[str, str] = field(default_factory=dict)
 
     def sample(self, now: Instant) -> Sample:
@@ -63,13 +67,25 @@ class Collection:
         values: dict[str, float] = {}
         self.failing = {}
         for collector in self.collectors:
-            try:
-                values.update(collector.collect(now))
-            except PartlyRead as partly:
-                values.update(partly.values)
-                self.failing.update({f"{collector.name}.{part}": why for part, why in partly.reasons.items()})
-            except Exception as error:
-                log.debug("collector %s", collector.name, exc_info=True)
-                self.failing[collector.name] = f"{type(error).__name__}: {error}"
+            values.update(self._read(collector, now))
+        for collector in self.external:
+            found = self._read(collector, now)
+            if twice := sorted(found.keys() & values.keys()):
+                self.failing[f"{collector.name}.series"] = (
+                    f"{', '.join(twice[:3])}: read by another collector already; use another name in the file"
+                )
+            values.update({series: value for series, value in found.items() if series not in values})
         values[UNREADABLE] = float(len(self.failing))
         return Sample(at=now, values=values)
+
+    def _read(self, collector: Collector, now: Instant) -> Mapping[str, float]:
+        """Return what a collector reads; note what of it can't be read."""
+        try:
+            return collector.collect(now)
+        except PartlyRead as partly:
+            self.failing.update({f"{collector.name}.{part}": why for part, why in partly.reasons.items()})
+            return partly.values
+        except Exception as error:
+            log.debug("collector %s", collector.name, exc_info=True)
+            self.failing[collector.name] = f"{type(error).__name__}: {error}"
+            return {}

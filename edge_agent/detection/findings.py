@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
-from edge_agent.detection.verdicts import Basis, Verdict, resumed_verdict
-from edge_agent.protocol.faults import FAULTS, Severity
+from edge_agent.detection.verdicts import Basis, Verdict, published_reason, published_version, resumed_verdict
+from edge_agent.protocol.faults import FAULTS, Fault, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Detector, Finding, Phase
 from edge_agent.protocol.wording import duration
@@ -46,6 +46,7 @@ class _Tracked:
     published_at_s: float = 0.0
     published_likely_s: float | None = None
     published_severity: Severity | None = None
+    published_not_evaluated: str = ""
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ class Findings:
         for finding in findings:
             verdict = resumed_verdict(finding)
             tracked = _Tracked(finding.finding_id, finding.since, now, verdict, opened=True)
-            tracked.published_severity = finding.severity
+            tracked.published_severity, tracked.published_not_evaluated = finding.severity, verdict.not_evaluated
             tracked.clear_after_s = RESUMED_CLEAR_AFTER_S
             self._tracked[finding.fault, finding.component] = tracked
 
@@ -98,7 +99,7 @@ class Findings:
         verdict = tracked.verdict
         tracked.opened, tracked.published_at_s = True, now.uptime_s
         tracked.published_likely_s = verdict.impact.likely_s if verdict.impact else None
-        tracked.published_severity = _severity(verdict)
+        tracked.published_severity, tracked.published_not_evaluated = _severity(verdict), verdict.not_evaluated
         fault = FAULTS[verdict.fault]
         over = phase is Phase.CLEAR
         finding = Finding(
@@ -111,14 +112,15 @@ class Findings:
             severity=tracked.published_severity,
             confidence=verdict.confidence,
             impact=None if over else verdict.impact,
-            reason=_reason_cleared(tracked) if over else verdict.reason,
+            reason=_reason_cleared(tracked) if over else published_reason(verdict),
             carriers=verdict.carriers,
-            detector=Detector(
-                judge=fault.detector, version=self.versions.get(fault.code) or self.versions[fault.detector]
-            ),
+            detector=Detector(judge=fault.detector, version=published_version(verdict, self._version(fault))),
             evidence_id=str(uuid.uuid5(uuid.UUID(tracked.finding_id), "evidence")),
         )
         return Announcement(finding=finding, basis=verdict.basis)
+
+    def _version(self, fault: Fault) -> str:
+        return self.versions.get(fault.code) or self.versions[fault.detector]
 
 
 def _short(component: str) -> str:
@@ -156,7 +158,9 @@ def _severity(verdict: Verdict) -> Severity:
 
 
 def _moved(tracked: _Tracked, now: Instant) -> bool:
-    """Return whether the severity rose, the expected impact moved by UPDATE_FACTOR, or half the time has passed."""
+    """Return whether the severity rose, the impact moved by UPDATE_FACTOR, half of it passed, or evaluation ended."""
+    if tracked.verdict.not_evaluated != tracked.published_not_evaluated:
+        return True
     if tracked.published_severity is not None and _severity(tracked.verdict).rank < tracked.published_severity.rank:
         return True
     impact, published = tracked.verdict.impact, tracked.published_likely_s

@@ -1,7 +1,7 @@
 """The pipeline: one `step(sample, now)` from readings to findings. The same samples give the same findings."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edge_agent.detection.anomaly import Alarms
 from edge_agent.detection.anomaly.explanation import anomaly_verdict
@@ -41,45 +41,39 @@ class Outcome:
     remarks: tuple[str, ...] = ()
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Pipeline:
-    """Evaluates the samples of one device, in the order of its uptime."""
+    """Evaluates the samples of one device, in the order of its uptime.
 
-    def __init__(  # noqa: PLR0913  one for each kind of detector, and its settings
-        self,
-        *,
-        period_s: float,
-        horizon_s: float,
-        scorer: Scorer | None,
-        relations: Relations | None = None,
-        machines: Machines | None = None,
-        false_per_week: float = 1.0,
-        anomalies: Severity = Severity.INFO,
-        network: Network | None = None,
-    ) -> None:
-        """`horizon_s`: how far ahead a trend may warn. `false_per_week`: false cases of the anomaly score.
+    `horizon_s`: how far ahead a trend may warn. `false_per_week`: false cases of the anomaly score. `anomalies`:
+    severity of anomalies, and of `thermal.cooling`. `relations` have their own rate, and evaluate the rows of the
+    scorer; without a scorer they have no effect. `machines` stand beside the device; what changes too slowly for them
+    is left to the scorer. `network` tells whether a trend goes on.
+    """
 
-        `anomalies`: severity of anomalies, and of `thermal.cooling`. `relations` have their own rate, and evaluate the
-        rows of the scorer; without a scorer they have no effect. `machines` stand beside the device; what changes too
-        slowly for them is left to the scorer. `network` tells whether a trend goes on.
-        """
-        self._anomalies = anomalies
-        self._features = Features()
-        self._rules = Rules()
-        self._trends = Trends(period_s, horizon_s, network)
-        self._scorer = scorer
-        self._alarms = Alarms(false_per_week=false_per_week, step_s=scorer.step_s if scorer else 60.0)
-        self._anomaly: Verdict | None = None
-        self._resumed_rows = 0
-        self._relations = relations
-        self._violated: list[Verdict] = []
-        self._machines = machines or Machines()
-        versions: dict[str, str] = {
-            DetectorKind.RULE: RULES_VERSION,
-            DetectorKind.TREND: f"{TRENDS_VERSION}/{network.name}" if network else TRENDS_VERSION,
-            DetectorKind.MODEL: DETECTOR,
-            MACHINE_FAULT: MACHINES_VERSION,
-        }
-        self._findings = Findings(versions | (dict.fromkeys(relations.faults, relations.name) if relations else {}))
+    period_s: float
+    horizon_s: float
+    scorer: Scorer | None
+    relations: Relations | None = None
+    machines: Machines = field(default_factory=Machines)
+    false_per_week: float = 1.0
+    anomalies: Severity = Severity.INFO
+    network: Network | None = None
+    _features: Features = field(init=False, default_factory=Features)
+    _rules: Rules = field(init=False, default_factory=Rules)
+    _trends: Trends = field(init=False)
+    _alarms: Alarms = field(init=False)
+    _findings: Findings = field(init=False)
+    _anomaly: Verdict | None = field(init=False, default=None)
+    _violated: list[Verdict] = field(init=False, default_factory=list)
+    _resumed_rows: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._trends = Trends(self.period_s, self.horizon_s, self.network)
+        step_s = self.scorer.step_s if self.scorer else 60.0
+        self._alarms = Alarms(false_per_week=self.false_per_week, step_s=step_s)
+        of_relations = dict.fromkeys(self.relations.faults, self.relations.name) if self.relations else {}
+        self._findings = Findings(_VERSIONS | of_relations)
 
     def resume(self, open_findings: Iterable[Finding], now: Instant) -> None:
         """Resume the findings that were open when the agent stopped: each continues, or is cleared."""
@@ -91,7 +85,7 @@ class Pipeline:
                 until_s = now.uptime_s + RESUMED_CLEAR_AFTER_S if is_case else 0.0
                 self._trends.resume(finding.fault, finding.component, until_s)
             elif finding.fault == MACHINE_FAULT:
-                self._machines.resume(finding)
+                self.machines.resume(finding)
             elif finding.detector.judge is DetectorKind.MODEL:
                 self._resume_model(finding)
             else:
@@ -99,13 +93,13 @@ class Pipeline:
 
     def _resume_model(self, finding: Finding) -> None:
         """Keep the verdict of the model until it has enough rows to evaluate again."""
-        if not self._scorer:
+        if not self.scorer:
             return
         if finding.fault == "anomaly.unknown":
             self._alarms.resume()
             self._anomaly, self._resumed_rows = resumed_verdict(finding), RESUMED_ROWS
-        elif self._relations:
-            self._relations.resume(finding)
+        elif self.relations:
+            self.relations.resume(finding)
             self._violated.append(resumed_verdict(finding))
 
     def expect(self, expected: Iterable[Expected]) -> None:
@@ -132,27 +126,36 @@ class Pipeline:
 
     def reset_machine(self, name: str) -> bool:
         """Let a machine learn a new healthy start; return whether there is one of this name."""
-        return self._machines.reset(name)
+        return self.machines.reset(name)
+
+    @property
+    def must_save(self) -> bool:
+        """Whether the learned state changed so that it is to be saved now."""
+        return self.machines.must_save
+
+    def mark_saved(self) -> None:
+        """Note that the learned state was saved."""
+        self.machines.mark_saved()
 
     def _learners(self) -> dict[str, Scorer | Trends | Alarms | Relations | Machines]:
         learners: dict[str, Scorer | Trends | Alarms | Relations | Machines] = {"trends": self._trends}
-        if self._machines.series:
-            learners["machines"] = self._machines
-        if self._scorer:
-            learners |= {"scorer": self._scorer, "alarms": self._alarms}
-        if self._relations:
-            learners["relations"] = self._relations
+        if self.machines.series:
+            learners["machines"] = self.machines
+        if self.scorer:
+            learners |= {"scorer": self.scorer, "alarms": self._alarms}
+        if self.relations:
+            learners["relations"] = self.relations
         return learners
 
     def step(self, sample: Sample, now: Instant, self_verdicts: Iterable[Verdict] = ()) -> Outcome:
         """Evaluate one sample at the instant `now`; `self_verdicts` are the agent's verdicts on itself."""
         features = self._features.step(sample)
         verdicts = [*self_verdicts, *self._rules.step(features, now), *self._trends.step(features, now)]
-        verdicts += self._machines.step(features, now.uptime_s)
+        verdicts += self.machines.step(features, now.uptime_s)
         time_s = now.wall.timestamp() if now.synced else None
-        score = self._scorer.step(_evaluated(features), now.uptime_s, time_s) if self._scorer else None
-        if score is not None and self._relations and self._scorer:
-            self._violated = self._relations.step(self._scorer.row)
+        score = self.scorer.step(_evaluated(features), now.uptime_s, time_s) if self.scorer else None
+        if score is not None and self.relations and self.scorer:
+            self._violated = self.relations.step(self.scorer.row)
         verdicts += self._unexplained_violations(verdicts)
         if score is not None:
             self._anomaly = self._unexplained_anomaly(verdicts, score)
@@ -162,7 +165,7 @@ class Pipeline:
             announcements=self._findings.step(verdicts, features, now),
             features=features,
             score=score,
-            remarks=tuple(self._machines.take_remarks()),
+            remarks=tuple(self.machines.take_remarks()),
         )
 
     def _unexplained_anomaly(self, verdicts: Iterable[Verdict], score: Score) -> Verdict | None:
@@ -172,7 +175,7 @@ class Pipeline:
             return self._anomaly
         explained = {series for verdict in verdicts for series in (*verdict.basis.evaluated, *verdict.basis.explained)}
         decision = self._alarms.step(score.strength if score.ready else None)
-        verdict = anomaly_verdict(score, decision, explained, self._anomalies)
+        verdict = anomaly_verdict(score, decision, explained, self.anomalies)
         if verdict and self._anomaly and not decision.alarm:
             # the largest contribution may change from row to row
             verdict = replace(verdict, component=self._anomaly.component)
@@ -184,7 +187,7 @@ class Pipeline:
         certain = {series for verdict in verdicts for series in verdict.basis.evaluated}
         hot = any(map(_reports_heat, verdicts))
         return [
-            replace(verdict, severity=self._anomalies) if verdict.fault == "thermal.cooling" else verdict
+            replace(verdict, severity=self.anomalies) if verdict.fault == "thermal.cooling" else verdict
             for verdict in self._violated
             if certain.isdisjoint(verdict.basis.evaluated) and not (hot and verdict.fault == "thermal.cooling")
         ]
@@ -207,7 +210,14 @@ def _evaluated(features: Mapping[str, float]) -> Mapping[str, float]:
     return {series: value for series, value in features.items() if series_name(series) not in _NOT_EVALUATED}
 
 
+_VERSIONS: dict[str, str] = {
+    DetectorKind.RULE: RULES_VERSION,
+    DetectorKind.TREND: TRENDS_VERSION,
+    DetectorKind.MODEL: DETECTOR,
+    MACHINE_FAULT: MACHINES_VERSION,
+}
 _NOT_EVALUATED = frozenset(name for name in METRICS if name.endswith(".limit")) | {
     "system.uptime",
     "forewarn.agent.sent",
+    "forewarn.agent.expected.malformed",
 }

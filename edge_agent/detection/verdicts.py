@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.protocol.faults import Severity
+from edge_agent.protocol.faults import DetectorKind, Severity
 from edge_agent.protocol.records import Carrier, Finding, Impact, Line, Threshold
 
 Array = npt.NDArray[np.float64]
+
+_NETWORK = "/"
+_NOT_EVALUATED = ". Not evaluated now: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,9 @@ class Basis:
 class Verdict:
     """A fault of a component, now, with confidence (0..1), time to impact, and reason.
 
-    `severity` is set if it differs from that of the fault catalogue.
+    `severity` is set if it differs from that of the fault catalogue. `not_evaluated`: why its detector can't evaluate
+    it now, so that it stays as it was; a change of it is published. `network`: the one that the confidence is from, if
+    any; the finding names it in the version of its detector.
     """
 
     fault: str
@@ -42,16 +47,32 @@ class Verdict:
     impact: Impact | None = None
     severity: Severity | None = None
     carriers: tuple[Carrier, ...] = ()
+    not_evaluated: str = ""
+    network: str = ""
+
+
+def published_reason(verdict: Verdict) -> str:
+    """Return the reason as people read it."""
+    return f"{verdict.reason}{_NOT_EVALUATED}{verdict.not_evaluated}" if verdict.not_evaluated else verdict.reason
+
+
+def published_version(verdict: Verdict, detector: str) -> str:
+    """Return the version of a detector, with the network that the confidence is from: trends-3/persistence-1."""
+    return f"{detector}{_NETWORK}{verdict.network}" if verdict.network else detector
 
 
 def resumed_verdict(finding: Finding) -> Verdict:
     """Return the verdict of a finding that was open when the agent stopped."""
+    reason, _, not_evaluated = finding.reason.partition(_NOT_EVALUATED)
+    _, _, network = finding.detector.version.partition(_NETWORK)
     return Verdict(
         fault=finding.fault,
         component=finding.component,
         severity=finding.severity,
         confidence=finding.confidence,
-        reason=finding.reason,
+        reason=reason,
+        not_evaluated=not_evaluated,
+        network=network if finding.detector.judge is DetectorKind.TREND else "",
         carriers=finding.carriers,
         basis=Basis(evaluated=tuple(carrier.metric for carrier in finding.carriers)),
     )

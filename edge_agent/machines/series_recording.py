@@ -17,12 +17,17 @@ SYNC_EVERY_ROWS = 60  # a power cut loses at most a minute
 
 
 def chosen_series(patterns: Sequence[str], present: Sequence[str]) -> list[str]:
-    """Return the present series that are named or match a pattern. Raises ValueError for one that matches none."""
+    """Return the present series that are named or match a pattern.
+
+    Raises ValueError for a pattern that matches none, and for a series that can't be the name of a column.
+    """
     chosen: list[str] = []
     for pattern in patterns:
         found = [pattern] if pattern in present else sorted(fnmatch.filter(present, pattern))
         if not found:
             raise ValueError(f"no series matches {pattern!r}; edge-agent sample lists them")
+        if unfit := next((series for series in found if SEPARATOR in series or not series.isprintable()), None):
+            raise ValueError(f"series {unfit!r} can't name a column: rename it without {SEPARATOR!r} and line breaks")
         chosen += [series for series in found if series not in chosen]
     return chosen
 

@@ -100,6 +100,9 @@ METRICS: dict[str, Metric] = {
     "forewarn.agent.memory.usage": _gauge("By", 4096, "memory the agent itself uses, proportional set size"),
     "forewarn.agent.unreadable": _gauge("{source}", 1, "sources, or parts of one, that can't be read now"),
     "forewarn.agent.written": _counter("By", 1, "bytes the agent caused to be written to storage"),
+    "forewarn.agent.expected.malformed": _counter(
+        "{message}", 0.001, "messages at the topic `expected` that can't be read and are ignored"
+    ),
     "forewarn.agent.sent": _counter("By", 1, "bytes the agent sent to the broker, TLS included, as the kernel counts"),
 }
 

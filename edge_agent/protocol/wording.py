@@ -59,6 +59,7 @@ _METRICS = {
     "forewarn.agent.unreadable": "Sources the agent cannot read",
     "forewarn.agent.written": "Written by the agent",
     "forewarn.agent.sent": "Sent by the agent",
+    "forewarn.agent.expected.malformed": "Messages on expected trends that the agent cannot read",
 }
 
 _UNITS = {

@@ -98,6 +98,7 @@ class Delivery:
         except (sqlite3.DatabaseError, OSError) as again:
             return again
         self.uplink.start_new_store(self.outbox)
+        self._state.start_new_store()
         self._note_damage(now)
         return None
 

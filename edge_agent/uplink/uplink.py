@@ -58,7 +58,7 @@ class Uplink:
         self._messages = MessagesInFlight(outbox, self._lanes, self._packet_limit)
         self._connected_at_s, self._links = 0.0, 0
         self._unusable_logged = False
-        self.bad_acks = 0
+        self.bad_acks = self.malformed_expected = 0
         self.on_expected: Callable[[records.ExpectedTrends], None] = lambda _: None
         """Receives what staff expect of this device, at each connect and whenever it changes."""
         self.late_bytes = 0
@@ -163,9 +163,17 @@ class Uplink:
             elif channel is Channel.EXPECTED:
                 self.on_expected(records.decode_expected(payload))
         except ValueError as error:
+            self._on_malformed(name, error)
+
+    def _on_malformed(self, name: str, error: ValueError) -> None:
+        """Count a message that can't be read, by its topic; the first of each is a warning."""
+        if name == topic(self._device, Channel.EXPECTED):
+            self.malformed_expected += 1
+            count = self.malformed_expected
+        else:
             self.bad_acks += 1
-            level = logging.WARNING if self.bad_acks == 1 else logging.DEBUG
-            log.log(level, "%s: %s", name, error)
+            count = self.bad_acks
+        log.log(logging.WARNING if count == 1 else logging.DEBUG, "%s: %s", name, error)
 
     def _acknowledge(self, ack: records.Ack) -> None:
         """Release the records that the cloud acknowledged, and note that it answers."""

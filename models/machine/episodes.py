@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_agent.detection.machine.channels import filled
+from edge_agent.detection.machine.sample_rate import LATEST_S, SOONEST_S
 from edge_agent.detection.machine.statistics import Array
 from edge_agent.machines.series_recording import SEPARATOR, TIME_COLUMN
 from firmware_stubs.faults import PumpFault
@@ -42,33 +44,54 @@ class Episode:
 def read_recording(path: Path, series: Sequence[str]) -> tuple[Array, Array]:
     """Return uptimes (n,) and rows (n, series); a missing reading is the one before. Raises DataError."""
     try:
-        with path.open(newline="") as file:
-            head, *lines = list(csv.reader(file, delimiter=SEPARATOR)) or [[]]
+        head, *lines = list(csv.reader(_whole_lines(path), delimiter=SEPARATOR)) or [[]]
         if missing := [name for name in (TIME_COLUMN, *series) if name not in head]:
             raise DataError(f"{path}: has no column {missing[0]!r}; record it: edge-agent record --out FILE SERIES...")
         places = [head.index(name) for name in (TIME_COLUMN, *series)]
-        values = np.array([[float(line[place] or "nan") for place in places] for line in lines])
-    except (UnicodeDecodeError, csv.Error, IndexError, ValueError) as error:
+        values = np.array([_numbers(line, places, number) for number, line in enumerate(lines, start=2)])
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: not a recording of edge-agent record: {error}; record it again") from None
     if len(values) < 2 or not (np.diff(values[:, 0]) > 0).all():
         raise DataError(f"{path}: {len(values)} rows, whose uptimes must rise; a recording must not span a reboot")
+    every_s = float(np.median(np.diff(values[:, 0])))
+    if not SOONEST_S <= every_s < LATEST_S:
+        raise DataError(f"{path}: its rows are {every_s:g} s apart; record one a second, as edge-agent record does")
     return values[:, 0], _filled(path, values[:, 1:])
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Return the lines of a file; a last one that a power cut has torn is left out, as its number may be another."""
+    with path.open(newline="") as file:
+        lines = file.read().splitlines(keepends=True)
+    return lines if not lines or lines[-1].endswith("\n") else lines[:-1]
+
+
+def _numbers(line: Sequence[str], places: Sequence[int], number: int) -> list[float]:
+    """Return the fields of one line, NaN for an empty one. Raises ValueError naming the line."""
+    try:
+        found = [float(line[place] or "nan") for place in places]
+    except (ValueError, IndexError):
+        raise ValueError(f"line {number} is {SEPARATOR.join(line)[:80]!r}") from None
+    if any(map(math.isinf, found)) or math.isnan(found[0]):
+        raise ValueError(f"line {number} has a time or a value that is no finite number")
+    return found
 
 
 def _filled(path: Path, rows: Array) -> Array:
     if np.isnan(rows[0]).any():
         raise DataError(f"{path}: a series has no reading in the first row; delete the rows before it has one")
-    last = np.maximum.accumulate(np.where(np.isnan(rows), 0, np.arange(len(rows))[:, np.newaxis]), axis=0)
-    filled: Array = np.take_along_axis(rows, last, axis=0)
-    return filled
+    return filled(rows)
 
 
 def read_labels(path: Path) -> Mapping[str, list[tuple[float, float]]]:
     """Return the faults of each recording by its file name. Raises DataError."""
-    with path.open(newline="") as file:
-        head, *lines = list(csv.reader(file, delimiter=SEPARATOR)) or [[]]
+    try:
+        with path.open(newline="") as file:
+            head, *lines = list(csv.reader(file, delimiter=SEPARATOR)) or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a file of labels: {error}; write it anew as csv") from None
     if head != LABEL_COLUMNS:
         raise DataError(f"{path}: the first line must be {SEPARATOR.join(LABEL_COLUMNS)}")
     faults: dict[str, list[tuple[float, float]]] = {}
@@ -79,6 +102,10 @@ def read_labels(path: Path) -> Mapping[str, list[tuple[float, float]]]:
             raise DataError(
                 f"{path}: line {number} must be {SEPARATOR.join(LABEL_COLUMNS)}; mend or delete it"
             ) from None
+        if not 0 <= first_s <= last_s < math.inf:
+            raise DataError(
+                f"{path}: line {number}: a fault from {first_s:g} to {last_s:g}; its end must follow its begin"
+            )
         faults.setdefault(name, []).append((first_s, last_s))
     return faults
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from edge_agent.collectors import Collection, Collector
 from edge_agent.collectors.host import HostCollector
 from edge_agent.detection import Outcome, Pipeline
 from edge_agent.detection.anomaly import Scorer
+from edge_agent.detection.machine import Machine, Machines
 from edge_agent.machines.machine_resets import MachineResets, request_reset
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.detector_state import LEARNED_STATE
@@ -28,6 +30,7 @@ from firmware_stubs.machine import VirtualMachine
 from firmware_stubs.processes import free_port
 from tests.builders import a_finding
 from tests.clocks import HandClock
+from tests.edge_agent.detection.machine.pumps import a_machine, healthy_rows, readings
 from tests.edge_agent.outbox.test_outbox import crash
 
 
@@ -38,6 +41,7 @@ def an_agent(
     collectors: tuple[Collector, ...] = (),
     budgets: Budgets | None = None,
     telemetry: str = "frugal",
+    machines: Machines | None = None,
 ) -> Agent:
     """An agent on virtual hardware, without a broker."""
     settings = Settings(
@@ -52,7 +56,7 @@ def an_agent(
         settings,
         clock=clock,
         collection=Collection(collectors or (HostCollector(VirtualMachine(clock, "pump-07", faults)),)),
-        pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer()),
+        pipeline=Pipeline(period_s=1.0, horizon_s=3600.0, scorer=Scorer(), machines=machines or Machines()),
         outbox=outbox,
         link=link,
     )
@@ -286,3 +290,55 @@ def test_a_request_to_reset_an_unknown_machine_is_logged(tmp_path: Path, caplog:
     agent.step()
 
     assert "machine fan is not configured; nothing was reset" in caplog.messages
+
+
+class PumpReadings:
+    """A healthy pump, a row a sample."""
+
+    name = "machine feed pump"
+
+    def __init__(self) -> None:
+        self._rows = iter(healthy_rows(200))
+
+    def collect(self, _now: Instant) -> Mapping[str, float]:
+        return readings(next(self._rows))
+
+
+def test_a_power_cut_neither_loses_a_healthy_start_nor_brings_back_one_that_was_reset(tmp_path: Path) -> None:
+    def started(samples: int) -> tuple[Machine, Agent]:
+        machine = a_machine(start_s=60)
+        agent = an_agent(
+            Outbox(tmp_path / "outbox.db"), clock, collectors=(PumpReadings(),), machines=Machines([machine])
+        )
+        agent.resets = MachineResets(tmp_path)
+        agent.delivery.resume(clock.now())
+        for _ in range(samples):
+            clock.uptime_s += 1.0
+            agent.step()
+        return machine, agent
+
+    clock = HandClock()
+    machine, agent = started(60)
+    assert not machine.learning
+    crash(agent.delivery.outbox)
+
+    machine, agent = started(0)
+    assert not machine.learning
+    request_reset(tmp_path, machine.settings.name)
+    clock.uptime_s += 1.0
+    agent.step()
+    crash(agent.delivery.outbox)
+
+    machine, agent = started(1)
+    assert machine.learning
+    agent.delivery.outbox.close()
+
+
+def test_malformed_messages_on_expected_trends_are_a_metric(tmp_path: Path) -> None:
+    clock = HandClock()
+    agent = an_agent(Outbox(tmp_path / "outbox.db"), clock)
+    agent.step()
+    agent.delivery.uplink.malformed_expected += 2
+    clock.uptime_s += 4.0
+
+    assert agent.step().features["forewarn.agent.expected.malformed"] == 0.5

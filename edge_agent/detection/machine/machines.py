@@ -42,6 +42,16 @@ class Machines:
         if machine := self._machines.get(finding.component):
             machine.resume(finding)
 
+    @property
+    def must_save(self) -> bool:
+        """Whether a machine ended its healthy start, or was reset, since the state was saved."""
+        return any(machine.must_save for machine in self._machines.values())
+
+    def mark_saved(self) -> None:
+        """Note that the state of every machine was saved."""
+        for machine in self._machines.values():
+            machine.must_save = False
+
     def export_state(self) -> dict[str, object]:
         """Return the learned state of every machine, fit for JSON."""
         return {name: machine.export_state() for name, machine in self._machines.items()}
@@ -51,9 +61,15 @@ class Machines:
         unusable = []
         for name, machine in self._machines.items():
             try:
-                if isinstance(part := state.get(name, {}), dict) and part:
-                    machine.restore_state(part)
+                if part := state.get(name, {}):
+                    machine.restore_state(_mapping(part))
             except ValueError as error:
                 unusable.append(f"machine {name}: {error}; it learns anew")
         if unusable:
             raise ValueError("; ".join(unusable))
+
+
+def _mapping(part: object) -> Mapping[str, object]:
+    if not isinstance(part, dict):
+        raise ValueError("state is no mapping")
+    return part

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.detection.machine.calibration import FOLLOW_S, GROUPS, Calibration, scaled
-from edge_agent.detection.machine.statistics import Array, EqualRuns, RollingStatistics
+from edge_agent.detection.machine.statistics import LONGEST_S, Array, EqualRuns, RollingStatistics
 
 STUCK = "stuck"
 NETWORK = "network"
+MOST_SETTLING_S = 600.0  # what counts as stuck may take longer; an open alarm does not wait for it
 BAR = 0.5  # of the network's probability; training moves the logit so that this is the bar
 
 
@@ -49,6 +50,8 @@ class Scorer:
             for group, bar in zip(GROUPS, calibration.bars, strict=True)
             if np.isfinite(bar)
         ]
+        still_s = min(MOST_SETTLING_S, float(calibration.still_s.max()))
+        self._settled_rows = max([still_s, GROUPS[0].window_s, *(group.window_s for group, _, _ in self._groups)])
 
     def restart(self) -> None:
         """Empty the windows after a gap in time; what was learned is kept."""
@@ -59,6 +62,16 @@ class Scorer:
     def warm(self) -> bool:
         """Whether the windows of the levels are full."""
         return self._rows >= GROUPS[0].window_s
+
+    @property
+    def full(self) -> bool:
+        """Whether all windows are full, as they were for a network in training."""
+        return self._rows >= LONGEST_S
+
+    @property
+    def settled(self) -> bool:
+        """Whether every usable window is full: before that a low score does not say that a fault has ended."""
+        return self._rows >= self._settled_rows
 
     def step(self, row: Array, present: npt.NDArray[np.bool_]) -> Score:
         """Score one row of finite values; channels that are not present do not count."""

@@ -66,9 +66,9 @@ def features_of(verdict: Verdict, past: SeriesPast, named: Mapping[str, float]) 
     return persistence_features(Ramp(t=times, v=-headroom, limit=0.0), past.past().flipped(), named)
 
 
-def with_probability(verdict: Verdict, probability: float | None) -> Verdict:
-    """Return the verdict with its confidence, and a sentence about it in the reason."""
+def with_probability(verdict: Verdict, probability: float | None, network: str) -> Verdict:
+    """Return the verdict with its confidence and the network that it is from, or with a sentence in the reason."""
     if probability is None:
         capped = min(verdict.confidence, UNKNOWN)
         return replace(verdict, confidence=capped, reason=f"{verdict.reason}; whether it goes on is not known")
-    return replace(verdict, confidence=probability)
+    return replace(verdict, confidence=probability, network=network)

@@ -87,7 +87,7 @@ class Trends:
         if verdict.basis.window is None:
             return verdict  # the limit is reached: nothing is left to predict
         probability = self._probability(extrapolation, verdict, times)
-        verdict = with_probability(verdict, probability)
+        verdict = with_probability(verdict, probability, self._network.name if self._network else "")
         left_s, allowed = likely_s(verdict), self.expected.allowing(limit, now)
         case = probability is None or opens_case(probability, left_s)
         extrapolation.case_open = (extrapolation.case_open or case) and left_s <= self._horizon_s and not allowed

@@ -110,7 +110,8 @@ def _luminance(colour: str) -> float:
 @pytest.mark.parametrize(
     ("judge", "version", "meaning"),
     [
-        ("trend", "trends-3 persistence-1", "Of 100 trends with this confidence, about 62 reach their limit"),
+        ("trend", "trends-3", "not a probability: whether it goes on is not known"),
+        ("trend", "trends-3/persistence-1", "Of 100 trends with this confidence, about 62 reach their limit"),
         ("trend", "trends-2", "not a probability"),
         ("rule", "rules-3", "measured, not estimated"),
         ("model", "scorer-4", "not a probability"),
@@ -118,6 +119,11 @@ def _luminance(colour: str) -> float:
 )
 def test_a_confidence_is_explained_by_its_detector(judge: str, version: str, meaning: str) -> None:
     assert meaning in formatting.confidence_meaning(judge, version, 0.62)
+
+
+@pytest.mark.parametrize("version", ["trends-3", "trends-3/persistence-1"])
+def test_a_limit_that_is_reached_is_no_estimate(version: str) -> None:
+    assert "The limit is reached" in formatting.confidence_meaning("trend", version, 1.0)
 
 
 def test_the_confidence_of_an_unknown_detector_has_no_explanation() -> None:

@@ -126,3 +126,25 @@ def test_a_very_long_mount_point_is_shortened() -> None:
     )  # fmt: skip
     (opened,) = reported(Findings(VERSIONS), 0, [verdict] * 5)
     assert len(opened[1].finding.component) == 200
+
+
+def test_the_version_names_the_network_only_if_the_confidence_is_from_it_and_keeps_it_over_a_restart() -> None:
+    (_, without), *_ = reported(Findings(VERSIONS), 0, [a_verdict()] * 5)
+    (_, with_one), *_ = reported(Findings(VERSIONS), 0, [replace(a_verdict(), network="persistence-1")] * 5)
+    assert without.finding.detector.version == "trend-1"
+    assert with_one.finding.detector.version == "trend-1/persistence-1"
+
+    resumed = Findings(VERSIONS)
+    resumed.resume([with_one.finding], an_instant(5))
+    ((_, cleared),) = reported(resumed, 6, [None] * 1000)
+    assert cleared.finding.detector.version == "trend-1/persistence-1"
+
+
+def test_a_finding_that_is_no_longer_evaluated_is_updated_once_and_again_when_it_is() -> None:
+    blocked = replace(a_verdict(), not_evaluated="samples are late")
+    published = reported(Findings(VERSIONS), 0, [a_verdict()] * 5 + [blocked] * 5 + [a_verdict()] * 5)
+
+    assert phases(published) == [(3, Phase.OPEN), (5, Phase.UPDATE), (10, Phase.UPDATE)]
+    assert [one.finding.reason for _, one in published] == [
+        "it fills", "it fills. Not evaluated now: samples are late", "it fills",
+    ]  # fmt: skip

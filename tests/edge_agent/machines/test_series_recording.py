@@ -42,3 +42,9 @@ def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
         record(tmp_path / "r.csv", PRESENT, lambda: None)
 
     assert (tmp_path / "r.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("series", ["pump;flow", "pump\rflow", 'pump"\nflow'])
+def test_a_series_that_would_break_the_columns_is_refused(series: str) -> None:
+    with pytest.raises(ValueError, match="can't name a column: rename it"):
+        chosen_series(["pump*"], [*PRESENT, series])

@@ -67,5 +67,17 @@ def test_a_message_that_can_t_be_read_changes_nothing_and_is_logged(
     uplink.on_expected = lambda _: pytest.fail("it was handed over")
     receive(uplink, payload)
     (line,) = caplog.messages
+    assert (uplink.malformed_expected, uplink.bad_acks) == (1, 0)
     assert line.startswith(f"forewarn/v1/{DEVICE}/expected: {reason}")
     assert "\n" not in line
+
+
+def test_malformed_acknowledgements_and_malformed_expectations_are_counted_and_logged_apart(
+    uplink: Uplink, caplog: pytest.LogCaptureFixture
+) -> None:
+    for channel in (Channel.ACK, Channel.EXPECTED, Channel.ACK):
+        uplink._connection.events.put(MessageReceived(topic(DEVICE, channel), b"{"))
+    uplink.pump()
+
+    assert (uplink.malformed_expected, uplink.bad_acks) == (1, 2)
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 2

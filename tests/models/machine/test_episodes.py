@@ -36,6 +36,9 @@ def test_a_recording_is_read_and_a_missing_reading_is_the_one_before(tmp_path: P
         ("uptime_s;pump.flow\n1;2\n", "has no column 'pump.head'; record it"),
         ("uptime_s;pump.flow;pump.head\n1;2;x\n", "not a recording of edge-agent record"),
         ("uptime_s;pump.flow;pump.head\n1;2\n", "not a recording of edge-agent record"),
+        ("uptime_s;pump.flow;pump.head\n1;2;3\n2;2;inf\n", "line 3 has a time or a value that is no finite number"),
+        ("uptime_s;pump.flow;pump.head\nnan;2;3\n2;2;1\n", "line 2 has a time or a value that is no finite number"),
+        ("uptime_s;pump.flow;pump.head\n1;2;3\n11;2;1\n21;2;1\n", "its rows are 10 s apart; record one a second"),
         ("uptime_s;pump.flow;pump.head\n2;2;2\n1;2;2\n", "whose uptimes must rise"),
         ("uptime_s;pump.flow;pump.head\n1;;2\n2;2;2\n", "no reading in the first row"),
     ],
@@ -63,7 +66,12 @@ def test_labels_mark_rows_by_uptime(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("", "the first line must be"), ("recording;first_s;last_s\nr.csv;x;2\n", "line 2 must be")],
+    [
+        ("", "the first line must be"),
+        ("recording;first_s;last_s\nr.csv;x;2\n", "line 2 must be"),
+        ("recording;first_s;last_s\nr.csv;9;2\n", "line 2: a fault from 9 to 2; its end must follow"),
+        ("recording;first_s;last_s\nr.csv;nan;2\n", "line 2: a fault from nan to 2; its end must follow"),
+    ],
 )
 def test_wrong_labels_are_one_line(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "labels.csv"
@@ -102,3 +110,17 @@ def test_virtual_pumps_are_healthy_until_their_fault() -> None:
     assert np.flatnonzero(first.labels)[0] == 400 + 900 + 1
     assert first.labels[-1]
     assert first.rows.shape[1] == 6
+
+
+def test_a_last_line_that_a_power_cut_has_torn_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    for torn in ("3;2;31.", "3;", "3"):
+        path.write_text(f"uptime_s;pump.flow;pump.head\n1;2;3\n2;2;4\n{torn}")
+        assert read_recording(path, SERIES)[0].tolist() == [1, 2]
+
+
+def test_labels_that_are_no_text_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(DataError, match=r"not a file of labels: .*; write it anew as csv"):
+        read_labels(tmp_path / "labels.csv")

@@ -1,5 +1,6 @@
 """A small pump for tests: three channels of noise around levels, seeded; and a machine that has learned it."""
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -18,6 +19,13 @@ def healthy_rows(seconds: int, seed: int = 0) -> Array:
     """Return rows (seconds, 3) of a healthy pump."""
     rng = np.random.default_rng(seed)
     rows: Array = LEVELS + NOISE * rng.standard_normal((seconds, 3))
+    return rows
+
+
+def faulty_rows(seconds: int, channel: int, by: float, seed: int = 9) -> Array:
+    """Return rows (seconds, 3) of a pump one of whose channels is off by `by`."""
+    rows = healthy_rows(seconds, seed)
+    rows[:, channel] += by
     return rows
 
 
@@ -41,3 +49,10 @@ def a_learned_machine(start_s: int = START_S, seed: int = 0) -> Machine:
 def feed(machine: Machine, rows: Array, from_s: float = 0.0) -> list[Verdict | None]:
     """Feed rows one second apart; return the verdict of each."""
     return [machine.step(readings(row), from_s + second) for second, row in enumerate(rows)]
+
+
+def restarted(machine: Machine) -> Machine:
+    """Return the machine as it is after a restart of the agent."""
+    other = a_machine(start_s=machine.settings.start_s)
+    other.restore_state(json.loads(json.dumps(machine.export_state())))
+    return other

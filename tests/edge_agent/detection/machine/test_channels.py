@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edge_agent.detection.machine.channels import BACK_S, GONE_S, Channels, seconds_between_changes
+from edge_agent.detection.machine.channels import BACK_S, GONE_S, Channels, filled, seconds_between_changes
 
 
 def read(channels: Channels, seconds: int, **values: float) -> list[bool] | None:
@@ -55,3 +55,31 @@ def test_the_rate_of_a_slow_channel_is_seen() -> None:
     assert seconds_between_changes(np.repeat(rng.standard_normal(60), 5)) == 5
     assert seconds_between_changes(rng.standard_normal(300)) == 1
     assert seconds_between_changes(np.zeros(300)) == 1
+
+
+def test_channels_that_come_back_after_all_had_vanished_count_at_once() -> None:
+    channels = Channels("pump", ("a", "b"))
+    channels.step({"a": 1.0, "b": 2.0})
+    read(channels, GONE_S)
+
+    assert read(channels, 1, a=1.0, b=2.0) == [True, True]
+    assert channels.restarts
+    assert read(channels, 1, a=1.0, b=2.0) == [True, True]
+    assert not channels.restarts
+
+
+def test_channels_that_come_and_go_are_reported_once() -> None:
+    channels = Channels("pump", ("a", "b"))
+    for _ in range(20):
+        read(channels, 30, a=1.0, b=2.0)
+        read(channels, GONE_S + 5)
+    assert len(channels.remarks) == 2
+
+    read(channels, BACK_S, a=1.0, b=2.0)
+    assert channels.remarks[2:] == ["machine pump: channel a is back", "machine pump: channel b is back"]
+
+
+def test_missing_readings_are_filled_with_the_one_before() -> None:
+    none = np.nan
+
+    assert filled(np.array([[none, 1.0], [2.0, none], [none, 3.0]])).tolist() == [[2.0, 1.0], [2.0, 1.0], [2.0, 3.0]]

@@ -5,7 +5,7 @@ import pytest
 
 from edge_agent.detection.machine import Machine, MachineSettings
 from edge_agent.detection.machine.classifier import MOST, SMOOTH_S, feature_names, features_of, probability_of
-from edge_agent.detection.machine.statistics import STATISTICS, Array
+from edge_agent.detection.machine.statistics import LONGEST_S, STATISTICS, Array
 from tests.edge_agent.detection.machine.pumps import CHANNELS, START_S, feed, healthy_rows
 
 
@@ -32,10 +32,13 @@ def a_machine(logit: float) -> tuple[Machine, FixedNetwork]:
 
 
 def test_a_fault_that_only_the_network_recognises_opens_the_alarm() -> None:
-    machine, _ = a_machine(3.0)
+    machine, network = a_machine(3.0)
 
-    verdict = feed(machine, healthy_rows(60, seed=2), START_S)[-1]
+    verdicts = feed(machine, healthy_rows(LONGEST_S + 60, seed=2), START_S)
 
+    assert not any(verdicts[:LONGEST_S])
+    assert len(network.inputs) == 61, "it was trained on full windows"
+    verdict = verdicts[-1]
     assert verdict is not None
     assert "The trained network recognises a fault (95%)." in verdict.reason
 
@@ -43,19 +46,19 @@ def test_a_fault_that_only_the_network_recognises_opens_the_alarm() -> None:
 @pytest.mark.parametrize("logit", [-3.0, float("nan")])
 def test_a_network_that_finds_nothing_or_is_unusable_changes_nothing(logit: float) -> None:
     machine, _ = a_machine(logit)
-    assert not any(feed(machine, healthy_rows(60, seed=2), START_S))
+    assert not any(feed(machine, healthy_rows(LONGEST_S + 60, seed=2), START_S))
 
     rows = healthy_rows(60, seed=3)
     rows[:, 0] -= 2.0
 
-    verdict = feed(machine, rows, START_S + 60)[-1]
+    verdict = feed(machine, rows, START_S + LONGEST_S + 60)[-1]
     assert verdict is not None
     assert "network" not in verdict.reason
 
 
 def test_it_sees_each_statistic_of_each_channel_once_a_second() -> None:
     machine, network = a_machine(-3.0)
-    feed(machine, healthy_rows(60, seed=2), START_S)
+    feed(machine, healthy_rows(LONGEST_S + 60, seed=2), START_S)
 
     assert len(feature_names(tuple(CHANNELS))) == STATISTICS * len(CHANNELS)
     assert {values.shape for values in network.inputs} == {(1, STATISTICS * len(CHANNELS))}

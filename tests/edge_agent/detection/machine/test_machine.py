@@ -9,23 +9,18 @@ from hypothesis import strategies as st
 
 from edge_agent.detection.machine import Machine, Machines, MachineSettings
 from edge_agent.detection.machine.explanation import FAULT
-from edge_agent.detection.network import Array
 from tests.builders import a_finding
 from tests.edge_agent.detection.machine.pumps import (
     CHANNELS,
     START_S,
     a_learned_machine,
     a_machine,
+    faulty_rows,
     feed,
     healthy_rows,
     readings,
+    restarted,
 )
-
-
-def faulty_rows(seconds: int, channel: int, by: float, seed: int = 9) -> Array:
-    rows = healthy_rows(seconds, seed)
-    rows[:, channel] += by
-    return rows
 
 
 def test_nothing_is_reported_while_it_learns() -> None:
@@ -133,7 +128,25 @@ def test_readings_at_another_rate_are_not_evaluated_and_reported_once() -> None:
     verdicts = [machine.step(readings(row), START_S + 10 * n) for n, row in enumerate(faulty_rows(60, 0, -5.0))]
 
     assert not any(verdicts)
-    assert len(machine.take_remarks()) == 1
+    assert machine.take_remarks() == [
+        "machine feed pump: readings come every 10.0 s, not every second; not evaluated; set sampling.period_s = 1, or "
+        "look why the agent is over its budget"
+    ]
+
+
+def test_an_open_alarm_says_that_it_is_not_evaluated_at_another_rate_and_goes_on_afterwards() -> None:
+    machine = a_learned_machine()
+    feed(machine, faulty_rows(60, 0, -2.0), START_S)
+
+    slow = [machine.step(readings(row), 460 + 10 * n) for n, row in enumerate(healthy_rows(30))][-1]
+    assert slow is not None
+    assert slow.not_evaluated == "readings come every 10.0 s, not every second"
+    assert machine.step({}, 760) is None
+
+    again = feed(machine, faulty_rows(150, 0, -2.0), 770)[-1]
+    assert again is not None
+    assert again.not_evaluated == ""
+    assert feed(machine, healthy_rows(60, seed=6), 920)[-1] is None
 
 
 def test_samples_that_come_too_soon_are_left_out() -> None:
@@ -163,12 +176,6 @@ def test_a_reset_machine_learns_anew() -> None:
     assert not machines.reset("fan")
     assert machine.learning
     assert not any(feed(machine, faulty_rows(60, 0, -5.0), START_S))
-
-
-def restarted(machine: Machine) -> Machine:
-    other = a_machine(start_s=machine.settings.start_s)
-    other.restore_state(json.loads(json.dumps(machine.export_state())))
-    return other
 
 
 def test_learning_goes_on_after_a_restart() -> None:

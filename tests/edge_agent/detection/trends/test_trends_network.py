@@ -72,6 +72,7 @@ def test_the_probability_is_the_confidence_and_decides_between_case_and_note(
     probability = pytest.approx(1 / (1 + np.exp(-logit)))
     assert all(verdict.confidence == probability for _, verdict in found)
     assert {verdict.severity for _, verdict in found} == {severity}
+    assert {verdict.network for _, verdict in found} == {"answer-1"}
 
 
 def test_on_a_new_device_the_network_rules_nothing_out() -> None:
@@ -106,7 +107,7 @@ def test_a_trend_that_is_neither_likely_nor_unlikely_becomes_a_case_when_little_
 def test_without_a_usable_network_a_trend_claims_nothing_it_does_not_know(logit: float | None) -> None:
     found = run(some_trends(logit), fills, 7000)
     assert max(verdict.confidence for _, verdict in found) == 0.5
-    assert all(verdict.severity is None for _, verdict in found)
+    assert all(verdict.severity is None and verdict.network == "" for _, verdict in found)
     assert all(verdict.reason.endswith("; whether it goes on is not known") for _, verdict in found)
 
 
