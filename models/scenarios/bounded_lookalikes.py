@@ -74,7 +74,11 @@ def connection_pool(draw: Draw) -> Scenario:
 
 def compacted_database(draw: Draw) -> Scenario:
     """A database writes its newest block in full, compacts it, and deletes the oldest one from some number on."""
-    every_s, blocks, begin_s = draw.between(0.5, 8) * HOUR_S, int(draw.rng.integers(4, 25)), draw.uniform(0.4, 1.5) * DAY_S
+    every_s, blocks, begin_s = (
+        draw.between(0.5, 8) * HOUR_S,
+        int(draw.rng.integers(4, 25)),
+        draw.uniform(0.4, 1.5) * DAY_S,
+    )
     sim = draw.simulation(Sampling(duration_s=begin_s + (blocks + 6) * every_s))
     mount, kept = sim.largest, draw.uniform(0.3, 0.7)
     block = sim.spare(mount) * draw.uniform(0.3, 0.8) / (blocks * kept + 1)

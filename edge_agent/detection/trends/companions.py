@@ -11,8 +11,13 @@ from dataclasses import dataclass, field
 from edge_agent.protocol.metrics import series_attributes, series_name
 
 SPANS_S = (60.0, 900.0, 14_400.0, 86_400.0)  # of the exponential means; the last one is what is usual
-_FLOORS = {"written": 1000.0, "read": 1000.0, "received": 1000.0, "started": 0.01, "load": 0.05}  # smaller rates are none
-_BYTES = frozenset({"disk.filling", "memory.leak"})  # faults whose headroom is in bytes
+_FLOORS = {
+    "written": 1000.0,
+    "read": 1000.0,
+    "received": 1000.0,
+    "started": 0.01,
+    "load": 0.05,
+}  # smaller rates are none
 _TOTALS = {
     ("system.disk.io", "disk.io.direction", "write"): "written",
     ("system.disk.io", "disk.io.direction", "read"): "read",
@@ -55,17 +60,12 @@ class Companions:
         for name, value in _rates(values).items():
             self._means.setdefault(name, _Means()).add(value, passed_s or 1.0)
 
-    def features(self, fault: str, rise: float, span_s: float, uptime_s: float) -> dict[str, float]:
-        """Return the NAMED features of a ramp of `rise` over `span_s`."""
-        found = {
-            "memory": 1.0 if fault == "memory.leak" else -1.0,
-            "settled": _clip(math.log(max(uptime_s, 60.0) / 3600), 4.0),
-        }
+    def features(self, span_s: float, uptime_s: float) -> dict[str, float]:
+        """Return the NAMED features of a ramp over `span_s`."""
+        found = {"settled": _clip(math.log(max(uptime_s, 60.0) / 3600), 4.0)}
         for name, means in self._means.items():
             rate, usual, floor = means.over(span_s), means.usual(), _FLOORS[name]
             found[f"{name}_ratio"] = _clip(math.log((max(rate, 0.0) + floor) / (max(usual, 0.0) + floor)), 4.0)
-            if name in ("written", "read", "received") and fault in _BYTES:
-                found[name] = _clip(math.log((max(rate, 0.0) * span_s + 1e3) / (max(rise, 0.0) + 1e3)), 5.0)
         return found
 
 

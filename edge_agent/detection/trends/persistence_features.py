@@ -28,7 +28,6 @@ SHAPE = (
 PLACE = (
     "limit_over_week", "limit_over_day", "limit_over_week_spans", "start_over_day", "start_over_week", "rise_in_week",
     "gap_in_week", "share_above", "share_beyond", "log_share_beyond", "since_beyond", "range_of_day", "place_in_day",
-    "known_days",
 )  # fmt: skip
 DAILY = (
     "days_beyond", "same_hour_beyond", "same_hour_gain_1", "same_hour_gain", "same_hour_gains", "same_hour_gain_week",
@@ -42,10 +41,7 @@ _RISES = (
     "surge_most", "volatility",
 )  # fmt: skip
 RISES_DAY, RISES_WEEK = (tuple(f"{name}_{past}" for name in _RISES) for past in ("day", "week"))
-NAMED = (
-    "written", "written_ratio", "read", "read_ratio", "received", "received_ratio", "started_ratio", "load_ratio",
-    "memory", "settled",
-)  # fmt: skip
+NAMED = ("written_ratio", "read_ratio", "received_ratio", "started_ratio", "load_ratio", "settled")
 FEATURES = SHAPE + LATEST + PLACE + DAILY + RUN_UP + RISES_DAY + RISES_WEEK + NAMED
 
 
@@ -162,7 +158,6 @@ def _place(limit: float, line: _Line, past: Past) -> tuple[float, ...]:
         math.log((since_s + 300) / line.span_s),
         _log((day_high - day_low) / span),
         _clip((line.end - day_low) / max(day_high - day_low, _TINY), -0.5, 2),
-        math.log(len(week.last) * week.spacing_s / DAY_S),
     )
 
 
