@@ -4,6 +4,7 @@ What flows in: a draw. What flows out: a scenario in which the same happens at l
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def _rises(draw: Draw, sim: Simulation, begins: tuple[float, float], duration_s:
 
 
 def memory_cache(draw: Draw) -> Scenario:
-    """A cache in memory fills with what is asked for, up to its maximum; then the oldest entries go. It is restarted."""
+    """A cache in memory fills with what is asked for, up to its maximum, after each start; then the oldest go."""
     sim, begins, duration_s = _starts(draw, HOUR_S, 30 * HOUR_S)
     most = sim.spare_memory() * draw.uniform(0.35, 0.85)
     filled = _filling(sim, begins, duration_s)
@@ -89,7 +90,7 @@ def compacted_database(draw: Draw) -> Scenario:
         sim.job(at_s, draw.uniform(20, 300), cpu=0.3, processes=1)
         sim.read += block / 200 * during(sim.t_s, at_s, at_s + 200)
     begins = [begin_s, *compactions.tolist()]
-    return draw.lookalike(sim, *zip(begins[:-1], begins[1:], strict=True))
+    return draw.lookalike(sim, *pairwise(begins))
 
 
 def _repeated(draw: Draw, shortest_s: float, longest_s: float, times: int) -> tuple[Simulation, list[float], float]:
@@ -100,8 +101,11 @@ def _repeated(draw: Draw, shortest_s: float, longest_s: float, times: int) -> tu
         begins.append(begins[-1] + duration_s + draw.uniform(0.7, 1.3) * DAY_S)
     dense = [Span(begin_s=at_s - 1200, end_s=at_s + 2 * duration_s + 3600) for at_s in begins]
     sampling = Sampling(
-        duration_s=begins[-1] + 2 * duration_s + 5 * HOUR_S, dense=dense, dense_period_s=20.0, midnight_s=draw.uniform(0, DAY_S)
-    )  # fmt: skip
+        duration_s=begins[-1] + 2 * duration_s + 5 * HOUR_S,
+        dense=dense,
+        dense_period_s=20.0,
+        midnight_s=draw.uniform(0, DAY_S),
+    )
     return draw.simulation(sampling), begins, duration_s
 
 
