@@ -51,7 +51,7 @@ from edge_agent.uplink.delivery import Delivery
 from edge_agent.uplink.presence import PresenceReport
 
 MIB = 1 << 20
-PERSISTENCE = "persistence-1"  # the artifact that is shipped
+PERSISTENCE = "persistence-2"  # the artifact that is shipped
 
 log = logging.getLogger(__name__)
 

@@ -145,7 +145,7 @@ class TfliteNetwork:
 
 
 def shipped_network(name: str) -> Path:
-    """Return the folder of an artifact that this version of the agent ships with: `persistence-1`."""
+    """Return the folder of an artifact that this version of the agent ships with: `persistence-2`."""
     return Path(str(resources.files("models"))) / "artifacts" / name
 
 

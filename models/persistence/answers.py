@@ -22,7 +22,7 @@ from models.datasets import DataError
 from models.dense_network import logistic
 from models.persistence.telemetry_ramps import LEAST_ROWS, TelemetryRamp, channels, samples_of
 
-SHIPPED = "persistence-1"
+SHIPPED = "persistence-2"
 _FIELDS = {"file": str, "channel": int, "end": int, "watched": int, "up": bool, "limit": float}
 
 

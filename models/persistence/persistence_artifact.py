@@ -25,7 +25,7 @@ from models.dense_network import logistic
 from models.persistence.probability_figures import figures, reliability
 from models.persistence.scenario_ramps import scenario_samples
 from models.persistence.telemetry_ramps import Samples, files, joined, telemetry_samples
-from models.persistence.training import Fitted, fit, folds
+from models.persistence.training import TEACHERS, Fitted, fit, folds
 from models.quantised_network import Ends, TrainingError, libraries, to_int8, write_artifact
 from models.scenarios import FAULTY, LOOKALIKES
 
@@ -67,7 +67,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_extraction(parser)
     parser.add_argument("--out", type=Path, default=Path("models/artifacts"), metavar="DIR")
-    parser.add_argument("--model-version", default="1", help="version in the artifact's name (default 1)")
+    parser.add_argument("--model-version", default="2", help="version in the artifact's name (default 2)")
     parser.set_defaults(run=run)
 
 
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> None:
     ends = Ends(features=FEATURES, outputs=("logit",), scaling=fitted.scaling)
     fields = {
         "name": folder.name, "features": len(FEATURES), "weights": fitted.network.weights, "command": command,
-        "files": len(files(options.data)), "families": len(LOOKALIKES) + len(FAULTY), "teachers": len(fitted.teachers),
+        "files": len(files(options.data)), "families": len(LOOKALIKES) + len(FAULTY), "teachers": TEACHERS,
         "libraries": ", ".join(f"{name} {number}" for name, number in versions.items()), "ramps": len(measured),
         "folds": options.folds, "rows": "\n".join(_row(name, *parts) for name, parts in rows.items()),
     }  # fmt: skip

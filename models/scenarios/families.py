@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from models.datasets import DataError
 from models.scenarios import (
+    bounded_lookalikes,
     disk_lookalikes,
     memory_faults,
     memory_lookalikes,
@@ -33,6 +34,13 @@ LOOKALIKES: Mapping[str, Build] = {
     "log-rotated-by-size": rotation_lookalikes.log_rotated_by_size,
     "journal-to-cap": rotation_lookalikes.journal_to_cap,
     "recorder-to-cap": rotation_lookalikes.recorder_to_cap,
+    "memory-cache": bounded_lookalikes.memory_cache,
+    "thumbnail-cache": bounded_lookalikes.thumbnail_cache,
+    "connection-pool": bounded_lookalikes.connection_pool,
+    "compacted-database": bounded_lookalikes.compacted_database,
+    "temporary-file": bounded_lookalikes.temporary_file,
+    "mirror-sync": bounded_lookalikes.mirror_sync,
+    "upload-queue": bounded_lookalikes.upload_queue,
 }
 
 FAULTY: Mapping[str, Build] = {

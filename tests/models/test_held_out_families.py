@@ -29,7 +29,7 @@ SCALING = Scaling(mean=np.full(len(FEATURES), 1.0), scale=np.full(len(FEATURES),
 
 def a_fitted(logit: float) -> Fitted:
     """Return what training would: a network with one answer for everything."""
-    return Fitted(SCALING, DenseNetwork(((np.zeros((len(FEATURES), 1)), np.array([logit])),)), ())
+    return Fitted(SCALING, DenseNetwork(((np.zeros((len(FEATURES), 1)), np.array([logit])),)))
 
 
 def some_samples(*families: str) -> Samples:
@@ -53,7 +53,7 @@ def test_the_network_scales_its_features_as_in_training() -> None:
     network = a_network(len(FEATURES))
     rows = np.random.default_rng(0).normal(size=(3, len(FEATURES)))
 
-    found = FittedNetwork(Fitted(SCALING, network, ())).run(rows)
+    found = FittedNetwork(Fitted(SCALING, network)).run(rows)
 
     assert found.shape == (3, 1)
     assert np.array_equal(found, network.run((rows - 1.0) / 2.0))

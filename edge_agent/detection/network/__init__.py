@@ -17,7 +17,7 @@ class Network(Protocol):
 
     @property
     def name(self) -> str:
-        """Name and version: `persistence-1`."""
+        """Name and version: `persistence-2`."""
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Companions of a ramp: what the host wrote, received and started while the ramp rose, against its usual day.
+"""Companions of a ramp: what the host wrote, read, received and started while the ramp rose, against its usual day.
 
 What flows in: the features of each sample. What flows out: the NAMED features of a ramp. A metric that is not there
 gives 0, which stands for "not known"; so it is in training for series without names.
@@ -11,12 +11,19 @@ from dataclasses import dataclass, field
 from edge_agent.protocol.metrics import series_attributes, series_name
 
 SPANS_S = (60.0, 900.0, 14_400.0, 86_400.0)  # of the exponential means; the last one is what is usual
-_FLOORS = {"written": 1000.0, "received": 1000.0, "started": 0.01, "load": 0.05}  # smaller rates are none
-_BYTES = frozenset({"disk.filling", "memory.leak"})  # faults whose headroom is in bytes
+_FLOORS = {
+    "written": 1000.0,
+    "read": 1000.0,
+    "received": 1000.0,
+    "started": 0.01,
+    "load": 0.05,
+}  # smaller rates are none
 _TOTALS = {
-    "system.disk.io": ("written", "disk.io.direction", "write"),
-    "system.network.io": ("received", "network.io.direction", "receive"),
+    ("system.disk.io", "disk.io.direction", "write"): "written",
+    ("system.disk.io", "disk.io.direction", "read"): "read",
+    ("system.network.io", "network.io.direction", "receive"): "received",
 }
+_DIRECTIONS = {metric: attribute for metric, attribute, _ in _TOTALS}
 _SINGLE = {"system.process.created": "started", "system.cpu.load_average.1m": "load"}
 
 
@@ -53,17 +60,12 @@ class Companions:
         for name, value in _rates(values).items():
             self._means.setdefault(name, _Means()).add(value, passed_s or 1.0)
 
-    def features(self, fault: str, rise: float, span_s: float, uptime_s: float) -> dict[str, float]:
-        """Return the NAMED features of a ramp of `rise` over `span_s`."""
-        found = {
-            "memory": 1.0 if fault == "memory.leak" else -1.0,
-            "settled": _clip(math.log(max(uptime_s, 60.0) / 3600), 4.0),
-        }
+    def features(self, span_s: float, uptime_s: float) -> dict[str, float]:
+        """Return the NAMED features of a ramp over `span_s`."""
+        found = {"settled": _clip(math.log(max(uptime_s, 60.0) / 3600), 4.0)}
         for name, means in self._means.items():
             rate, usual, floor = means.over(span_s), means.usual(), _FLOORS[name]
             found[f"{name}_ratio"] = _clip(math.log((max(rate, 0.0) + floor) / (max(usual, 0.0) + floor)), 4.0)
-            if name in ("written", "received") and fault in _BYTES:
-                found[name] = _clip(math.log((max(rate, 0.0) * span_s + 1e3) / (max(rise, 0.0) + 1e3)), 5.0)
         return found
 
 
@@ -74,9 +76,9 @@ def _rates(values: Mapping[str, float]) -> dict[str, float]:
         name = series_name(series)
         if single := _SINGLE.get(name):
             rates[single] = value
-        elif total := _TOTALS.get(name):
-            companion, attribute, direction = total
-            if series_attributes(series).get(attribute) == direction:
+        elif attribute := _DIRECTIONS.get(name):
+            companion = _TOTALS.get((name, attribute, series_attributes(series).get(attribute, "")))
+            if companion:
                 rates[companion] = rates.get(companion, 0.0) + value
     return rates
 

@@ -28,20 +28,21 @@ SHAPE = (
 PLACE = (
     "limit_over_week", "limit_over_day", "limit_over_week_spans", "start_over_day", "start_over_week", "rise_in_week",
     "gap_in_week", "share_above", "share_beyond", "log_share_beyond", "since_beyond", "range_of_day", "place_in_day",
-    "known_days",
 )  # fmt: skip
 DAILY = (
     "days_beyond", "same_hour_beyond", "same_hour_gain_1", "same_hour_gain", "same_hour_gains", "same_hour_gain_week",
     "same_hour_level_1", "same_hour_level", "same_hour_spread", "day_high",
 )  # fmt: skip
+LATEST_PARTS = (8, 16, 32)  # the ramp's last part, one of so many
+LATEST = ("now", *(f"slope_latest_{parts}" for parts in LATEST_PARTS))
 RUN_UP = tuple(f"run_up_{times}" for times in RUN_UPS)
 _RISES = (
     "rises", "share", "share_steady", "share_level", "share_gap", "gain", "surges", "surges_far", "surge_share",
     "surge_most", "volatility",
 )  # fmt: skip
 RISES_DAY, RISES_WEEK = (tuple(f"{name}_{past}" for name in _RISES) for past in ("day", "week"))
-NAMED = ("written", "written_ratio", "received", "received_ratio", "started_ratio", "load_ratio", "memory", "settled")
-FEATURES = SHAPE + PLACE + DAILY + RUN_UP + RISES_DAY + RISES_WEEK + NAMED
+NAMED = ("written_ratio", "read_ratio", "received_ratio", "started_ratio", "load_ratio", "settled")
+FEATURES = SHAPE + LATEST + PLACE + DAILY + RUN_UP + RISES_DAY + RISES_WEEK + NAMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,7 @@ def persistence_features(ramp: Ramp, past: Past, named: Mapping[str, float] | No
     named = named or {}
     values = [
         *_shape(ramp, line, times, slope),
+        *_latest(ramp, line, slope, past.fine),
         *_place(ramp.limit, line, past),
         *_daily(ramp.limit, line, past.coarse),
         *_run_up(line, past),
@@ -108,6 +110,22 @@ def _shape(ramp: Ramp, line: _Line, times: Array, slope: float) -> tuple[float, 
         float((steps > 0).mean()),
         _clip(float(steps.max()) / line.rise, 0, 2),
     )
+
+
+def _latest(ramp: Ramp, line: _Line, slope: float, day: Bins) -> tuple[float, ...]:
+    """Where the series is now against the line, and how steep its last parts were; long ramps are read from bins.
+
+    The points of a long ramp are means over their spacing: one that has just stopped shows it in the bins first.
+    """
+    steep = []
+    for parts in LATEST_PARTS:
+        count = round(line.span_s / parts / day.spacing_s)
+        if 1 < count < len(day.last):
+            rate = float(day.last[-1] - day.last[-1 - count]) / (count * day.spacing_s)
+        else:
+            rate = _slope(ramp, max(3, len(ramp.v) // parts))
+        steep.append(_clip(rate / slope, -4, 6))
+    return _clip((float(day.last[-1]) - line.end) / line.rise, -2, 2), *steep
 
 
 def _slope(ramp: Ramp, points: int) -> float:
@@ -140,7 +158,6 @@ def _place(limit: float, line: _Line, past: Past) -> tuple[float, ...]:
         math.log((since_s + 300) / line.span_s),
         _log((day_high - day_low) / span),
         _clip((line.end - day_low) / max(day_high - day_low, _TINY), -0.5, 2),
-        math.log(len(week.last) * week.spacing_s / DAY_S),
     )
 
 

@@ -115,11 +115,10 @@ class Trends:
         return probability
 
     def _named(self, verdict: Verdict, times: Times) -> Mapping[str, float]:
-        if verdict.basis.window is None or verdict.basis.line is None:
+        if verdict.basis.window is None:
             return {}
         span_s = float(verdict.basis.window[0][-1] - verdict.basis.window[0][0])
-        rise = abs(verdict.basis.line.slope_per_s) * span_s
-        return self._companions.features(verdict.fault, rise, span_s, times.uptime_s)
+        return self._companions.features(span_s, times.uptime_s)
 
     def asked_now(self, verdict: Verdict) -> bool:
         """Return whether the network was asked about this verdict in the last step."""

@@ -130,14 +130,14 @@ def test_a_very_long_mount_point_is_shortened() -> None:
 
 def test_the_version_names_the_network_only_if_the_confidence_is_from_it_and_keeps_it_over_a_restart() -> None:
     (_, without), *_ = reported(Findings(VERSIONS), 0, [a_verdict()] * 5)
-    (_, with_one), *_ = reported(Findings(VERSIONS), 0, [replace(a_verdict(), network="persistence-1")] * 5)
+    (_, with_one), *_ = reported(Findings(VERSIONS), 0, [replace(a_verdict(), network="persistence-2")] * 5)
     assert without.finding.detector.version == "trend-1"
-    assert with_one.finding.detector.version == "trend-1/persistence-1"
+    assert with_one.finding.detector.version == "trend-1/persistence-2"
 
     resumed = Findings(VERSIONS)
     resumed.resume([with_one.finding], an_instant(5))
     ((_, cleared),) = reported(resumed, 6, [None] * 1000)
-    assert cleared.finding.detector.version == "trend-1/persistence-1"
+    assert cleared.finding.detector.version == "trend-1/persistence-2"
 
 
 def test_a_finding_that_is_no_longer_evaluated_is_updated_once_and_again_when_it_is() -> None:

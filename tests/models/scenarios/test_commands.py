@@ -31,7 +31,7 @@ def test_a_missing_network_ends_with_one_line_and_code_1(
     monkeypatch.setattr(evaluate, "shipped_network", tmp_path.joinpath)
     assert main(["scenarios", "--show", "boot"]) == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"models: {tmp_path / 'persistence-1' / 'manifest.json'}: ")
+    assert err.startswith(f"models: {tmp_path / 'persistence-2' / 'manifest.json'}: ")
     assert err.endswith(", or give --rule\n")
     assert err.count("\n") == 1
 

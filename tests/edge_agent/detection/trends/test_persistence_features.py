@@ -12,7 +12,7 @@ from edge_agent.detection.trends.persistence_features import (
     highest_ahead,
     persistence_features,
 )
-from edge_agent.detection.trends.series_past import Past, SeriesPast
+from edge_agent.detection.trends.series_past import Bins, Past, SeriesPast
 
 SAWTOOTH_S = 14_400.0
 
@@ -50,9 +50,20 @@ def test_rises_that_went_on_differ_from_rises_that_did_not() -> None:
 
 
 def test_what_is_not_known_is_zero() -> None:
-    features = named(persistence_features(a_ramp(), a_past(), {"written": 2.0}))
-    assert features["written"] == 2.0
-    assert [features[name] for name in NAMED if name != "written"] == [0.0] * (len(NAMED) - 1)
+    features = named(persistence_features(a_ramp(), a_past(), {"read_ratio": 2.0}))
+    assert features["read_ratio"] == 2.0
+    assert [features[name] for name in NAMED if name != "read_ratio"] == [0.0] * (len(NAMED) - 1)
+
+
+def test_a_long_ramp_that_has_stopped_shows_it_in_the_bins_of_the_day() -> None:
+    """Its points are means over an hour, so that the newest of them still rise."""
+    ramp = Ramp(t=np.arange(24) * 3600.0, v=np.arange(24.0), limit=30.0)
+    day = np.concatenate([np.linspace(0, 23, 270), np.full(18, 23.0)])
+    stopped = Past(Bins(300.0, day, day, day), a_past().coarse)
+    features = named(persistence_features(ramp, stopped))
+
+    assert features["slope_latest_32"] == pytest.approx(0.0, abs=1e-9)
+    assert features["slope_quarter"] == pytest.approx(1.0)
 
 
 @settings(max_examples=40, deadline=None)
