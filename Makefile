@@ -54,6 +54,7 @@ eval: $(VENV)/.eval  ## evaluate the detection on the labelled telemetry in DATA
 	$(BIN)/python -m models scenarios
 	$(BIN)/python -m models families --data $(DATA)
 	$(BIN)/python -m models reliability --data $(DATA) --write docs/detection.md
+	$(BIN)/python -m models machine --train $(DATA)/skab --data $(DATA)/skab --out build/machine-alarms
 
 system: $(VENV)/.dev  ## install the Debian packages that the tests use, where allowed
 	@deploy/install-test-packages $(VENV)
