@@ -1,0 +1,64 @@
+"""Case writer: a case, the lines of its timeline and its followers are written together."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cloud.case_service.followers import CaseChange, CaseFollower
+from cloud.case_service.rows import case_of, columns_of, write
+from cloud.cases.cases import Case, TimelineEntry
+from cloud.store import tables
+
+SYSTEM = "forewarn"  # the actor of what no person did
+
+
+class CaseWriter:
+    """The only place where cases are written."""
+
+    def __init__(self, followers: Sequence[CaseFollower]) -> None:
+        self._followers = tuple(followers)
+
+    async def open(
+        self, session: AsyncSession, case: Case, entries: Sequence[TimelineEntry], now: datetime
+    ) -> tables.SupportCase:
+        """Insert a case; the database numbers it."""
+        row = tables.SupportCase(**columns_of(case))
+        session.add(row)
+        await session.flush()
+        await self._written(
+            session, CaseChange(before=None, after=case_of(row), entries=tuple(entries), actor=SYSTEM, now=now)
+        )
+        return row
+
+    async def save(
+        self,
+        session: AsyncSession,
+        row: tables.SupportCase,
+        outcome: tuple[Case, Sequence[TimelineEntry]],
+        actor: str,
+        now: datetime,
+    ) -> None:
+        """Write what the rules made of a case. Nothing is written, and nobody called, if they changed nothing."""
+        before, (after, entries) = case_of(row), outcome
+        if after == before and not entries:
+            return
+        write(row, after)
+        await self._written(
+            session, CaseChange(before=before, after=after, entries=tuple(entries), actor=actor, now=now)
+        )
+
+    async def _written(self, session: AsyncSession, change: CaseChange) -> None:
+        for entry in change.entries:
+            session.add(
+                tables.CaseEntry(
+                    case_number=change.after.number,
+                    at=change.now,
+                    actor=change.actor,
+                    kind=entry.kind,
+                    text=entry.text,
+                    detail=dict(entry.detail),
+                )
+            )
+        for follower in self._followers:
+            await follower.case_changed(session, change)
