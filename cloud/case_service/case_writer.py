@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service.followers import CaseChange, CaseFollower
-from cloud.case_service.rows import case_of, columns_of, write
+from cloud.case_service.rows import case_of, columns_of, episode_of, write
+from cloud.cases import cases
 from cloud.cases.cases import Case, TimelineEntry
+from cloud.cases.episodes import Episode, EpisodeState
 from cloud.store import tables
 
 SYSTEM = "forewarn"  # the actor of what no person did
@@ -47,6 +50,29 @@ class CaseWriter:
         await self._written(
             session, CaseChange(before=before, after=after, entries=tuple(entries), actor=actor, now=now)
         )
+
+    async def recompute(
+        self, session: AsyncSession, number: int, timeline: Sequence[TimelineEntry], now: datetime
+    ) -> None:
+        """Let a case follow its episodes: what happened to them first, then what that means for the case."""
+        row = await session.get_one(tables.SupportCase, number, with_for_update=True)
+        of_case = select(tables.Episode).where(
+            tables.Episode.case_number == number, tables.Episode.state == EpisodeState.FIRING
+        )
+        firing = [episode_of(each) for each in await session.scalars(of_case)]
+        await self.follow(session, row, firing, timeline, now)
+
+    async def follow(
+        self,
+        session: AsyncSession,
+        row: tables.SupportCase,
+        firing: Sequence[Episode],
+        timeline: Sequence[TimelineEntry],
+        now: datetime,
+    ) -> None:
+        """The same, with the episodes that fire at hand."""
+        case, entries = cases.recompute_severity(case_of(row), firing, now)
+        await self.save(session, row, (case, (*timeline, *entries)), SYSTEM, now)
 
     async def _written(self, session: AsyncSession, change: CaseChange) -> None:
         for entry in change.entries:

@@ -7,15 +7,17 @@ LookupError (no such case), or Refused with a sentence for the person.
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
 
 from cloud.case_service.case_writer import CaseWriter
 from cloud.case_service.rows import case_of
-from cloud.cases import cases
+from cloud.cases import cases, problems, staff_rules
 from cloud.cases.cases import Case, Label, Refused, TimelineEntry
 from cloud.store import tables
 
+_Outcome = tuple[tables.SupportCase, tuple[Case, Sequence[TimelineEntry]]]
 _Rule = Callable[[Case], tuple[Case, Sequence[TimelineEntry]]]
 
 
@@ -26,8 +28,11 @@ class StaffActions:
         self._writer = writer
 
     async def take(self, session: AsyncSession, number: int, actor: str, now: datetime) -> None:
-        """Give the case to `actor`."""
+        """Give the case to `actor`, who has now seen its faults."""
         await self._apply(session, number, actor, now, lambda case: cases.taken(case, actor, now))
+        episode = tables.Episode
+        unseen = (episode.case_number == number) & episode.acknowledged_at.is_(None)
+        await session.execute(update(episode).where(unseen).values(acknowledged_by=actor, acknowledged_at=now))
 
     async def release(self, session: AsyncSession, number: int, actor: str, now: datetime) -> None:
         """Put the case back for somebody else."""
@@ -47,6 +52,64 @@ class StaffActions:
         """Write something down in the case's timeline."""
         await self._apply(session, number, actor, now, lambda case: cases.noted(case, actor, text, now))
 
+    async def hand_over(
+        self, session: AsyncSession, number: int, actor: str, to: str, note: str, now: datetime
+    ) -> None:
+        """Give the case to another person, with a note."""
+        if await session.get(tables.Account, to) is None:
+            raise Refused(f"There is no account “{to}”.")
+        await self._apply(session, number, actor, now, lambda case: staff_rules.handed_over(case, actor, to, note, now))
+
+    async def snooze(
+        self, session: AsyncSession, number: int, actor: str, until: datetime, note: str, now: datetime
+    ) -> None:
+        """Put the case off until a date."""
+        await self._apply(session, number, actor, now, lambda case: staff_rules.snoozed(case, actor, until, note, now))
+
+    async def wake(self, session: AsyncSession, number: int, actor: str, now: datetime) -> None:
+        """End the snooze of the case."""
+        await self._apply(session, number, actor, now, lambda case: staff_rules.woken(case, actor, now))
+
+    async def unlink(self, session: AsyncSession, number: int, actor: str, reason: str, now: datetime) -> None:
+        """Take the case out of its problem."""
+        await self._apply(session, number, actor, now, lambda case: problems.unlinked(case, actor, reason, now))
+
+    async def merge(self, session: AsyncSession, number: int, into: int, actor: str, now: datetime) -> None:
+        """Continue the case in another one of the same device: its faults move there."""
+        row, target = await case_row(session, number), await case_row(session, into)
+        here, there = staff_rules.merged(case_of(row), case_of(target), actor, now)
+        moved = (await session.scalars(select(tables.Episode.id).where(tables.Episode.case_number == number))).all()
+        row.merged_episodes = list(moved)
+        await _move(session, moved, into)
+        await self._save_both(session, (row, here), (target, there), actor, now)
+
+    async def unmerge(self, session: AsyncSession, number: int, actor: str, reason: str, now: datetime) -> None:
+        """Take the merge of the case back: the faults that moved come back."""
+        row = await case_row(session, number)
+        target = await case_row(session, row.merged_into) if row.merged_into is not None else row
+        here, there = staff_rules.unmerged(case_of(row), case_of(target), actor, reason, now)
+        await _move(session, row.merged_episodes, number)
+        row.merged_episodes = []
+        await self._save_both(session, (row, here), (target, there), actor, now)
+
+    async def acknowledge(self, session: AsyncSession, episode_id: int, actor: str, now: datetime) -> None:
+        """Say of an episode of the watch list that a person has seen it."""
+        row = await session.get(tables.Episode, episode_id)
+        if row is None:
+            raise LookupError(f"There is no episode {episode_id}.")
+        if row.acknowledged_at is None:
+            row.acknowledged_by, row.acknowledged_at = actor, now
+
+    async def _save_both(
+        self, session: AsyncSession, here: _Outcome, there: _Outcome, actor: str, now: datetime
+    ) -> None:
+        """Write two cases whose faults have moved; each follows the faults that it has now."""
+        for row, outcome in (here, there):
+            await self._writer.save(session, row, outcome, actor, now)
+            await flush_if_unchanged(session, row.number)
+        for row, _ in (here, there):
+            await self._writer.recompute(session, row.number, (), now)
+
     async def _apply(self, session: AsyncSession, number: int, actor: str, now: datetime, rule: _Rule) -> None:
         """Write what a person did, unless somebody was faster: the row's version is compared and set."""
         row = await case_row(session, number)
@@ -60,6 +123,11 @@ async def case_row(session: AsyncSession, number: int) -> tables.SupportCase:
     if row is None:
         raise LookupError(f"There is no case {number}.")
     return row
+
+
+async def _move(session: AsyncSession, episodes: Sequence[int], number: int) -> None:
+    """Let episodes belong to another case."""
+    await session.execute(update(tables.Episode).where(tables.Episode.id.in_(episodes)).values(case_number=number))
 
 
 async def flush_if_unchanged(session: AsyncSession, number: int) -> None:
