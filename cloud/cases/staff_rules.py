@@ -96,7 +96,8 @@ def merged(case: Case, into: Case, actor: str, now: datetime) -> tuple[Outcome, 
         f"Case {case.number} ({case.title}) merged into this case by {actor}.",
         {"case": str(case.number)},
     )
-    target = replace(awake(into) if into.state is CaseState.PENDING_REMINDER else into, updated_at=now)
+    goes_on = into.state is CaseState.PENDING_REMINDER or case.state in WORKING
+    target = replace(awake(into) if goes_on else into, updated_at=now)
     return (after, (here,)), (target, (there,))
 
 

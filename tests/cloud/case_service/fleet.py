@@ -40,8 +40,15 @@ async def report(
     await service.apply_finding(session, device, finding, finding.at.wall)
 
 
-async def clear(service: CaseService, session: AsyncSession, after_s: float, *, fault: str = "disk.filling") -> None:
-    await report(service, session, after_s, fault=fault, phase=Phase.CLEAR)
+async def clear(
+    service: CaseService,
+    session: AsyncSession,
+    after_s: float,
+    *,
+    fault: str = "disk.filling",
+    component: str = "/data",
+) -> None:
+    await report(service, session, after_s, fault=fault, component=component, phase=Phase.CLEAR)
 
 
 async def all_cases(session: AsyncSession) -> Sequence[SupportCase]:
