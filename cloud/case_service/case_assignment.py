@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service.case_writer import SYSTEM, CaseWriter
@@ -13,24 +13,41 @@ from cloud.case_service.rows import case_of, episode_of
 from cloud.cases import cases, explanations, problems
 from cloud.cases.cases import DONE, WORKING, Case, EntryKind, Label, TimelineEntry
 from cloud.cases.episodes import EpisodeState
-from cloud.cases.explanations import EXPLAINS
 from cloud.cases.lanes import History
 from cloud.cases.problems import Problem
 from cloud.cases.rules import Rules
 from cloud.store import tables
 
 CASES_READ = 50  # of a device, the newest: those that are worked on, and those of the same fault
-EPISODES_READ = 100  # of a device, that could explain another one or be explained
-_CAUSES = {
-    effect: [cause for cause, effects in EXPLAINS.items() if effect in effects]
-    for effect in set().union(*EXPLAINS.values())
-}
+_LAST_RESOLVED = (
+    select(func.max(tables.Episode.resolved_at))
+    .where(
+        tables.Episode.case_number == tables.SupportCase.number,
+        tables.Episode.fault == bindparam("fault"),
+        tables.Episode.component == bindparam("component"),
+    )
+    .correlate(tables.SupportCase)
+    .scalar_subquery()
+)
+_OF_INTEREST = (
+    tables.SupportCase.state.in_(WORKING)
+    | (tables.SupportCase.fault == bindparam("fault"))
+    | (bindparam("since") <= _LAST_RESOLVED)
+)
+_KNOWN = (
+    select(tables.Device, tables.SupportCase, _LAST_RESOLVED)
+    .outerjoin(tables.SupportCase, (tables.SupportCase.device == tables.Device.device) & _OF_INTEREST)
+    .where(tables.Device.device == bindparam("device"))
+    .order_by(tables.SupportCase.number.desc())
+    .limit(CASES_READ)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of a device's cases when an episode fires."""
+    """What is known of a device and its cases when an episode fires."""
 
+    device: tables.Device
     own: tables.SupportCase | None  # of the last episode of the same fault and component, within the reopening window
     current: tables.SupportCase | None  # the newest that is being worked on, or waits to be taken
     history: History
@@ -44,14 +61,18 @@ class CaseAssignment:
         self._problems = ProblemLinks(rules, writer)
 
     async def assign(
-        self, session: AsyncSession, row: tables.Episode, device: tables.Device, fired: str, now: datetime
+        self,
+        session: AsyncSession,
+        row: tables.Episode,
+        related: Sequence[tables.Episode],
+        fired: str,
+        now: datetime,
     ) -> None:
-        """Give an episode that fires its case; what it explains, or what explains it, follows."""
-        related = await _related(session, row)
+        """Give an episode that fires its case; what it explains, or what explains it of `related`, follows."""
         if await self._join_cause(session, row, related, fired, now):
             return
         known = await self._known(session, row)
-        member = member_of(0, row.fault, now, device)
+        member = member_of(0, row.fault, now, known.device)
         problem = await self._problems.find(session, member)
         own, current = _case(known.own), _case(known.current)
         severity = episode_of(row).severity
@@ -101,6 +122,7 @@ class CaseAssignment:
         if case_row.state in DONE:
             return False
         row.explained_by, row.case_number = id_, case_row.number
+        session.add(row)
         text = f"{cases.title_of(row.device, episode_of(row))}: explained by {candidates[id_].fault} ({fired})."
         outcome = case_of(case_row), (_entry(EntryKind.EXPLAINED, text, row),)
         await self._writer.save(session, case_row, outcome, SYSTEM, now)
@@ -118,6 +140,8 @@ class CaseAssignment:
             and each.state == EpisodeState.FIRING
             and explanations.can_explain(episode_of(cause), episode_of(each))
         ]
+        if effects:
+            await session.flush()  # the database numbers a new episode
         for effect in effects:
             effect.explained_by = cause.id
             row = await session.get_one(tables.SupportCase, effect.case_number)
@@ -150,6 +174,9 @@ class CaseAssignment:
             await self._problems.joined(session, problem, now)
         case_row = await self._writer.open(session, case, entries, now)
         row.case_number = case_row.number
+        session.add(row)
+        if problem is None:
+            self._problems.opened(session, case_row, known.device)
         await self._writer.follow(session, case_row, [episode], (), now)
 
     async def _attach(
@@ -164,54 +191,25 @@ class CaseAssignment:
         case, entry = cases.attach_episode(case_of(case_row), episode_of(row), fired, now)
         await self._writer.save(session, case_row, (case, (entry,)), SYSTEM, now)
         row.case_number = case.number
+        session.add(row)
         if problem and case.problem_number is None and case.fault == row.fault:
             await self._problems.link(session, case_row, problem, now)
         await self._writer.recompute(session, case.number, (), now)
 
     async def _known(self, session: AsyncSession, row: tables.Episode) -> _Known:
-        case, episode = tables.SupportCase, tables.Episode
         since = row.first_at - timedelta(seconds=self._rules.reopen_window_s)
-        last_resolved = (
-            select(func.max(episode.resolved_at))
-            .where(episode.case_number == case.number, same_fault(row.device, row.fault, row.component))
-            .scalar_subquery()
-        )
-        of_interest = case.state.in_(WORKING) | (case.fault == row.fault) | (last_resolved >= since)
-        query = (
-            select(case, last_resolved)
-            .where(case.device == row.device, of_interest)
-            .order_by(case.number.desc())
-            .limit(CASES_READ)
-        )
-        found = [(each[0], each[1]) for each in await session.execute(query)]
+        wanted = {"device": row.device, "fault": row.fault, "component": row.component, "since": since}
+        with session.no_autoflush:
+            rows = (await session.execute(_KNOWN, wanted)).all()
+        found = [(each[1], each[2]) for each in rows if each[1] is not None]
         recent = [(at, each.number, each) for each, at in found if at is not None and at >= since]
         working = [each for each, _ in found if each.state in WORKING]
         return _Known(
+            device=rows[0][0],
             own=max(recent, key=lambda item: item[:2])[2] if recent else None,
             current=working[0] if working else None,
             history=_history([each for each, _ in found if each.fault == row.fault]),
         )
-
-
-def same_fault(device: str, fault: str, component: str) -> ColumnElement[bool]:
-    """Select the episodes of a fault on a component."""
-    episode = tables.Episode
-    return (episode.device == device) & (episode.fault == fault) & (episode.component == component)
-
-
-async def _related(session: AsyncSession, row: tables.Episode) -> Sequence[tables.Episode]:
-    """The unresolved episodes of the device that could explain this one, or be explained by it."""
-    faults = {*EXPLAINS.get(row.fault, ()), *_CAUSES.get(row.fault, ())}
-    if not faults:
-        return ()
-    episode = tables.Episode
-    query = (
-        select(episode)
-        .where(episode.device == row.device, episode.state != EpisodeState.RESOLVED, episode.fault.in_(faults))
-        .order_by(episode.id)
-        .limit(EPISODES_READ)
-    )
-    return (await session.scalars(query)).all()
 
 
 def _history(same: Sequence[tables.SupportCase]) -> History:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service.followers import CaseChange, CaseFollower
@@ -16,6 +16,9 @@ from cloud.store import tables
 SYSTEM = "forewarn"  # the actor of what no person did
 
 
+_INSERT = insert(tables.SupportCase).returning(tables.SupportCase)
+
+
 class CaseWriter:
     """The only place where cases are written."""
 
@@ -25,10 +28,9 @@ class CaseWriter:
     async def open(
         self, session: AsyncSession, case: Case, entries: Sequence[TimelineEntry], now: datetime
     ) -> tables.SupportCase:
-        """Insert a case; the database numbers it."""
-        row = tables.SupportCase(**columns_of(case))
-        session.add(row)
-        await session.flush()
+        """Insert a case; the database numbers it. What else the session holds is written later, many rows at once."""
+        with session.no_autoflush:
+            row = (await session.scalars(_INSERT, columns_of(case))).one()
         await self._written(
             session, CaseChange(before=None, after=case_of(row), entries=tuple(entries), actor=SYSTEM, now=now)
         )

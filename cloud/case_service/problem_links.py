@@ -1,8 +1,9 @@
 """Problem links: a case that opens joins a problem, or makes one with others; a problem closes with its last case."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service.case_writer import SYSTEM, CaseWriter
@@ -17,6 +18,24 @@ from cloud.store import tables
 MEMBERS_MAX = 1000  # cases that are looked at for one new problem
 
 
+_KEY = "open problems"
+_OPEN = select(tables.Problem).where(tables.Problem.state == ProblemState.OPEN).order_by(tables.Problem.number)
+_RECENT_KEY = "recent cases"
+_RECENT = (
+    select(tables.SupportCase, tables.Device)
+    .join(tables.Device, tables.Device.device == tables.SupportCase.device)
+    .where(
+        tables.SupportCase.fault == bindparam("fault"),
+        tables.SupportCase.opened_at >= bindparam("since"),
+        tables.SupportCase.problem_number.is_(None),
+        tables.SupportCase.state.not_in(DONE),
+    )
+    .order_by(tables.SupportCase.number.desc())
+    .limit(MEMBERS_MAX)
+)
+_Recent = dict[str, list[tuple[tables.SupportCase, tables.Device]]]
+
+
 class ProblemLinks:
     """Finds and makes the problems of cases."""
 
@@ -25,27 +44,14 @@ class ProblemLinks:
 
     async def find(self, session: AsyncSession, member: Member) -> Problem | None:
         """Return the open problem that this case would join."""
-        query = select(tables.Problem).where(
-            tables.Problem.state == ProblemState.OPEN, tables.Problem.fault == member.fault
-        )
-        return problems.find_problem(member, [problem_of(row) for row in await session.scalars(query)], self._rules)
+        rows = [row for row in await _open_problems(session) if row.fault == member.fault]
+        return problems.find_problem(member, [problem_of(row) for row in rows], self._rules)
 
     async def make(self, session: AsyncSession, member: Member, now: datetime) -> Problem | None:
         """Make a problem of this case and those before it, if there are enough of them, and link those."""
-        since = now - timedelta(seconds=self._rules.problem_window_s)
-        case, device = tables.SupportCase, tables.Device
-        alike = _has_in_common(member)
-        if alike is None:
+        if not (member.firmware or member.site or member.model):
             return None
-        query = (
-            select(case, device)
-            .join(device, device.device == case.device)
-            .where(case.fault == member.fault, case.opened_at >= since, alike)
-            .where(case.problem_number.is_(None), case.state.not_in(DONE), case.number != member.number)
-            .order_by(case.number.desc())
-            .limit(MEMBERS_MAX)
-        )
-        rows = [(row[0], row[1]) for row in await session.execute(query)]
+        rows = [each for each in await self._unlinked(session, member.fault, now) if each[0].number != member.number]
         group = problems.find_group(
             member, [member_of(row.number, row.fault, row.opened_at, of) for row, of in rows], self._rules
         )
@@ -54,13 +60,31 @@ class ProblemLinks:
         row = tables.Problem(**columns_of(problems.opened(member, group, self._rules, now)[0]))
         session.add(row)
         await session.flush()
+        session.info.pop(_KEY, None)
         problem = problem_of(row)
         await add_entries(session, problem, problems.opened(member, group, self._rules, now)[1], SYSTEM, now)
         numbers = {other.number for other in group[1]}
-        for case_row, _ in reversed(rows):
+        for case_row, _ in rows:
             if case_row.number in numbers:
                 await self.link(session, case_row, problem, now)
         return problem
+
+    async def _unlinked(
+        self, session: AsyncSession, fault: str, now: datetime
+    ) -> list[tuple[tables.SupportCase, tables.Device]]:
+        """The cases of a fault that opened lately and belong to no problem; read once in a transaction."""
+        recent: _Recent = session.info.setdefault(_RECENT_KEY, {})
+        if fault not in recent:
+            since = now - timedelta(seconds=self._rules.problem_window_s)
+            found = await session.execute(_RECENT, {"fault": fault, "since": since})
+            recent[fault] = [(row[0], row[1]) for row in reversed(found.all())]
+        return [each for each in recent[fault] if each[0].problem_number is None and each[0].state not in DONE]
+
+    def opened(self, session: AsyncSession, row: tables.SupportCase, device: tables.Device) -> None:
+        """Take note of a case that has just been opened and belongs to no problem."""
+        recent: _Recent = session.info.setdefault(_RECENT_KEY, {})
+        if row.fault in recent:
+            recent[row.fault].append((row, device))
 
     async def link(self, session: AsyncSession, row: tables.SupportCase, problem: Problem, now: datetime) -> None:
         """Link a case that is there already."""
@@ -133,8 +157,10 @@ async def add_entries(
         )
 
 
-def _has_in_common(member: Member) -> ColumnElement[bool] | None:
-    device = tables.Device
-    pairs = ((device.firmware, member.firmware), (device.site, member.site), (device.hardware, member.model))
-    known = [column == value for column, value in pairs if value]
-    return or_(*known) if known else None
+async def _open_problems(session: AsyncSession) -> Sequence[tables.Problem]:
+    """The open problems; read once in a transaction."""
+    known: Sequence[tables.Problem] | None = session.info.get(_KEY)
+    if known is None:
+        with session.no_autoflush:
+            known = session.info[_KEY] = (await session.scalars(_OPEN)).all()
+    return known

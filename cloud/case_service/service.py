@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, case, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cloud.case_service.case_assignment import CaseAssignment, same_fault
+from cloud.case_service.case_assignment import CaseAssignment
 from cloud.case_service.case_writer import SYSTEM, CaseWriter
 from cloud.case_service.due import due_episodes, due_reminders
 from cloud.case_service.evidence import store_evidence
@@ -15,7 +15,7 @@ from cloud.case_service.followers import CaseFollower
 from cloud.case_service.problem_actions import ProblemActions
 from cloud.case_service.problem_links import ProblemCloser
 from cloud.case_service.rows import case_of, episode_of, write
-from cloud.case_service.silence_actions import SilenceActions, covering, device_with_silences
+from cloud.case_service.silence_actions import SilenceActions, covering, silences_now
 from cloud.case_service.staff_actions import StaffActions
 from cloud.cases import cases, episodes, staff_rules
 from cloud.cases.cases import EntryKind, TimelineEntry
@@ -35,6 +35,16 @@ _TIMELINE_KINDS = {
 
 _Rule = Callable[[Event], Transition]
 
+EPISODES_READ = 100  # of a device: those of the same fault first, then the newest
+_SAME = and_(tables.Episode.fault == bindparam("fault"), tables.Episode.component == bindparam("component"))
+_EPISODES = (
+    select(tables.Episode)
+    .where(tables.Episode.device == bindparam("device"), _SAME | (tables.Episode.state != EpisodeState.RESOLVED))
+    .order_by(case((_SAME, 0), else_=1), tables.Episode.id.desc())
+    .limit(EPISODES_READ)
+    .with_for_update()
+)
+
 
 class CaseService:
     """Applies the rules and stores their decisions."""
@@ -51,7 +61,7 @@ class CaseService:
     async def apply_finding(self, session: AsyncSession, device: str, finding: Finding, received_at: datetime) -> None:
         """Begin or continue the episode of its fault and component. Raises ValueError for an impossible date."""
         event = Event(at=dated(finding.at, received_at), now=received_at)
-        row = await _latest_episode(session, device, finding)
+        row, others = await _episodes_of(session, device, finding.fault, finding.component)
         if row and row.state != EpisodeState.RESOLVED:  # what happened until this event comes first
             await self._let_time_pass(session, row, event)
         if row and row.state != EpisodeState.RESOLVED:
@@ -63,7 +73,7 @@ class CaseService:
             rule = lambda event: episodes.on_first_finding(finding, event, self._rules)  # noqa: E731
             row = tables.Episode(device=device, reasons=[])
         _copy_finding(row, finding, event.at)
-        await self._apply(session, row, rule, event)
+        await self._apply(session, row, rule, event, others)
 
     async def apply_evidence(
         self, session: AsyncSession, device: str, evidence: Evidence, received_at: datetime
@@ -88,42 +98,65 @@ class CaseService:
             session, row, lambda event: episodes.on_time_passed(episode, event, self._rules), event
         )
 
-    async def _apply(self, session: AsyncSession, row: tables.Episode, rule: _Rule, event: Event) -> bool:
-        """Write what a rule decides, and let the case follow. A silence can keep an episode from firing."""
-        transition, device, now = rule(event), None, event.now
-        if _fired(transition[1]):
-            device, candidates = await device_with_silences(session, row.device, now)
-            silence = covering(device, transition[0].fault, candidates, now)
-            transition = rule(replace(event, silence=silence)) if silence else transition
-        episode, decisions = transition
+    async def _apply(
+        self,
+        session: AsyncSession,
+        row: tables.Episode,
+        rule: _Rule,
+        event: Event,
+        others: Sequence[tables.Episode] | None = None,
+    ) -> bool:
+        """Write what a rule decides, and let the case follow. `others` are the device's unresolved other episodes."""
+        now = event.now
+        episode, decisions = await self._decide(session, row.device, rule, event)
         is_as_before = not decisions and _impact(row) == _impact(episode)
         write(row, episode)
-        session.add(row)
-        if is_as_before:
-            return False
         row.reasons = [*row.reasons, *(_reason(decision, now) for decision in decisions)][-REASONS_KEPT:]
         fired = _fired(decisions)
-        if fired and device:
-            await session.flush()  # the database numbers a new episode
-            await self._assignment.assign(session, row, device, fired[0], now)
+        if fired:
+            await self._assign(session, row, others, fired[0], now)
+        session.add(row)
         timeline = [
             _timeline_entry(row.device, episode, each) for each in decisions if _belongs_in_timeline(episode, each)
         ]
-        if row.case_number is not None and (timeline or not fired):  # else its case has followed it already
+        if row.case_number is not None and not is_as_before and (timeline or not fired):
             await self._writer.recompute(session, row.case_number, timeline, now)
         if episode.state is EpisodeState.RESOLVED:
             await self._release_effects(session, row, now)
         return bool(decisions)
+
+    async def _decide(self, session: AsyncSession, device: str, rule: _Rule, event: Event) -> Transition:
+        """Apply a rule; what would fire is first checked for a silence that covers it."""
+        transition = rule(event)
+        if not _fired(transition[1]):
+            return transition
+        candidates = await silences_now(session, event.now)
+        if not candidates:
+            return transition
+        row = await session.get_one(tables.Device, device)
+        silence = covering(row, transition[0].fault, candidates, event.now)
+        return rule(replace(event, silence=silence)) if silence else transition
+
+    async def _assign(
+        self,
+        session: AsyncSession,
+        row: tables.Episode,
+        others: Sequence[tables.Episode] | None,
+        fired: str,
+        now: datetime,
+    ) -> None:
+        if others is None:
+            _, others = await _episodes_of(session, row.device, row.fault, row.component)
+        await self._assignment.assign(session, row, others, fired, now)
 
     async def _release_effects(self, session: AsyncSession, row: tables.Episode, now: datetime) -> None:
         """Evaluate the consequences of a resolved episode on their own; those of a closed case need another one."""
         if row.fault not in EXPLAINS:
             return
         for effect in await self._assignment.release_effects(session, row, now):
-            device, _ = await device_with_silences(session, effect.device, now)
             fired = f"{row.fault}, its cause, is resolved, but it still fails"
             effect.reasons = [*effect.reasons, _reason(Decision(Change.UNEXPLAINED, fired), now)][-REASONS_KEPT:]
-            await self._assignment.assign(session, effect, device, fired, now)
+            await self._assign(session, effect, None, fired, now)
 
 
 def _impact(state: Episode | tables.Episode) -> tuple[datetime | None, ...]:
@@ -134,16 +167,18 @@ def _fired(decisions: Sequence[Decision]) -> list[str]:
     return [decision.reason for decision in decisions if decision.change is Change.FIRED]
 
 
-async def _latest_episode(session: AsyncSession, device: str, finding: Finding) -> tables.Episode | None:
-    """The newest episode of a fault on a component; only the newest can be unresolved."""
-    query = (
-        select(tables.Episode)
-        .where(same_fault(device, finding.fault, finding.component))
-        .order_by(tables.Episode.id.desc())
-        .limit(1)
-        .with_for_update()
-    )
-    return await session.scalar(query)
+async def _episodes_of(
+    session: AsyncSession, device: str, fault: str, component: str
+) -> tuple[tables.Episode | None, Sequence[tables.Episode]]:
+    """The newest episode of a fault on a component (only the newest can be unresolved), and the unresolved others."""
+    wanted = {"device": device, "fault": fault, "component": component}
+    with session.no_autoflush:  # rows of other devices are written together at the end of the transaction
+        if any(getattr(row, "device", None) == device for row in (*session.new, *session.dirty)):
+            await session.flush()
+        found = (await session.scalars(_EPISODES, wanted)).all()
+    same = [each for each in found if (each.fault, each.component) == (fault, component)]
+    others = [each for each in found if (each.fault, each.component) != (fault, component)]
+    return (same[0] if same else None), others
 
 
 def _belongs_in_timeline(episode: Episode, decision: Decision) -> bool:

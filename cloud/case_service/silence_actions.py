@@ -6,7 +6,7 @@ before, the clock evaluates the episode again.
 
 from datetime import datetime
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service.rows import silence_columns, silence_of
@@ -15,6 +15,13 @@ from cloud.cases.cases import Refused
 from cloud.cases.episodes import ActiveSilence
 from cloud.cases.silences import Silence, Subject
 from cloud.store import tables
+
+_KEY = "silences"
+_CURRENT = select(tables.Silence).where(
+    tables.Silence.starts_at <= bindparam("now"),
+    tables.Silence.ends_at > bindparam("now"),
+    or_(tables.Silence.ended_at.is_(None), tables.Silence.ended_at > bindparam("now")),
+)
 
 
 class SilenceActions:
@@ -26,6 +33,7 @@ class SilenceActions:
         row = tables.Silence(**silence_columns(silences.validated(silence, now)), created_at=now)
         session.add(row)
         await session.flush()
+        session.info.pop(_KEY, None)
         return row.number
 
     async def end(self, session: AsyncSession, number: int, actor: str, now: datetime) -> None:
@@ -36,19 +44,19 @@ class SilenceActions:
         if row.ended_at or row.ends_at <= now:
             raise Refused(f"Silence {number} is over already.")
         row.ended_at, row.ended_by = now, actor
+        session.info.pop(_KEY, None)
         suppressed = (tables.Episode.silence_number == number) & (tables.Episode.suppressed_until > now)
         await session.execute(update(tables.Episode).where(suppressed).values(suppressed_until=now))
 
 
-async def device_with_silences(
-    session: AsyncSession, device: str, now: datetime
-) -> tuple[tables.Device, tuple[Silence, ...]]:
-    """Return a device and the silences that could be active now, in one statement."""
-    row = tables.Silence
-    current = and_(row.starts_at <= now, row.ends_at > now, or_(row.ended_at.is_(None), row.ended_at > now))
-    query = select(tables.Device, row).outerjoin(row, current).where(tables.Device.device == device)
-    found = (await session.execute(query)).all()
-    return found[0][0], tuple(silence_of(each[1]) for each in found if each[1] is not None)
+async def silences_now(session: AsyncSession, now: datetime) -> tuple[Silence, ...]:
+    """Return the silences that could be active now; read once in a transaction."""
+    known: tuple[datetime, tuple[Silence, ...]] | None = session.info.get(_KEY)
+    if known is None or known[0] != now:
+        with session.no_autoflush:
+            found = await session.scalars(_CURRENT, {"now": now})
+        known = session.info[_KEY] = (now, tuple(silence_of(row) for row in found))
+    return known[1]
 
 
 def covering(device: tables.Device, fault: str, candidates: tuple[Silence, ...], now: datetime) -> ActiveSilence | None:
