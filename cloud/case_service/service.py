@@ -84,7 +84,12 @@ class CaseService:
     async def tick(self, session: AsyncSession, now: datetime) -> bool:
         """Let time pass for every episode and case that it changes now; say whether there was one."""
         rows = (
-            await session.scalars(select(tables.Episode).where(due_episodes(self._rules, now)).with_for_update())
+            await session.scalars(
+                select(tables.Episode)
+                .where(due_episodes(self._rules, now))
+                .order_by(tables.Episode.id)
+                .with_for_update()
+            )
         ).all()
         changed = [await self._let_time_pass(session, row, Event(at=now, now=now)) for row in rows]
         snoozed = (await session.scalars(select(tables.SupportCase).where(due_reminders(now)).with_for_update())).all()

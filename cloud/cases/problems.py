@@ -56,7 +56,7 @@ class Member:
     model: str = ""
 
     def value(self, scope: Scope) -> str:
-        """Return what the device has to say to this scope; empty if unknown."""
+        """Return the value of this scope; empty if unknown."""
         return {Scope.FIRMWARE: self.firmware, Scope.SITE: self.site, Scope.MODEL: self.model}[scope]
 
 
@@ -183,9 +183,9 @@ def announced(problem: Problem, actor: str, text: str, now: datetime) -> Problem
     """Set the announcement, the one text that all cases of the problem show; an empty one withdraws it."""
     _refuse_if_closed(problem)
     text = text.strip()
-    said = f"Announcement by {actor}: {text}" if text else f"Announcement withdrawn by {actor}."
+    line = f"Announcement by {actor}: {text}" if text else f"Announcement withdrawn by {actor}."
     after = replace(problem, announcement=text, announced_by=actor, announced_at=now)
-    return after, (ProblemEntry(ProblemKind.ANNOUNCED, said),)
+    return after, (ProblemEntry(ProblemKind.ANNOUNCED, line),)
 
 
 def noted(problem: Problem, text: str) -> ProblemOutcome:

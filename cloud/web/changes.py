@@ -41,3 +41,33 @@ def reopen(console: Console, number: int, actor: str, reason: str) -> Change:
 def note(console: Console, number: int, actor: str, text: str) -> Change:
     """Somebody has something to say about the case."""
     return lambda session, now: console.case_service.staff.note(session, number, actor, text, now)
+
+
+def hand_over(console: Console, number: int, actor: str, to: str, note: str) -> Change:
+    """Another person goes on with the case."""
+    return lambda session, now: console.case_service.staff.hand_over(session, number, actor, to, note, now)
+
+
+def snooze(console: Console, number: int, actor: str, until: datetime, note: str) -> Change:
+    """The case waits until a date."""
+    return lambda session, now: console.case_service.staff.snooze(session, number, actor, until, note, now)
+
+
+def wake(console: Console, number: int, actor: str) -> Change:
+    """The case waits no longer."""
+    return lambda session, now: console.case_service.staff.wake(session, number, actor, now)
+
+
+def merge(console: Console, number: int, into: int, actor: str) -> Change:
+    """Another case of the device goes on for this one."""
+    return lambda session, now: console.case_service.staff.merge(session, number, into, actor, now)
+
+
+def unmerge(console: Console, number: int, actor: str, reason: str) -> Change:
+    """The merge was wrong."""
+    return lambda session, now: console.case_service.staff.unmerge(session, number, actor, reason, now)
+
+
+def unlink(console: Console, number: int, actor: str, reason: str) -> Change:
+    """The case has another cause than its problem."""
+    return lambda session, now: console.case_service.staff.unlink(session, number, actor, reason, now)
