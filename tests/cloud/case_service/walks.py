@@ -18,7 +18,14 @@ from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -58,20 +65,31 @@ class Walk(RuleBasedStateMachine):
         self.model, self.service = ReferenceModel(), CaseService(Rules())
         self._do(_emptied)
 
-    @rule(device=device, fault=fault, critical=st.booleans())
-    def report(self, device: str, fault: str, critical: bool) -> None:
+    @initialize(device=device, fault=fault)
+    def begin(self, device: str, fault: str) -> None:
+        self.report(device, fault, critical=False, wait=5)
+
+    @rule(device=device, fault=fault, critical=st.booleans(), wait=st.sampled_from([5, 6, 4, 0]))
+    def report(self, device: str, fault: str, critical: bool, wait: int) -> None:
         self._signal(device, fault, Phase.OPEN, critical)
         self.model.report(device, fault, critical)
+        self._wait(wait)
 
-    @rule(device=device, fault=fault)
-    def clear(self, device: str, fault: str) -> None:
+    @rule(device=device, fault=fault, wait=st.sampled_from([300, 299, 301, 0]))
+    def clear(self, device: str, fault: str, wait: int) -> None:
         self._signal(device, fault, Phase.CLEAR, critical=False)
         self.model.clear(device, fault)
+        self._wait(wait)
+
+    @rule(device=device, fault=fault, away=st.sampled_from([1, 86100, 86400 - 306, 90000]))
+    def recover_and_return(self, device: str, fault: str, away: int) -> None:
+        self.clear(device, fault, wait=300)
+        self._wait(away)
+        self.report(device, fault, critical=False, wait=6)
 
     @rule(passed=seconds)
     def pass_time(self, passed: int) -> None:
-        self.model.pass_time(passed)
-        self._do(lambda session: self.service.tick(session, at(self.model.now)))
+        self._wait(passed)
 
     @precondition(lambda self: self.model.cases)
     @rule(place=place, who=person)
@@ -123,6 +141,7 @@ class Walk(RuleBasedStateMachine):
         case, staff, now = merged[place % len(merged)], self.service.staff, at(self.model.now)
         self._try(self.model.unmerge(case), lambda s: staff.unmerge(s, case.number, "bob", "wrong", now))
 
+    @precondition(lambda self: all(each.ends <= self.model.now for each in self.model.silences))
     @rule(device=device, lasts=seconds)
     def silence(self, device: str, lasts: int) -> None:
         self.model.silence(device, lasts)
@@ -142,6 +161,11 @@ class Walk(RuleBasedStateMachine):
     def agrees(self) -> None:
         type(self).steps += 1
         assert self._do(_stored) == _expected(self.model)
+
+    def _wait(self, passed: int) -> None:
+        if passed:
+            self.model.pass_time(passed)
+            self._do(lambda session: self.service.tick(session, at(self.model.now)))
 
     def _case(self, place: int) -> ModelCase:
         return self.model.cases[place % len(self.model.cases)]
