@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import make_transient_to_detached
 
 from cloud.case_service.followers import CaseChange, CaseFollower
 from cloud.case_service.rows import case_of, columns_of, episode_of, write
@@ -16,7 +17,7 @@ from cloud.store import tables
 SYSTEM = "forewarn"  # the actor of what no person did
 
 
-_INSERT = insert(tables.SupportCase).returning(tables.SupportCase)
+_INSERT = insert(tables.SupportCase.__table__).returning(tables.SupportCase.__table__.c.number)  # type: ignore[arg-type]
 
 
 class CaseWriter:
@@ -29,8 +30,12 @@ class CaseWriter:
         self, session: AsyncSession, case: Case, entries: Sequence[TimelineEntry], now: datetime
     ) -> tables.SupportCase:
         """Insert a case; the database numbers it. What else the session holds is written later, many rows at once."""
+        columns = columns_of(case) | {"merged_episodes": [], "version": 1}
         with session.no_autoflush:
-            row = (await session.scalars(_INSERT, columns_of(case))).one()
+            number = await session.scalar(_INSERT, columns)
+        row = tables.SupportCase(**columns, number=number)
+        make_transient_to_detached(row)  # it is in the database already
+        session.add(row)
         await self._written(
             session, CaseChange(before=None, after=case_of(row), entries=tuple(entries), actor=SYSTEM, now=now)
         )

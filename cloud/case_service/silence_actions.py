@@ -18,7 +18,6 @@ from cloud.store import tables
 
 _KEY = "silences"
 _CURRENT = select(tables.Silence).where(
-    tables.Silence.starts_at <= bindparam("now"),
     tables.Silence.ends_at > bindparam("now"),
     or_(tables.Silence.ended_at.is_(None), tables.Silence.ended_at > bindparam("now")),
 )
@@ -50,13 +49,13 @@ class SilenceActions:
 
 
 async def silences_now(session: AsyncSession, now: datetime) -> tuple[Silence, ...]:
-    """Return the silences that could be active now; read once in a transaction."""
-    known: tuple[datetime, tuple[Silence, ...]] | None = session.info.get(_KEY)
-    if known is None or known[0] != now:
+    """Return the silences that could be active from now on; read once in a transaction."""
+    known: tuple[Silence, ...] | None = session.info.get(_KEY)
+    if known is None:
         with session.no_autoflush:
             found = await session.scalars(_CURRENT, {"now": now})
-        known = session.info[_KEY] = (now, tuple(silence_of(row) for row in found))
-    return known[1]
+        known = session.info[_KEY] = tuple(silence_of(row) for row in found)
+    return known
 
 
 def covering(device: tables.Device, fault: str, candidates: tuple[Silence, ...], now: datetime) -> ActiveSilence | None:
