@@ -18,9 +18,9 @@ from cloud.store import tables
 MEMBERS_MAX = 1000  # cases that are looked at for one new problem
 
 
-_KEY = "open problems"
+OPEN_PROBLEMS = "open problems"  # keys of what a session has read
 _OPEN = select(tables.Problem).where(tables.Problem.state == ProblemState.OPEN).order_by(tables.Problem.number)
-_RECENT_KEY = "recent cases"
+RECENT_CASES = "recent cases"
 _RECENT = (
     select(tables.SupportCase, tables.Device)
     .join(tables.Device, tables.Device.device == tables.SupportCase.device)
@@ -60,7 +60,7 @@ class ProblemLinks:
         row = tables.Problem(**columns_of(problems.opened(member, group, self._rules, now)[0]))
         session.add(row)
         await session.flush()
-        session.info.pop(_KEY, None)
+        session.info.pop(OPEN_PROBLEMS, None)
         problem = problem_of(row)
         await add_entries(session, problem, problems.opened(member, group, self._rules, now)[1], SYSTEM, now)
         numbers = {other.number for other in group[1]}
@@ -73,7 +73,7 @@ class ProblemLinks:
         self, session: AsyncSession, fault: str, now: datetime
     ) -> list[tuple[tables.SupportCase, tables.Device]]:
         """The cases of a fault that opened lately and belong to no problem; read once in a transaction."""
-        recent: _Recent = session.info.setdefault(_RECENT_KEY, {})
+        recent: _Recent = session.info.setdefault(RECENT_CASES, {})
         if fault not in recent:
             since = now - timedelta(seconds=self._rules.problem_window_s)
             found = await session.execute(_RECENT, {"fault": fault, "since": since})
@@ -82,7 +82,7 @@ class ProblemLinks:
 
     def opened(self, session: AsyncSession, row: tables.SupportCase, device: tables.Device) -> None:
         """Take note of a case that has just been opened and belongs to no problem."""
-        recent: _Recent = session.info.setdefault(_RECENT_KEY, {})
+        recent: _Recent = session.info.setdefault(RECENT_CASES, {})
         if row.fault in recent:
             recent[row.fault].append((row, device))
 
@@ -159,8 +159,8 @@ async def add_entries(
 
 async def _open_problems(session: AsyncSession) -> Sequence[tables.Problem]:
     """The open problems; read once in a transaction."""
-    known: Sequence[tables.Problem] | None = session.info.get(_KEY)
+    known: Sequence[tables.Problem] | None = session.info.get(OPEN_PROBLEMS)
     if known is None:
         with session.no_autoflush:
-            known = session.info[_KEY] = (await session.scalars(_OPEN)).all()
+            known = session.info[OPEN_PROBLEMS] = (await session.scalars(_OPEN)).all()
     return known

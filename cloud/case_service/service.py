@@ -13,9 +13,9 @@ from cloud.case_service.due import due_episodes, due_reminders
 from cloud.case_service.evidence import store_evidence
 from cloud.case_service.followers import CaseFollower
 from cloud.case_service.problem_actions import ProblemActions
-from cloud.case_service.problem_links import ProblemCloser
+from cloud.case_service.problem_links import OPEN_PROBLEMS, RECENT_CASES, ProblemCloser
 from cloud.case_service.rows import case_of, episode_of, write
-from cloud.case_service.silence_actions import SilenceActions, covering, silences_now
+from cloud.case_service.silence_actions import SILENCES, SilenceActions, covering, silences_now
 from cloud.case_service.staff_actions import StaffActions
 from cloud.cases import cases, episodes, staff_rules
 from cloud.cases.cases import EntryKind, TimelineEntry
@@ -35,6 +35,7 @@ _TIMELINE_KINDS = {
 
 _Rule = Callable[[Event], Transition]
 
+READ_ONCE = (SILENCES, OPEN_PROBLEMS, RECENT_CASES)  # in a transaction
 EPISODES_READ = 100  # of a device: those of the same fault first, then the newest
 _SAME = and_(tables.Episode.fault == bindparam("fault"), tables.Episode.component == bindparam("component"))
 _EPISODES = (
@@ -96,6 +97,12 @@ class CaseService:
         for case_row in snoozed:
             await self._writer.save(session, case_row, staff_rules.reminded(case_of(case_row), now), SYSTEM, now)
         return any(changed) or bool(snoozed)
+
+    @staticmethod
+    def forget_reads(session: AsyncSession) -> None:
+        """Read silences, problems and recent cases again: a part of this transaction was rolled back."""
+        for key in READ_ONCE:
+            session.info.pop(key, None)
 
     async def _let_time_pass(self, session: AsyncSession, row: tables.Episode, event: Event) -> bool:
         episode = episode_of(row)

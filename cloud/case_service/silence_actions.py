@@ -16,7 +16,7 @@ from cloud.cases.episodes import ActiveSilence
 from cloud.cases.silences import Silence, Subject
 from cloud.store import tables
 
-_KEY = "silences"
+SILENCES = "silences"  # the key of what a session has read
 _CURRENT = select(tables.Silence).where(
     tables.Silence.ends_at > bindparam("now"),
     or_(tables.Silence.ended_at.is_(None), tables.Silence.ended_at > bindparam("now")),
@@ -32,7 +32,7 @@ class SilenceActions:
         row = tables.Silence(**silence_columns(silences.validated(silence, now)), created_at=now)
         session.add(row)
         await session.flush()
-        session.info.pop(_KEY, None)
+        session.info.pop(SILENCES, None)
         return row.number
 
     async def end(self, session: AsyncSession, number: int, actor: str, now: datetime) -> None:
@@ -43,18 +43,18 @@ class SilenceActions:
         if row.ended_at or row.ends_at <= now:
             raise Refused(f"Silence {number} is over already.")
         row.ended_at, row.ended_by = now, actor
-        session.info.pop(_KEY, None)
+        session.info.pop(SILENCES, None)
         suppressed = (tables.Episode.silence_number == number) & (tables.Episode.suppressed_until > now)
         await session.execute(update(tables.Episode).where(suppressed).values(suppressed_until=now))
 
 
 async def silences_now(session: AsyncSession, now: datetime) -> tuple[Silence, ...]:
     """Return the silences that could be active from now on; read once in a transaction."""
-    known: tuple[Silence, ...] | None = session.info.get(_KEY)
+    known: tuple[Silence, ...] | None = session.info.get(SILENCES)
     if known is None:
         with session.no_autoflush:
             found = await session.scalars(_CURRENT, {"now": now})
-        known = session.info[_KEY] = tuple(silence_of(row) for row in found)
+        known = session.info[SILENCES] = tuple(silence_of(row) for row in found)
     return known
 
 

@@ -1,6 +1,7 @@
 """Silences hold cases back, keep what they suppress, and are evaluated again at their end."""
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -109,4 +110,35 @@ async def test_a_second_silence_takes_over_where_the_first_ends(session: AsyncSe
     (episode,) = await all_episodes(session)
     assert (episode.silence_number, episode.suppressed_until) == (2, at(3 * HOUR))
     assert await SERVICE.tick(session, at(3 * HOUR))
+    assert len(await all_cases(session)) == 1
+
+
+@pytest.mark.parametrize(
+    ("sunday", "ends"),
+    [
+        (date(2026, 3, 29), datetime(2026, 3, 29, 1, 30, tzinfo=UTC)),  # an hour is skipped
+        (date(2026, 10, 25), datetime(2026, 10, 25, 2, 30, tzinfo=UTC)),  # an hour is there twice
+        (date(2026, 11, 1), datetime(2026, 11, 1, 2, 30, tzinfo=UTC)),
+    ],
+)
+async def test_a_weekly_window_over_a_change_of_the_clocks_holds_a_fault_back_until_its_local_end(
+    session: AsyncSession, sunday: date, ends: datetime
+) -> None:
+    begins = datetime(2026, 1, 1, tzinfo=UTC)
+    window = Silence(
+        owner="alice",
+        reason="backup",
+        zone="Europe/Berlin",
+        device=DEVICE,
+        starts_at=begins,
+        ends_at=begins + timedelta(days=360),
+        weekdays=(6,),
+        from_time=time(1, 30),
+        to_time=time(3, 30),
+    )
+    await SERVICE.silences.create(session, window, begins)
+    reported = datetime.combine(sunday, time(1, 45), ZoneInfo("Europe/Berlin")).astimezone(UTC)
+    await report(SERVICE, session, (reported - NOON).total_seconds())
+    assert not await SERVICE.tick(session, ends - timedelta(seconds=1))
+    assert await SERVICE.tick(session, ends)
     assert len(await all_cases(session)) == 1
