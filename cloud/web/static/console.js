@@ -327,3 +327,12 @@ tick();
 setInterval(tick, 1000);
 drawCharts();
 follow();
+
+// A form that asks for a time zone proposes the reader's own.
+if (typeof document !== "undefined") {
+  document.addEventListener("toggle", (event) => {
+    for (const input of event.target.querySelectorAll?.("input[name=zone]") ?? []) {
+      if (input.value === input.defaultValue) input.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    }
+  }, true);
+}
