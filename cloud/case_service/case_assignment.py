@@ -123,7 +123,7 @@ class CaseAssignment:
             return False
         row.explained_by, row.case_number = id_, case_row.number
         session.add(row)
-        text = f"{cases.title_of(row.device, episode_of(row))}: explained by {candidates[id_].fault} ({fired})."
+        text = f"{cases.title_of(row.device, episode_of(row))}: explained by {candidates[id_].fault}; {fired}."
         outcome = case_of(case_row), (_entry(EntryKind.EXPLAINED, text, row),)
         await self._writer.save(session, case_row, outcome, SYSTEM, now)
         return True

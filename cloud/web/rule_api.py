@@ -13,7 +13,7 @@ from cloud.cases.silences import WEEKDAYS, Silence, active_until
 from cloud.store import rule_queries
 from cloud.web import changes
 from cloud.web.api import MOST_ROWS, Here, changed
-from cloud.web.api_models import CaseDetail
+from cloud.web.api_models import CaseDetail, CloseIn, NoteIn
 from cloud.web.auth import ApiVisitor, api_visitor
 from cloud.web.silence_pages import read_time
 
@@ -163,6 +163,29 @@ async def problems(console: Here, limit: Limit = 100) -> ProblemList:
             )
             for line in lines
         ]
+    )
+
+
+@router.post("/problems/{number}/take", status_code=204, responses=_ANSWERS)
+async def take_problem(console: Here, visitor: ApiVisitor, number: int) -> None:
+    """Assign the problem to yourself."""
+    actions = console.case_service.problems
+    await _commit(console, lambda session, now: actions.take(session, number, visitor.name, now))
+
+
+@router.post("/problems/{number}/announce", status_code=204, responses=_ANSWERS)
+async def announce(console: Here, visitor: ApiVisitor, number: int, body: NoteIn) -> None:
+    """Set the text that all cases of the problem show."""
+    actions = console.case_service.problems
+    await _commit(console, lambda session, now: actions.announce(session, number, visitor.name, body.text, now))
+
+
+@router.post("/problems/{number}/close", status_code=204, responses=_ANSWERS)
+async def close_problem(console: Here, visitor: ApiVisitor, number: int, body: CloseIn) -> None:
+    """Close the problem and all its open cases with one outcome."""
+    actions = console.case_service.problems
+    await _commit(
+        console, lambda session, now: actions.close(session, number, visitor.name, body.label, body.note, now)
     )
 
 

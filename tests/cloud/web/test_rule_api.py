@@ -14,7 +14,7 @@ from tests.cloud.web.test_rule_pages import a_storm, report
 async def ask(client: httpx.AsyncClient, method: str, path: str, status: int = 200, **body: Any) -> Any:
     answer = await client.request(method, f"/api/v1{path}", json=body or None)
     assert answer.status_code == status, answer.text
-    return answer.json()
+    return answer.json() if answer.content else None
 
 
 @pytest.mark.parametrize("path", ["/problems", "/silences", "/watch-list"])
@@ -30,6 +30,20 @@ async def test_a_storm_is_listed_as_one_problem(
     assert (problem["scope"], problem["value"], problem["open_cases"]) == ("firmware", "fw-9", 4)
     await ask(alice, "POST", "/cases/1/unlink", reason="another cause")
     assert (await ask(alice, "GET", "/problems"))["problems"][0]["cases"] == 3
+
+
+async def test_a_problem_is_taken_announced_and_closed(
+    staffed: Database, case_service: CaseService, alice: httpx.AsyncClient
+) -> None:
+    await a_storm(staffed, case_service)
+    await ask(alice, "POST", "/problems/1/take", 204)
+    await ask(alice, "POST", "/problems/1/announce", 204, text="Roll firmware 9 back.")
+    await ask(alice, "POST", "/problems/1/close", 204, label="true_fault")
+    await ask(alice, "POST", "/problems/1/take", 409)
+    await ask(alice, "POST", "/problems/9/take", 404)
+    (problem,) = (await ask(alice, "GET", "/problems"))["problems"]
+    assert (problem["state"], problem["owner"], problem["open_cases"]) == ("closed", "alice", 0)
+    assert problem["announcement"] == "Roll firmware 9 back."
 
 
 async def test_a_silence_is_created_listed_and_ended(
