@@ -12,6 +12,7 @@ from cloud.case_service.case_writer import SYSTEM, CaseWriter
 from cloud.case_service.due import due_episodes, due_reminders
 from cloud.case_service.evidence import store_evidence
 from cloud.case_service.followers import CaseFollower
+from cloud.case_service.notices import HandOverNotices
 from cloud.case_service.problem_actions import ProblemActions
 from cloud.case_service.problem_links import OPEN_PROBLEMS, RECENT_CASES, ProblemCloser
 from cloud.case_service.rows import case_of, episode_of, write
@@ -53,7 +54,7 @@ class CaseService:
     def __init__(self, rules: Rules, followers: Sequence[CaseFollower] = ()) -> None:
         """`followers` are called, in their order, for every change of a case."""
         self._rules = rules
-        self._writer = CaseWriter((ProblemCloser(), *followers))
+        self._writer = CaseWriter((ProblemCloser(), HandOverNotices(), *followers))
         self._assignment = CaseAssignment(rules, self._writer)
         self.staff = StaffActions(self._writer)
         self.problems = ProblemActions(self.staff)

@@ -25,6 +25,7 @@ from cloud.store.tables import (
     EpisodeState,
     EvidenceRow,
     LossRow,
+    Notice,
     Problem,
     SupportCase,
 )
@@ -89,6 +90,7 @@ class Tabs:
     mine: int
     informed: int  # handed over to somebody else, and not closed yet
     closed: int
+    notices: int  # unread, of cases that were handed over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,14 +140,16 @@ async def count(session: AsyncSession, wanted: CaseFilter) -> int:
 async def tabs(session: AsyncSession, me: str) -> Tabs:
     """The counts of the inbox's tabs, in one statement."""
     is_open = SupportCase.state.not_in(DONE)
+    unread = select(func.count(Notice.id)).where(Notice.account == me, Notice.read_at.is_(None)).scalar_subquery()
     query = select(
         func.count().filter(is_open),
         func.count().filter(is_open & (SupportCase.owner == me)),
         func.count().filter(is_open & (SupportCase.first_owner == me)),
         func.count().filter(SupportCase.state == CaseState.CLOSED),
+        unread,
     ).select_from(SupportCase)
     row = (await session.execute(query)).one()
-    return Tabs(open=row[0], mine=row[1], informed=row[2], closed=row[3])
+    return Tabs(open=row[0], mine=row[1], informed=row[2], closed=row[3], notices=row[4])
 
 
 async def fleet_status(session: AsyncSession) -> FleetStatus:

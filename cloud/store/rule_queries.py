@@ -7,7 +7,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.cases.cases import DONE
 from cloud.cases.problems import ProblemState
-from cloud.store.tables import Account, Device, Episode, EpisodeState, Problem, ProblemEntry, Silence, SupportCase
+from cloud.store.tables import (
+    Account,
+    Device,
+    Episode,
+    EpisodeState,
+    Notice,
+    Problem,
+    ProblemEntry,
+    Silence,
+    SupportCase,
+)
 from edge_agent.protocol.faults import Severity
 
 _RANK = case({each.value: each.rank for each in Severity}, value=SupportCase.severity, else_=len(Severity))
@@ -103,6 +113,12 @@ async def watch_list(session: AsyncSession, device: str, limit: int) -> tuple[tu
     if device:
         query = query.where(Episode.device == device)
     return tuple((row[0], row[1]) for row in await session.execute(query))
+
+
+async def notices(session: AsyncSession, account: str, limit: int) -> tuple[Notice, ...]:
+    """What others did with the cases that a person handed over, the newest first."""
+    query = select(Notice).where(Notice.account == account).order_by(Notice.id.desc()).limit(limit)
+    return tuple(await session.scalars(query))
 
 
 async def case_links(session: AsyncSession, found: SupportCase, episodes: tuple[Episode, ...]) -> CaseLinks:

@@ -224,6 +224,20 @@ class CaseEntry(Base):
     detail: Mapped[dict[str, Any]]
 
 
+class Notice(Base):
+    """What happened in a case that somebody handed over: they are told until it is closed."""
+
+    __tablename__ = "notice"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    account: Mapped[str] = mapped_column(ForeignKey("account.name"))
+    case_number: Mapped[int] = mapped_column(ForeignKey("support_case.number"))
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(64))
+    text: Mapped[str] = mapped_column(Text)
+    read_at: Mapped[datetime | None]
+    __table_args__ = (Index("notice_account", "account", "read_at"),)
+
+
 class Problem(Base):
     """One cause behind many cases: the same fault, and something in common."""
 

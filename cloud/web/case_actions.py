@@ -1,15 +1,18 @@
-"""Further actions on the page of a case: hand-over, snooze, merge, and leaving a problem."""
+"""Further actions on the page of a case: hand-over with its notices, snooze, merge, and leaving a problem."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Response
+from fastapi.responses import RedirectResponse
 
+from cloud.case_service.notices import mark_read
 from cloud.cases.cases import Refused
 from cloud.cases.silences import read_zone, to_utc
+from cloud.store import queries, rule_queries
 from cloud.web import changes
 from cloud.web.auth import page_visitor
-from cloud.web.pages import InPage, case_page, changed
+from cloud.web.pages import MOST_ROWS, InPage, case_page, changed
 
 router = APIRouter(dependencies=[Depends(page_visitor)], include_in_schema=False)
 Text = Annotated[str, Form(max_length=4000)]
@@ -60,6 +63,23 @@ async def unlink(context: InPage, number: int, reason: Text = "") -> Response:
     """Take the case out of its problem."""
     change = changes.unlink(context.console, number, context.visitor.name, reason)
     return await changed(context, number, change, {"done": "unlink"}, "")
+
+
+@router.get("/notices")
+async def notices(context: InPage) -> Response:
+    """What became of the cases that I handed over?"""
+    async with context.console.database.read() as session:
+        lines = await rule_queries.notices(session, context.visitor.name, MOST_ROWS)
+        feed = await queries.last_entry_id(session)
+    return context.page("notices.html", active="inbox", lines=lines, feed=feed)
+
+
+@router.post("/notices/read")
+async def read_notices(context: InPage) -> Response:
+    """Say that I have read them."""
+    who = context.visitor.name
+    await changes.commit(context.console, lambda session, now: mark_read(session, who, now))
+    return RedirectResponse("/notices", 303)
 
 
 def read_local(text: str, zone: str, *, is_end: bool = True) -> datetime:

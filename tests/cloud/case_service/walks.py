@@ -44,7 +44,7 @@ from tests.cloud.case_service.reference_model import ModelCase, ReferenceModel
 
 DEVICES, FAULTS, PEOPLE = ("pump-07", "kiln-02"), ("memory.leak", "sensor.stuck"), ("alice", "bob", "carol")
 TABLES = (
-    "case_entry", "episode", "support_case", "problem_entry", "problem", "silence", "account", "device",
+    "notice", "case_entry", "episode", "support_case", "problem_entry", "problem", "silence", "account", "device",
 )  # fmt: skip
 STEPS_IN_A_WALK = 50
 device, fault, person = st.sampled_from(DEVICES), st.sampled_from(FAULTS), st.sampled_from(PEOPLE)

@@ -8,7 +8,7 @@ import pytest
 
 from cloud.case_service import CaseService
 from cloud.store.database import Database
-from cloud.store.tables import Device
+from cloud.store.tables import Device, Label
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Phase
 from tests.builders import a_finding, an_instant
@@ -51,7 +51,7 @@ async def post(
     return answer
 
 
-@pytest.mark.parametrize("path", ["/problems", "/problems/1", "/watch", "/silences"])
+@pytest.mark.parametrize("path", ["/problems", "/problems/1", "/watch", "/silences", "/notices"])
 async def test_the_pages_are_for_staff_only(carol: httpx.AsyncClient, path: str) -> None:
     answer = await carol.get(path)
     assert (answer.status_code, answer.headers["location"][:6]) == (303, "/login")
@@ -152,6 +152,26 @@ async def test_a_case_is_handed_over_snoozed_and_woken(
     assert "kiln-1" in inbox
     answer = await post(alice, "/cases/1", "/cases/1/snooze", 409, until="2020-01-01T18:00", zone="UTC")
     assert "must be in the future" in words_of(answer.text)
+
+
+async def test_who_handed_a_case_over_is_told_what_happens_until_it_is_closed(
+    staffed: Database, case_service: CaseService, alice: httpx.AsyncClient
+) -> None:
+    await report(staffed, case_service, "kiln-1")
+    await post(alice, "/cases/1", "/cases/1/take")
+    await post(alice, "/cases/1", "/cases/1/hand-over", to="bob", note="yours")
+    assert "No notices" in words_of(await read(alice, "/notices"))
+    async with staffed.begin() as session:
+        await case_service.staff.note(session, 1, "bob", HOSTILE, NOW)
+        await case_service.staff.close(session, 1, "bob", Label.TRUE_FAULT, "card replaced", NOW)
+        await case_service.staff.note(session, 1, "bob", "after the closing", NOW)
+    assert "Notices 2" in words_of(await read(alice, "/"))
+    page = await read(alice, "/notices")
+    assert HOSTILE not in page
+    assert "Closed by bob as true fault. card replaced" in words_of(page)
+    assert "after the closing" not in words_of(page)
+    await post(alice, "/notices", "/notices/read")
+    assert "Notices" not in words_of(await read(alice, "/"))
 
 
 async def test_cases_are_merged_and_unmerged(

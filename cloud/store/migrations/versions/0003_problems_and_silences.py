@@ -1,4 +1,4 @@
-"""Problems, silences, and what cases and episodes know of them.
+"""Problems, silences, notices, and what cases and episodes know of them.
 
 Columns are added by plain statements: both databases take a column that refers to another table only if it may be null,
 and Alembic would copy SQLite's whole table for it, which the rows that refer to this table forbid.
@@ -41,6 +41,7 @@ def upgrade() -> None:
     """Create the tables, add the columns, and fill what can be known of old rows."""
     _problems()
     _silences()
+    _notices()
     sqlite = op.get_bind().dialect.name == "sqlite"
     for table, name, kind in _COLUMNS:
         kind = kind.replace("BIGINT", "INTEGER").replace(_TIME, "DATETIME") if sqlite else kind
@@ -109,3 +110,20 @@ def _silences() -> None:
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("ix_silence_ends_at", "silence", ["ends_at"])
+
+
+def _notices() -> None:
+    op.create_table(
+        "notice",
+        column("id", BIG_ID),
+        column("account", sa.String(length=64)),
+        column("case_number", BIG_ID),
+        column("at", AT),
+        column("actor", sa.String(length=64)),
+        column("text", sa.Text()),
+        column("read_at", AT, optional=True),
+        sa.ForeignKeyConstraint(["account"], ["account.name"]),
+        sa.ForeignKeyConstraint(["case_number"], ["support_case.number"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("notice_account", "notice", ["account", "read_at"])
