@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service.case_writer import SYSTEM, CaseWriter
 from cloud.case_service.followers import CaseChange
 from cloud.case_service.rows import case_of, columns_of, problem_of, write
 from cloud.cases import problems
-from cloud.cases.cases import DONE
+from cloud.cases.cases import DONE, EntryKind
 from cloud.cases.problems import Member, Problem, ProblemEntry, ProblemOutcome, ProblemState
 from cloud.cases.rules import Rules
 from cloud.store import tables
@@ -21,6 +21,11 @@ MEMBERS_MAX = 1000  # cases that are looked at for one new problem
 OPEN_PROBLEMS = "open problems"  # keys of what a session has read
 _OPEN = select(tables.Problem).where(tables.Problem.state == ProblemState.OPEN).order_by(tables.Problem.number)
 RECENT_CASES = "recent cases"
+_WAS_UNLINKED = exists(
+    select(tables.CaseEntry.id).where(
+        tables.CaseEntry.case_number == tables.SupportCase.number, tables.CaseEntry.kind == EntryKind.UNLINKED
+    )
+)
 _RECENT = (
     select(tables.SupportCase, tables.Device)
     .join(tables.Device, tables.Device.device == tables.SupportCase.device)
@@ -29,6 +34,7 @@ _RECENT = (
         tables.SupportCase.opened_at >= bindparam("since"),
         tables.SupportCase.problem_number.is_(None),
         tables.SupportCase.state.not_in(DONE),
+        ~_WAS_UNLINKED,
     )
     .order_by(tables.SupportCase.number.desc())
     .limit(MEMBERS_MAX)
@@ -57,12 +63,13 @@ class ProblemLinks:
         )
         if group is None:
             return None
-        row = tables.Problem(**columns_of(problems.opened(member, group, self._rules, now)[0]))
+        opened, entries = problems.opened(member, group, self._rules, now)
+        row = tables.Problem(**columns_of(opened))
         session.add(row)
         await session.flush()
         session.info.pop(OPEN_PROBLEMS, None)
         problem = problem_of(row)
-        await add_entries(session, problem, problems.opened(member, group, self._rules, now)[1], SYSTEM, now)
+        await add_entries(session, problem, entries, SYSTEM, now)
         numbers = {other.number for other in group[1]}
         for case_row, _ in rows:
             if case_row.number in numbers:
@@ -87,7 +94,10 @@ class ProblemLinks:
             recent[row.fault].append((row, device))
 
     async def link(self, session: AsyncSession, row: tables.SupportCase, problem: Problem, now: datetime) -> None:
-        """Link a case that is there already."""
+        """Link a case that is there already, unless a person has said that it has another cause."""
+        unlinked = select(tables.SupportCase.number).where(tables.SupportCase.number == row.number, _WAS_UNLINKED)
+        if await session.scalar(unlinked) is not None:
+            return
         case, entry = problems.linked(case_of(row), problem, now)
         await self._writer.save(session, row, (case, (entry,)), SYSTEM, now)
         await self.joined(session, problem, now)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import and_, bindparam, case, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -67,12 +68,11 @@ class CaseService:
         if row and row.state != EpisodeState.RESOLVED:  # what happened until this event comes first
             await self._let_time_pass(session, row, event)
         if row and row.state != EpisodeState.RESOLVED:
-            episode = episode_of(row)
-            rule: _Rule = lambda event: episodes.on_finding(episode, finding, event, self._rules)  # noqa: E731
+            rule: _Rule = partial(episodes.on_finding, episode_of(row), finding, rules=self._rules)
         elif finding.phase is Phase.CLEAR:
             return  # over before anything was known of it
         else:
-            rule = lambda event: episodes.on_first_finding(finding, event, self._rules)  # noqa: E731
+            rule = partial(episodes.on_first_finding, finding, rules=self._rules)
             row = tables.Episode(device=device, reasons=[])
         _copy_finding(row, finding, event.at)
         await self._apply(session, row, rule, event, others)
@@ -106,10 +106,8 @@ class CaseService:
             session.info.pop(key, None)
 
     async def _let_time_pass(self, session: AsyncSession, row: tables.Episode, event: Event) -> bool:
-        episode = episode_of(row)
-        return await self._apply(
-            session, row, lambda event: episodes.on_time_passed(episode, event, self._rules), event
-        )
+        rule = partial(episodes.on_time_passed, episode_of(row), rules=self._rules)
+        return await self._apply(session, row, rule, event)
 
     async def _apply(
         self,

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
 
 from cloud.case_service.case_writer import CaseWriter
+from cloud.case_service.problem_links import RECENT_CASES
 from cloud.case_service.rows import case_of
 from cloud.cases import cases, problems, staff_rules
 from cloud.cases.cases import Case, Label, Refused, TimelineEntry
@@ -73,6 +74,7 @@ class StaffActions:
     async def unlink(self, session: AsyncSession, number: int, actor: str, reason: str, now: datetime) -> None:
         """Take the case out of its problem."""
         await self._apply(session, number, actor, now, lambda case: problems.unlinked(case, actor, reason, now))
+        session.info.pop(RECENT_CASES, None)
 
     async def merge(self, session: AsyncSession, number: int, into: int, actor: str, now: datetime) -> None:
         """Continue the case in another one of the same device: its faults move there."""

@@ -45,10 +45,11 @@ async def clear(
     session: AsyncSession,
     after_s: float,
     *,
+    device: str = DEVICE,
     fault: str = "disk.filling",
     component: str = "/data",
 ) -> None:
-    await report(service, session, after_s, fault=fault, component=component, phase=Phase.CLEAR)
+    await report(service, session, after_s, device=device, fault=fault, component=component, phase=Phase.CLEAR)
 
 
 async def all_cases(session: AsyncSession) -> Sequence[SupportCase]:

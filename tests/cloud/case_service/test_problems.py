@@ -109,6 +109,21 @@ async def test_a_problem_closes_with_its_last_case_and_a_case_with_another_cause
     assert await kinds(session, 1) == ["opened", "linked", "unlinked"]
 
 
+async def test_a_case_that_a_person_took_out_of_a_problem_stays_out(session: AsyncSession) -> None:
+    await a_storm(session, 3)
+    await SERVICE.staff.unlink(session, 1, "alice", "a broken log rotation", at(310))
+    await clear(SERVICE, session, 320, device="kiln-000")
+    await SERVICE.tick(session, at(700))
+    await report(SERVICE, session, 800, device="kiln-000")  # reopens its own case
+    for number in (2, 3):
+        await SERVICE.staff.close(session, number, "alice", Label.TRUE_FAULT, "", at(900))
+    add_devices(session, "kiln-8", "kiln-9", firmware="fw-9")
+    for number in (8, 9):
+        await report(SERVICE, session, 1000 + number, device=f"kiln-{number}")
+    first, *_, eighth, ninth = await all_cases(session)
+    assert (first.problem_number, eighth.problem_number, ninth.problem_number) == (None, None, None)
+
+
 async def test_alertmanager_3048_a_noisy_device_makes_one_case_however_often_it_reports(session: AsyncSession) -> None:
     """1 % of targets make 99 % of the noise."""
     for number in range(200):

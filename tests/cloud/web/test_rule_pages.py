@@ -154,7 +154,7 @@ async def test_a_case_is_handed_over_snoozed_and_woken(
     assert "must be in the future" in words_of(answer.text)
 
 
-async def test_who_handed_a_case_over_is_told_what_happens_until_it_is_closed(
+async def test_who_handed_a_case_over_gets_notices_until_it_is_closed(
     staffed: Database, case_service: CaseService, alice: httpx.AsyncClient
 ) -> None:
     await report(staffed, case_service, "kiln-1")
