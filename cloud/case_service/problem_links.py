@@ -83,8 +83,9 @@ class ProblemLinks:
         recent: _Recent = session.info.setdefault(RECENT_CASES, {})
         if fault not in recent:
             since = now - timedelta(seconds=self._rules.problem_window_s)
-            found = await session.execute(_RECENT, {"fault": fault, "since": since})
-            recent[fault] = [(row[0], row[1]) for row in reversed(found.all())]
+            with session.no_autoflush:
+                found = (await session.execute(_RECENT, {"fault": fault, "since": since})).all()
+            recent[fault] = [(row[0], row[1]) for row in reversed(found)]
         return [each for each in recent[fault] if each[0].problem_number is None and each[0].state not in DONE]
 
     def opened(self, session: AsyncSession, row: tables.SupportCase, device: tables.Device) -> None:
