@@ -1,4 +1,4 @@
-"""The command line of the cloud: `support-cloud run | check-config | version`.
+"""The command line of the cloud: `support-cloud run | check-config | case story | version`.
 
 Exit codes: 0 done, 1 failed while starting or running, 2 wrong command line or configuration.
 """
@@ -15,7 +15,9 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud import __version__, service
+from cloud.case_service.story import story
 from cloud.config import Config, ConfigError, load
+from cloud.store.database import Database
 
 _OPTIONS = {  # what the command line can say, and the key that it sets
     "data": "data.dir",
@@ -39,6 +41,8 @@ def main(argv: list[str] | None = None) -> int:
         arguments.command(arguments)
     except ConfigError as error:
         return _failed(error, 2)
+    except LookupError as error:
+        return _failed(error, 1)
     except (OSError, SQLAlchemyError, CommandError) as error:
         return _failed(error, 1)
     except KeyboardInterrupt:  # before the service could take the signal itself
@@ -58,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     check = commands.add_parser("check-config", parents=[options], help="read the configuration, change nothing")
     check.set_defaults(command=_check_config)
+    actions = commands.add_parser("case", help="read a case").add_subparsers(required=True, metavar="ACTION")
+    story_parser = actions.add_parser(
+        "story", parents=[options], help="print all that happened in a case, with the reasons"
+    )
+    story_parser.add_argument("number", type=int, metavar="NUMBER", help="the number of the case")
+    story_parser.set_defaults(command=_story)
     commands.add_parser("version", help="print the version").set_defaults(command=_version)
     return parser
 
@@ -97,6 +107,19 @@ def _check_config(arguments: argparse.Namespace) -> None:
     config = _load(arguments)
     broker = config.broker.url or f"embedded on {config.broker.listen}"
     print(f"the configuration is good: data in {config.data_dir}, broker {broker}, console on {config.web.listen}")
+
+
+def _story(arguments: argparse.Namespace) -> None:
+    print(asyncio.run(_read_story(_load(arguments), arguments.number)), end="")
+
+
+async def _read_story(config: Config, number: int) -> str:
+    database = Database(config.database_url)
+    try:
+        async with database.read() as session:
+            return await story(session, number)
+    finally:
+        await database.close()
 
 
 def _version(_arguments: argparse.Namespace) -> None:

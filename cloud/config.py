@@ -12,7 +12,7 @@ import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -299,11 +299,17 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     """The keys that would have been understood where an unknown one stands."""
     table: type[BaseModel] = Config
     for part in location[:-1]:
-        inner = table.model_fields[str(part)].annotation
+        field = table.model_fields.get(str(part))
+        if field is None:
+            continue  # a name of ours in a table of tables, such as a fault
+        inner = next(one for one in (*get_args(field.annotation), field.annotation) if _is_table(one))
         assert isinstance(inner, type)
-        assert issubclass(inner, BaseModel)
         table = inner
     return sorted(table.model_fields)
+
+
+def _is_table(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _split(url: str) -> SplitResult:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -56,7 +56,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, s
         elif tables := [
             one for one in get_args(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)
         ]:
-            yield from keys(tables[0], f"{prefix}{name}[].")
+            by_name = get_origin(field.annotation) is dict
+            yield from keys(tables[0], f'{prefix}{name}."NAME".' if by_name else f"{prefix}{name}[].")
         else:
             yield (
                 f"`{prefix}{name}`",
@@ -67,13 +68,15 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, s
 
 def written(value: Any) -> str:
     """Return a default as one writes it in TOML."""
+    if value is None:
+        return "not set"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Endpoint):
         return f'"{value.host}:{value.port}"'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(written, value)) + "]"
-    return f'"{value}"' if isinstance(value, (str, Path)) or value is None else str(value)
+    return f'"{value}"' if isinstance(value, (str, Path)) else str(value)
 
 
 def metrics() -> str:
@@ -124,7 +127,7 @@ def commands() -> str:
     """The help text of each program."""
     programs = {
         "edge-agent": (agent_cli.main, ("run", "sample", "record", "machine reset", "check-config", "version")),
-        "support-cloud": (cloud_cli.main, ("run", "check-config", "version")),
+        "support-cloud": (cloud_cli.main, ("run", "check-config", "case story", "version")),
         "virtual-devices": (devices_cli.main, ("demo", "smoke", "run")),
     }
     parts = ["# Commands\n", "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.\n"]

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from cloud.cases.episodes import Episode
+from cloud.cases.lanes import History, Lane, choose_lane
 from edge_agent.protocol.faults import FAULTS, Severity
 
 
@@ -61,6 +62,15 @@ class EntryKind(StrEnum):
     RELEASED = "released"  # nobody works on it any more
     CLOSED = "closed"  # a person said what it was
     NOTE = "note"  # a person wrote something down
+    EXPLAINED = "explained"  # a fault is a consequence of another fault of this case
+    UNEXPLAINED = "unexplained"  # the cause is over, the consequence is not
+    HANDED_OVER = "handed_over"  # a person gave it to another one
+    SNOOZED = "snoozed"  # put off until a date
+    REMINDER = "reminder"  # that date has come, or a person ended the snooze
+    MERGED = "merged"  # continued in another case, or another case continues here
+    UNMERGED = "unmerged"  # a merge was taken back
+    LINKED = "linked"  # it belongs to a problem
+    UNLINKED = "unlinked"  # it does not, says a person
 
 
 class Refused(ValueError):  # noqa: N818  the system works as it should
@@ -86,6 +96,14 @@ class Case:
     owner: str | None = None
     label: Label | None = None
     closed_at: datetime | None = None
+    fault: str = ""  # that it was opened for
+    lane: Lane | None = None
+    lane_reason: str = ""
+    problem_number: int | None = None
+    first_owner: str | None = None  # who handed it over first, and is kept informed until it is closed
+    reminder_at: datetime | None = None
+    reminder_note: str = ""
+    merged_into: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +137,7 @@ def choose_case(own: Case | None, current: Case | None) -> Case | None:
 
 
 def opened(device: str, episode: Episode, reason: str, own: Case | None, now: datetime) -> tuple[Case, TimelineEntry]:
-    """Open a case for an episode that fires, for this reason."""
+    """Open a case for an episode that fires, for this reason. Its lane is chosen by `in_lane`."""
     title = title_of(device, episode)
     if own and own.label:
         closed_as = _words(own.label)
@@ -133,8 +151,15 @@ def opened(device: str, episode: Episode, reason: str, own: Case | None, now: da
         opened_at=now,
         opened_reason=reason,
         updated_at=now,
+        fault=episode.fault,
     )
     return case, TimelineEntry(EntryKind.OPENED, f"{title}. {reason}", _names(episode))
+
+
+def in_lane(case: Case, judge: str, history: History) -> Case:
+    """Put a case that opens into its lane."""
+    lane, reason = choose_lane(case.fault, case.severity, judge, history)
+    return replace(case, lane=lane, lane_reason=reason)
 
 
 def attach_episode(case: Case, episode: Episode, fired: str, now: datetime) -> tuple[Case, TimelineEntry]:
@@ -153,10 +178,12 @@ def attach_episode(case: Case, episode: Episode, fired: str, now: datetime) -> t
 def recompute_severity(case: Case, firing: Sequence[Episode], now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Give a case the severity and the impact of its firing episodes: the most urgent, and the earliest.
 
-    A closed case stays as staff left it, unless it becomes critical: that was not what they closed.
+    What another fault explains counts only when nothing else is left. A closed case stays as staff left it, unless it
+    becomes critical: that was not what they closed.
     """
     if not firing:
         return _without_firing(case, now)
+    firing = [each for each in firing if each.explained_by is None] or firing
     worst = min(firing, key=lambda episode: episode.severity.rank)
     escalated = worst.severity is Severity.CRITICAL and case.severity is not Severity.CRITICAL
     if case.state in DONE and not escalated:
@@ -166,7 +193,7 @@ def recompute_severity(case: Case, firing: Sequence[Episode], now: datetime) -> 
     if worst.severity is not case.severity:
         detail: dict[str, str] = {"from": case.severity, "to": worst.severity}
         entries.append(TimelineEntry(EntryKind.SEVERITY, f"Severity is now {worst.severity_reason}.", detail))
-    after = replace(after, severity=worst.severity, severity_reason=worst.severity_reason)
+    after = _needs_action(replace(after, severity=worst.severity, severity_reason=worst.severity_reason))
     if case.state in DONE:
         after = _working(after, now)
         entries.append(TimelineEntry(EntryKind.REOPENED, "Reopened: it became critical after it was closed."))
@@ -177,7 +204,7 @@ def recompute_severity(case: Case, firing: Sequence[Episode], now: datetime) -> 
 
 def taken(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Give the case to a person; who has it already keeps it."""
-    _refuse_if_done(case)
+    refuse_if_done(case)
     if case.owner == actor:
         return case, ()
     if case.owner:
@@ -189,21 +216,22 @@ def taken(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[TimelineEn
 
 def released(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Put the case back. Anybody may: its owner can be ill, and the timeline says who did it."""
-    _refuse_if_done(case)
+    refuse_if_done(case)
     if case.owner is None:
         raise Refused(f"Case {case.number} is not assigned.")
     whose = "" if case.owner == actor else f" (was {case.owner})"
     state = case.state if case.state is CaseState.PENDING_CLOSE else CaseState.NEW
     entry = TimelineEntry(EntryKind.RELEASED, f"Unassigned by {actor}{whose}.")
-    return replace(case, owner=None, state=state, updated_at=now), (entry,)
+    return replace(case, owner=None, state=state, reminder_at=None, updated_at=now), (entry,)
 
 
 def closed(case: Case, actor: str, label: Label, note: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Close the case with what it really was. That is allowed while a fault still holds: it may be there on purpose."""
-    _refuse_if_done(case)
+    refuse_if_done(case)
     text = f"Closed by {actor} as {_words(label)}." + (f" {note.strip()}" if note.strip() else "")
     entry = TimelineEntry(EntryKind.CLOSED, text, {"label": label, "note": note.strip()})
-    return replace(case, state=CaseState.CLOSED, label=label, closed_at=now, updated_at=now), (entry,)
+    after = replace(case, state=CaseState.CLOSED, label=label, closed_at=now, updated_at=now)
+    return replace(after, reminder_at=None, first_owner=None), (entry,)
 
 
 def reopened(case: Case, actor: str, reason: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
@@ -229,8 +257,15 @@ def _without_firing(case: Case, now: datetime) -> tuple[Case, tuple[TimelineEntr
     if case.state not in WORKING:
         return case, ()
     text = "All faults are resolved. Close the case with a label."
-    after = replace(_with_impact(case, ()), state=CaseState.PENDING_CLOSE, updated_at=now)
+    after = replace(_with_impact(case, ()), state=CaseState.PENDING_CLOSE, reminder_at=None, updated_at=now)
     return after, (TimelineEntry(EntryKind.PENDING_CLOSE, text),)
+
+
+def _needs_action(case: Case) -> Case:
+    """Move a case that has become urgent to the lane for it; a case is never moved to a quieter one."""
+    if case.severity not in (Severity.CRITICAL, Severity.HIGH) or case.lane in (None, Lane.ACT_NOW):
+        return case
+    return replace(case, lane=Lane.ACT_NOW, lane_reason=f"Severity is now {case.severity_reason}.")
 
 
 def _with_impact(case: Case, firing: Sequence[Episode]) -> Case:
@@ -246,7 +281,7 @@ def _with_impact(case: Case, firing: Sequence[Episode]) -> Case:
 
 def _working(case: Case, now: datetime) -> Case:
     state = CaseState.OPEN if case.owner else CaseState.NEW
-    return replace(case, state=state, label=None, closed_at=None, updated_at=now)
+    return replace(case, state=state, label=None, closed_at=None, reminder_at=None, updated_at=now)
 
 
 def _end_reminder(case: Case, now: datetime) -> Case:
@@ -254,7 +289,8 @@ def _end_reminder(case: Case, now: datetime) -> Case:
     return _working(case, now) if case.state is CaseState.PENDING_REMINDER else replace(case, updated_at=now)
 
 
-def _refuse_if_done(case: Case) -> None:
+def refuse_if_done(case: Case) -> None:
+    """Raise Refused for a case that is closed or merged."""
     if case.state in DONE:
         raise Refused(f"Case {case.number} is {case.state}. Reopen it first.")
 

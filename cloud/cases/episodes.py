@@ -13,18 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from cloud.cases.rules import Rules as Rules
+from cloud.cases.rules import Thresholds
 from edge_agent.protocol.faults import FAULTS, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.protocol.wording import duration
 
-_MINUTE_S, _HOUR_S, _DAY_S = 60.0, 3600.0, 86400.0
-FURTHEST_S = 3650 * _DAY_S  # an impact further away is no prediction, and would leave the calendar
-Seconds = Annotated[float, Field(ge=0, le=30 * _DAY_S)]
+FURTHEST_S = 3650 * 86400.0  # an impact further away is no prediction, and would leave the calendar
 
 
 class EpisodeState(StrEnum):
@@ -35,35 +32,13 @@ class EpisodeState(StrEnum):
     RESOLVED = "resolved"  # cleared for the whole hold-down
 
 
-class Rules(BaseModel):
-    """The thresholds of all decisions about episodes and cases; a table of the configuration."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveSilence:
+    """A silence that covers an episode now."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    critical_within_s: Seconds = Field(
-        default=15 * _MINUTE_S, description="below this time to impact the severity is critical: act now"
-    )
-    high_within_s: Seconds = Field(
-        default=4 * _HOUR_S, description="below this time to impact it is high: act within this shift"
-    )
-    warning_within_s: Seconds = Field(
-        default=_DAY_S, description="below this time to impact it is a warning: act before this time tomorrow"
-    )
-    debounce_s: Seconds = Field(default=5.0, description="a finding that lasts less than this opens no case")
-    hold_down_s: Seconds = Field(
-        default=5 * _MINUTE_S, description="a cleared finding is resolved when it has not recurred for this long"
-    )
-    reopen_window_s: Seconds = Field(
-        default=_DAY_S, description="a fault that recurs within this time reopens its case"
-    )
-
-    def limits(self) -> tuple[tuple[Severity, float], ...]:
-        """Below how many seconds to impact a severity begins, most urgent first."""
-        return (
-            (Severity.CRITICAL, self.critical_within_s),
-            (Severity.HIGH, self.high_within_s),
-            (Severity.WARNING, self.warning_within_s),
-        )
+    number: int
+    until: datetime
+    reason: str  # whose silence, what for, until when: a clause for a support agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +59,11 @@ class Episode:
     resolved_at: datetime | None = None
     findings: int = 0
     flaps: int = 0
+    confidence: float = 1.0
+    first_severity: str = ""  # what it began as; info: it was on the watch list
+    silence_number: int | None = None  # the silence that suppressed it
+    suppressed_until: datetime | None = None
+    explained_by: int | None = None  # the id of the episode that this one is a consequence of
 
 
 class Change(StrEnum):
@@ -95,6 +75,10 @@ class Change(StrEnum):
     CLEARED = "cleared"  # the device reports clear; the hold-down begins
     FLAPPED = "flapped"  # recurred within the hold-down
     RESOLVED = "resolved"  # no recurrence for the whole hold-down
+    SUPPRESSED = "suppressed"  # would have fired, and a silence covers it
+    EXPLAINED = "explained"  # another fault of the device is its cause
+    UNEXPLAINED = "unexplained"  # that fault is over, and this one is not
+    ACKNOWLEDGED = "acknowledged"  # a person has seen it
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +96,7 @@ class Event:
     at: datetime
     now: datetime
     finding: Finding | None = None  # None if only time has passed
+    silence: ActiveSilence | None = None  # the one that covers the episode at `now`
 
 
 Transition = tuple[Episode, tuple[Decision, ...]]
@@ -139,6 +124,7 @@ def on_first_finding(finding: Finding, event: Event, rules: Rules) -> Transition
         severity=finding.severity,
         severity_reason=_device_reason(finding),
         first_at=event.at,
+        first_severity=finding.severity,
     )
     episode, decisions = _run_stages((_update_impact, _raise, _fire), episode, replace(event, finding=finding), rules)
     return episode, (opened, *decisions)
@@ -146,8 +132,13 @@ def on_first_finding(finding: Finding, event: Event, rules: Rules) -> Transition
 
 def on_finding(episode: Episode, finding: Finding, event: Event, rules: Rules) -> Transition:
     """Apply another finding to the unresolved episode of its fault and component."""
-    stages = (_fire, _clear) if finding.phase is Phase.CLEAR else (_flap, _update_impact, _raise, _fire)
-    return _run_stages(stages, episode, replace(event, finding=finding), rules)
+    thresholds, event = rules.thresholds(episode.fault), replace(event, finding=finding)
+    weak = Severity.CRITICAL not in (finding.severity, episode.severity)  # critical is exempt from both thresholds
+    if finding.phase is Phase.CLEAR or (weak and finding.confidence < thresholds.resolve_below):
+        return _run_stages((_fire, _clear), episode, event, rules)
+    if episode.cleared_at and weak and finding.confidence < thresholds.open_above:
+        return _run_stages((_update_impact,), episode, event, rules)  # between the two: it neither clears nor recurs
+    return _run_stages((_flap, _update_impact, _raise, _fire), episode, event, rules)
 
 
 def on_time_passed(episode: Episode, event: Event, rules: Rules) -> Transition:
@@ -165,15 +156,16 @@ def _run_stages(stages: tuple[_Stage, ...], episode: Episode, event: Event, rule
 
 
 def _update_impact(episode: Episode, event: Event, _rules: Rules) -> tuple[Episode, None]:
-    """Copy the predicted impact from the finding."""
+    """Copy the predicted impact and the confidence from the finding."""
     impact = event.finding.impact if event.finding else None
     low_at, impact_at, high_at = (
         (None, None, None)
         if impact is None
         else (_after(event.at, seconds) for seconds in (impact.low_s, impact.likely_s, impact.high_s))
     )
-    findings = episode.findings + 1
-    return replace(episode, impact_low_at=low_at, impact_at=impact_at, impact_high_at=high_at, findings=findings), None
+    confidence = event.finding.confidence if event.finding else episode.confidence
+    after = replace(episode, impact_low_at=low_at, impact_at=impact_at, impact_high_at=high_at, confidence=confidence)
+    return replace(after, findings=episode.findings + 1), None
 
 
 def _raise(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decision | None]:
@@ -192,17 +184,33 @@ def _raise(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decis
 
 
 def _fire(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decision | None]:
-    """Fire a pending episode that is urgent, or has lasted; what is only for information opens no case."""
+    """Fire a pending episode that is urgent, or has lasted, unless a silence covers it."""
+    reason = _why_now(episode, event, rules.thresholds(episode.fault))
+    if reason is None:
+        return episode, None
+    if event.silence:
+        return _suppress(episode, event.silence)
+    if episode.silence_number is not None:
+        reason += f"; evaluated again after silence {episode.silence_number}"
+    fired = replace(episode, state=EpisodeState.FIRING, fired_at=event.now, suppressed_until=None)
+    return fired, Decision(Change.FIRED, reason)
+
+
+def _why_now(episode: Episode, event: Event, thresholds: Thresholds) -> str | None:
+    """Why a pending episode fires now; what is only for information opens no case."""
     if episode.state is not EpisodeState.PENDING or episode.severity is Severity.INFO or episode.cleared_at:
-        return episode, None
-    lasted_s = max(_lasted_by_uptime_s(event.finding), (event.at - episode.first_at).total_seconds())
+        return None
     if episode.severity is Severity.CRITICAL:
-        reason = "critical findings skip the debounce"
-    elif lasted_s >= rules.debounce_s:
-        reason = _lasted(lasted_s, rules.debounce_s)
-    else:
-        return episode, None
-    return replace(episode, state=EpisodeState.FIRING, fired_at=event.now), Decision(Change.FIRED, reason)
+        return "critical findings skip the debounce"
+    lasted_s = max(_lasted_by_uptime_s(event.finding), (event.at - episode.first_at).total_seconds())
+    if episode.confidence < thresholds.open_above or lasted_s < thresholds.debounce_s:
+        return None
+    return _lasted(lasted_s, thresholds.debounce_s)
+
+
+def _suppress(episode: Episode, silence: ActiveSilence) -> tuple[Episode, Decision | None]:
+    after = replace(episode, silence_number=silence.number, suppressed_until=silence.until)
+    return after, Decision(Change.SUPPRESSED, silence.reason) if after != episode else None
 
 
 def _lasted(lasted_s: float, debounce_s: float) -> str:
@@ -214,7 +222,12 @@ def _clear(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decis
     """Begin the hold-down."""
     if episode.cleared_at:
         return episode, None
-    reason = f"reported as cleared by the device; resolved after {duration(rules.hold_down_s)} without recurrence"
+    cause = "reported as cleared by the device"
+    if event.finding and event.finding.phase is not Phase.CLEAR:
+        below = rules.thresholds(episode.fault).resolve_below
+        cause = f"its confidence of {event.finding.confidence:.0%} is below {below:.0%}"
+    hold_down_s = rules.thresholds(episode.fault).hold_down_s
+    reason = f"{cause}; resolved after {duration(hold_down_s)} without recurrence"
     return replace(episode, cleared_at=event.at), Decision(Change.CLEARED, reason)
 
 
@@ -223,7 +236,7 @@ def _flap(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decisi
     if episode.cleared_at is None:
         return episode, None
     away_s = (event.at - episode.cleared_at).total_seconds()
-    watched = duration(rules.hold_down_s)
+    watched = duration(rules.thresholds(episode.fault).hold_down_s)
     reason = f"recurred {duration(away_s)} after it cleared, within the {watched} hold-down"
     return replace(episode, cleared_at=None, flaps=episode.flaps + 1), Decision(Change.FLAPPED, reason)
 
@@ -232,11 +245,12 @@ def _resolve(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Dec
     """Resolve an episode whose hold-down is over."""
     if episode.cleared_at is None:
         return episode, None
-    over_at = episode.cleared_at + timedelta(seconds=rules.hold_down_s)
+    hold_down_s = rules.thresholds(episode.fault).hold_down_s
+    over_at = episode.cleared_at + timedelta(seconds=hold_down_s)
     if event.at < over_at:
         return episode, None
     resolved = replace(episode, state=EpisodeState.RESOLVED, resolved_at=over_at)
-    return resolved, Decision(Change.RESOLVED, f"no recurrence for {duration(rules.hold_down_s)}")
+    return resolved, Decision(Change.RESOLVED, f"no recurrence for {duration(hold_down_s)}")
 
 
 def _by_device(event: Event) -> tuple[Severity, str] | None:

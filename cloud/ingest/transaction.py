@@ -189,6 +189,7 @@ class BatchTransaction:
             except Exception as error:
                 if is_trouble(error):
                     raise
+                self._case_service.forget_reads(self._session)
                 if not isinstance(error, ValueError | OverflowError):
                     log.exception("record %d of %s could not be applied: this is a bug", seq, key.device)
                 received = ReceivedMessage(topics.topic(key.device, key.lane), b"", now)

@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cloud.cases.cases import DONE
+from cloud.cases.lanes import Lane
+from cloud.cases.problems import ProblemState
 from cloud.store.tables import (
     CaseEntry,
     CaseState,
@@ -23,6 +25,8 @@ from cloud.store.tables import (
     EpisodeState,
     EvidenceRow,
     LossRow,
+    Notice,
+    Problem,
     SupportCase,
 )
 from edge_agent.protocol.faults import FAULTS, Severity
@@ -39,6 +43,10 @@ class CaseFilter:
     devices: frozenset[str] = frozenset()
     owners: frozenset[str] = frozenset()  # "" means nobody
     faults: frozenset[str] = frozenset()
+    problems: frozenset[int] = frozenset()
+    lanes: frozenset[Lane] = frozenset()
+    informed: frozenset[str] = frozenset()  # handed over by these, who are kept informed
+    grouped: bool = False  # without the cases of open problems, which are shown as one; critical ones stay
     texts: tuple[str, ...] = ()  # each must occur in title, device, customer or site
 
 
@@ -80,7 +88,9 @@ class Tabs:
 
     open: int
     mine: int
+    informed: int  # handed over to somebody else, and not closed yet
     closed: int
+    notices: int  # unread, of cases that were handed over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +140,16 @@ async def count(session: AsyncSession, wanted: CaseFilter) -> int:
 async def tabs(session: AsyncSession, me: str) -> Tabs:
     """The counts of the inbox's tabs, in one statement."""
     is_open = SupportCase.state.not_in(DONE)
+    unread = select(func.count(Notice.id)).where(Notice.account == me, Notice.read_at.is_(None)).scalar_subquery()
     query = select(
         func.count().filter(is_open),
         func.count().filter(is_open & (SupportCase.owner == me)),
+        func.count().filter(is_open & (SupportCase.first_owner == me)),
         func.count().filter(SupportCase.state == CaseState.CLOSED),
+        unread,
     ).select_from(SupportCase)
     row = (await session.execute(query)).one()
-    return Tabs(open=row[0], mine=row[1], closed=row[2])
+    return Tabs(open=row[0], mine=row[1], informed=row[2], closed=row[3], notices=row[4])
 
 
 async def fleet_status(session: AsyncSession) -> FleetStatus:
@@ -270,9 +283,27 @@ def _cases(wanted: CaseFilter) -> "Select[SupportCase, Device]":
     if wanted.faults:
         having = select(Episode.case_number).where(Episode.fault.in_(wanted.faults))
         conditions.append(SupportCase.number.in_(having))
+    if wanted.problems:
+        conditions.append(SupportCase.problem_number.in_(wanted.problems))
+    if wanted.lanes:
+        conditions.append(SupportCase.lane.in_(wanted.lanes))
+    if wanted.informed:
+        conditions.append(SupportCase.first_owner.in_(wanted.informed))
+    if wanted.grouped:
+        conditions.append(_is_not_grouped())
     places = (SupportCase.title, SupportCase.device, Device.customer, Device.site)
     conditions += [or_(*(place.icontains(text, autoescape=True) for place in places)) for text in wanted.texts]
     return _joined().where(*conditions)
+
+
+def _is_not_grouped() -> ColumnElement[bool]:
+    """Select what no open problem stands for: a critical case always stays on its own."""
+    grouping = select(Problem.number).where(Problem.state == ProblemState.OPEN)
+    return or_(
+        SupportCase.problem_number.is_(None),
+        SupportCase.problem_number.not_in(grouping),
+        SupportCase.severity == Severity.CRITICAL,
+    )
 
 
 def _by_urgency() -> tuple[_Order, ...]:

@@ -164,6 +164,12 @@ class Episode(Base):
     resolved_at: Mapped[datetime | None]
     findings: Mapped[int] = mapped_column(default=1)
     flaps: Mapped[int] = mapped_column(default=0)
+    first_severity: Mapped[str] = mapped_column(String(16), default="")  # info: it began on the watch list
+    acknowledged_by: Mapped[str | None] = mapped_column(String(64))
+    acknowledged_at: Mapped[datetime | None]
+    silence_number: Mapped[int | None] = mapped_column(ForeignKey("silence.number"), index=True)
+    suppressed_until: Mapped[datetime | None]  # the silence's end, or its window's
+    explained_by: Mapped[int | None] = mapped_column(ForeignKey("episode.id"), index=True)
     reasons: Mapped[list[Any]]  # each decision as {"at": ISO, "decision": str, "reason": str}
     case_number: Mapped[int | None] = mapped_column(ForeignKey("support_case.number"), index=True)
     __table_args__ = (
@@ -191,7 +197,17 @@ class SupportCase(Base):
     owner: Mapped[str | None] = mapped_column(String(64))
     label: Mapped[str | None] = mapped_column(String(20))
     closed_at: Mapped[datetime | None]
+    fault: Mapped[str] = mapped_column(String(200), default="")  # that it was opened for
+    lane: Mapped[str | None] = mapped_column(String(16))
+    lane_reason: Mapped[str] = mapped_column(Text, default="")
+    problem_number: Mapped[int | None] = mapped_column(ForeignKey("problem.number"), index=True)
+    first_owner: Mapped[str | None] = mapped_column(String(64))  # kept informed after a hand-over
+    reminder_at: Mapped[datetime | None]
+    reminder_note: Mapped[str] = mapped_column(Text, default="")
+    merged_into: Mapped[int | None] = mapped_column(ForeignKey("support_case.number"))
+    merged_episodes: Mapped[list[Any]] = mapped_column(default=list)  # ids of those that moved, for the unmerge
     version: Mapped[int] = mapped_column(default=1)
+    __table_args__ = (Index("support_case_fault", "fault", "opened_at"),)
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012  each change compares and sets it
 
 
@@ -206,6 +222,75 @@ class CaseEntry(Base):
     kind: Mapped[str] = mapped_column(String(32))  # opened, finding, severity, resolved, reopened, taken, closed, note
     text: Mapped[str] = mapped_column(Text)
     detail: Mapped[dict[str, Any]]
+
+
+class Notice(Base):
+    """What happened in a case that somebody handed over: they are told until it is closed."""
+
+    __tablename__ = "notice"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    account: Mapped[str] = mapped_column(ForeignKey("account.name"))
+    case_number: Mapped[int] = mapped_column(ForeignKey("support_case.number"))
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(64))
+    text: Mapped[str] = mapped_column(Text)
+    read_at: Mapped[datetime | None]
+    __table_args__ = (Index("notice_account", "account", "read_at"),)
+
+
+class Problem(Base):
+    """One cause behind many cases: the same fault, and something in common."""
+
+    __tablename__ = "problem"
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
+    fault: Mapped[str] = mapped_column(String(200))
+    scope: Mapped[str] = mapped_column(String(16))  # firmware, site or model
+    value: Mapped[str] = mapped_column(String(200))
+    title: Mapped[str] = mapped_column(String(400))
+    state: Mapped[str] = mapped_column(String(16))
+    opened_at: Mapped[datetime]
+    opened_reason: Mapped[str] = mapped_column(Text)
+    last_case_at: Mapped[datetime]
+    owner: Mapped[str | None] = mapped_column(String(64))
+    announcement: Mapped[str] = mapped_column(Text, default="")
+    announced_by: Mapped[str] = mapped_column(String(64), default="")
+    announced_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    __table_args__ = (Index("problem_open", "state", "fault"),)
+
+
+class ProblemEntry(Base):
+    """A line of a problem's timeline."""
+
+    __tablename__ = "problem_entry"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    problem_number: Mapped[int] = mapped_column(ForeignKey("problem.number"), index=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(32))
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Silence(Base):
+    """A span of time, or windows on weekdays within it, in which what fits opens no case."""
+
+    __tablename__ = "silence"
+    number: Mapped[int] = mapped_column(BigId, primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(Text)
+    zone: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(String(64), default="")
+    site: Mapped[str] = mapped_column(String(200), default="")
+    model: Mapped[str] = mapped_column(String(128), default="")
+    fault: Mapped[str] = mapped_column(String(200), default="")
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime] = mapped_column(index=True)
+    weekdays: Mapped[list[Any]]
+    from_time: Mapped[str] = mapped_column(String(5), default="")  # HH:MM, local
+    to_time: Mapped[str] = mapped_column(String(5), default="")
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str] = mapped_column(String(64), default="")
 
 
 class EvidenceRow(Base):

@@ -148,11 +148,12 @@ async def ingest(console: Here) -> IngestOut:
     return IngestOut(taken=counters.committed, dead_lettered=counters.dead_lettered, dropped=dropped)
 
 
-async def _changed(console: Console, number: int, change: changes.Change) -> CaseDetail:
+async def changed(console: Console, number: int, change: changes.Change) -> CaseDetail:
+    """Commit a change and return the case after it."""
     try:
         await changes.commit(console, change)
-    except LookupError:
-        raise HTTPException(404, f"There is no case {number}.") from None
+    except LookupError as error:
+        raise HTTPException(404, str(error)) from None
     except Refused as refusal:
         raise HTTPException(409, str(refusal)) from None
     return await case(console, number)
@@ -164,28 +165,28 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {404: {"description": "no such case"
 @router.post("/cases/{number}/take", responses=_ANSWERS)
 async def take(console: Here, visitor: ApiVisitor, number: int) -> CaseDetail:
     """Assign the case to yourself."""
-    return await _changed(console, number, changes.take(console, number, visitor.name))
+    return await changed(console, number, changes.take(console, number, visitor.name))
 
 
 @router.post("/cases/{number}/release", responses=_ANSWERS)
 async def release(console: Here, visitor: ApiVisitor, number: int) -> CaseDetail:
     """Unassign the case."""
-    return await _changed(console, number, changes.release(console, number, visitor.name))
+    return await changed(console, number, changes.release(console, number, visitor.name))
 
 
 @router.post("/cases/{number}/close", responses=_ANSWERS)
 async def close(console: Here, visitor: ApiVisitor, number: int, body: CloseIn) -> CaseDetail:
     """Close the case with its outcome."""
-    return await _changed(console, number, changes.close(console, number, visitor.name, body.label, body.note))
+    return await changed(console, number, changes.close(console, number, visitor.name, body.label, body.note))
 
 
 @router.post("/cases/{number}/reopen", responses=_ANSWERS)
 async def reopen(console: Here, visitor: ApiVisitor, number: int, body: ReopenIn) -> CaseDetail:
     """Open a closed case again."""
-    return await _changed(console, number, changes.reopen(console, number, visitor.name, body.reason))
+    return await changed(console, number, changes.reopen(console, number, visitor.name, body.reason))
 
 
 @router.post("/cases/{number}/note", responses=_ANSWERS)
 async def note(console: Here, visitor: ApiVisitor, number: int, body: NoteIn) -> CaseDetail:
     """Write a note into the timeline."""
-    return await _changed(console, number, changes.note(console, number, visitor.name, body.text))
+    return await changed(console, number, changes.note(console, number, visitor.name, body.text))

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cloud.cases.lanes import Lane
 from cloud.ingest import DropReason
 from cloud.store.tables import CaseState, Label
 from edge_agent.protocol.faults import Severity
@@ -32,6 +33,12 @@ class CaseSummary(_Row):
     owner: str | None
     label: Label | None
     closed_at: datetime | None
+    lane: Lane | None
+    lane_reason: str
+    problem_number: int | None
+    first_owner: str | None
+    reminder_at: datetime | None
+    merged_into: int | None
     faults: list[str]
 
 
@@ -60,6 +67,12 @@ class EpisodeOut(_Row):
     resolved_at: datetime | None
     findings: int
     flaps: int
+    first_severity: str
+    acknowledged_by: str | None
+    acknowledged_at: datetime | None
+    silence_number: int | None
+    suppressed_until: datetime | None
+    explained_by: int | None
     reasons: list[Any]
 
 

@@ -18,7 +18,17 @@ from cloud.case_service import CaseService
 from cloud.change_signal import ChangeSignal
 from cloud.ingest import Counters
 from cloud.store.database import Database
-from cloud.web import api, assets, login, pages, server_sent_events
+from cloud.web import (
+    api,
+    assets,
+    case_actions,
+    login,
+    pages,
+    problem_pages,
+    rule_api,
+    server_sent_events,
+    silence_pages,
+)
 from cloud.web.auth import LoginNeeded
 from cloud.web.context import Console
 from cloud.web.render import environment, page
@@ -44,9 +54,13 @@ ROUTERS = (
     api.health,
     api.description,
     api.router,
+    rule_api.router,
     assets.router,
     login.router,
     pages.router,
+    case_actions.router,
+    problem_pages.router,
+    silence_pages.router,
     server_sent_events.router,
 )
 

@@ -20,24 +20,54 @@ async def commit(console: Console, change: Change) -> None:
 
 def take(console: Console, number: int, actor: str) -> Change:
     """The case is now `actor`'s."""
-    return lambda session, now: console.case_service.take(session, number, actor, now)
+    return lambda session, now: console.case_service.staff.take(session, number, actor, now)
 
 
 def release(console: Console, number: int, actor: str) -> Change:
     """The case is nobody's again."""
-    return lambda session, now: console.case_service.release(session, number, actor, now)
+    return lambda session, now: console.case_service.staff.release(session, number, actor, now)
 
 
 def close(console: Console, number: int, actor: str, label: Label, note: str) -> Change:
     """The case is done, and this is what it really was."""
-    return lambda session, now: console.case_service.close(session, number, actor, label, note, now)
+    return lambda session, now: console.case_service.staff.close(session, number, actor, label, note, now)
 
 
 def reopen(console: Console, number: int, actor: str, reason: str) -> Change:
     """The case is not done after all."""
-    return lambda session, now: console.case_service.reopen(session, number, actor, reason, now)
+    return lambda session, now: console.case_service.staff.reopen(session, number, actor, reason, now)
 
 
 def note(console: Console, number: int, actor: str, text: str) -> Change:
     """Somebody has something to say about the case."""
-    return lambda session, now: console.case_service.note(session, number, actor, text, now)
+    return lambda session, now: console.case_service.staff.note(session, number, actor, text, now)
+
+
+def hand_over(console: Console, number: int, actor: str, to: str, note: str) -> Change:
+    """Another person goes on with the case."""
+    return lambda session, now: console.case_service.staff.hand_over(session, number, actor, to, note, now)
+
+
+def snooze(console: Console, number: int, actor: str, until: datetime, note: str) -> Change:
+    """The case waits until a date."""
+    return lambda session, now: console.case_service.staff.snooze(session, number, actor, until, note, now)
+
+
+def wake(console: Console, number: int, actor: str) -> Change:
+    """The case waits no longer."""
+    return lambda session, now: console.case_service.staff.wake(session, number, actor, now)
+
+
+def merge(console: Console, number: int, into: int, actor: str) -> Change:
+    """Another case of the device goes on for this one."""
+    return lambda session, now: console.case_service.staff.merge(session, number, into, actor, now)
+
+
+def unmerge(console: Console, number: int, actor: str, reason: str) -> Change:
+    """The merge was wrong."""
+    return lambda session, now: console.case_service.staff.unmerge(session, number, actor, reason, now)
+
+
+def unlink(console: Console, number: int, actor: str, reason: str) -> Change:
+    """The case has another cause than its problem."""
+    return lambda session, now: console.case_service.staff.unlink(session, number, actor, reason, now)

@@ -7,11 +7,13 @@ the case's title, device, customer and site.
 
 import shlex
 
+from cloud.cases.lanes import Lane
 from cloud.store.queries import CaseFilter
 from cloud.store.tables import CaseState
 from edge_agent.protocol.faults import FAULTS, Severity
 
 DEFAULT = "is:open"
+LONGEST_NUMBER = 15  # digits; a longer one fits no column
 
 _OPEN = frozenset({CaseState.NEW, CaseState.OPEN, CaseState.PENDING_REMINDER, CaseState.PENDING_CLOSE})
 _IS = {
@@ -22,7 +24,7 @@ _IS = {
     "merged": frozenset({CaseState.MERGED}),
     "all": frozenset(CaseState),
 }
-KEYS = ("is", "severity", "device", "owner", "fault")
+KEYS = ("is", "severity", "device", "owner", "fault", "problem", "lane", "informed")
 
 
 def read_filter(text: str, me: str) -> CaseFilter:
@@ -46,6 +48,9 @@ def read_filter(text: str, me: str) -> CaseFilter:
         devices=frozenset(values["device"]),
         owners=frozenset({"me": me, "nobody": ""}.get(value, value) for value in values["owner"]),
         faults=frozenset(_fault(value) for value in values["fault"]),
+        problems=frozenset(_number("problem", value) for value in values["problem"]),
+        lanes=frozenset(_lane(value) for value in values["lane"]),
+        informed=frozenset({"me": me}.get(value, value) for value in values["informed"]),
         texts=tuple(texts),
     )
 
@@ -69,6 +74,18 @@ def _severity(value: str) -> Severity:
     if value not in set(Severity):
         raise ValueError(f"“severity:{value}” is not known. Write {_either('severity', list(Severity))}")
     return Severity(value)
+
+
+def _lane(value: str) -> Lane:
+    if value not in set(Lane):
+        raise ValueError(f"“lane:{value}” is not known. Write {_either('lane', list(Lane))}")
+    return Lane(value)
+
+
+def _number(key: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit() or len(value) > LONGEST_NUMBER:
+        raise ValueError(f"“{key}:{value}” is no number. Write for instance {key}:1")
+    return int(value)
 
 
 def _fault(value: str) -> str:

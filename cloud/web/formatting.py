@@ -6,6 +6,7 @@ a page reads the same before and after its script has started.
 
 from datetime import datetime
 
+from cloud.cases.lanes import Lane
 from cloud.store.tables import CaseState, Label
 from edge_agent.protocol import wording
 
@@ -24,6 +25,12 @@ STATES = {
     CaseState.PENDING_CLOSE: "Pending close",
     CaseState.CLOSED: "Closed",
     CaseState.MERGED: "Merged",
+}
+
+LANES = {
+    Lane.ACT_NOW: "Needs action now",
+    Lane.JUDGEMENT: "Needs a person's judgement",
+    Lane.KNOWN: "Known or self-recovering",
 }
 
 PRESENCE = {"online": "Online", "offline": "Offline", "going_down": "Going down"}

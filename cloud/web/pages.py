@@ -4,7 +4,7 @@ What flows in: requests of logged-in staff. What flows out: pages, or a redirect
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from cloud.cases.cases import Refused
-from cloud.store import queries
+from cloud.store import queries, rule_queries
 from cloud.store.tables import Label
 from cloud.web import changes, view_models
 from cloud.web.auth import PageVisitor, page_visitor
@@ -58,6 +58,7 @@ async def inbox(
         except ValueError as error:
             sentence = str(error)
         else:
+            wanted = replace(wanted, grouped=q.strip() == DEFAULT)
             lines = await queries.inbox(session, wanted, MOST_ROWS)
             total = await queries.count(session, wanted) if len(lines) == MOST_ROWS else len(lines)
         ids = [line.episodes[0].evidence_id or "" for line in lines if line.episodes]
@@ -65,6 +66,7 @@ async def inbox(
             "tabs": await queries.tabs(session, context.visitor.name),
             "fleet_status": await queries.fleet_status(session),
             "feed": await queries.last_entry_id(session),
+            "problems": await rule_queries.problems(session, MOST_ROWS, open_only=True),
         }
         sparks = await context.console.sparklines.draw(session, ids)
     values |= {
@@ -80,19 +82,21 @@ async def inbox(
 @router.get("/cases/{number}")
 async def case(context: InPage, number: int, done: str = "", label: str = "") -> Response:
     """Is it real, how long have I got, what do I do?"""
-    return await _case_page(context, number, toast=view_models.toast(done, number, label))
+    return await case_page(context, number, toast=view_models.toast(done, number, label))
 
 
-async def _case_page(
+async def case_page(
     context: PageContext,
     number: int,
     *,
     toast: view_models.Toast | None = None,
     refused: str = "",
 ) -> Response:
+    """Render the page of a case; with the sentence why a change was refused, if one was."""
     async with context.console.database.read() as session:
         feed = await queries.last_entry_id(session)
         file = await queries.case_file(session, number)
+        links = await rule_queries.case_links(session, file.case, file.episodes) if file else None
     if file is None:
         raise HTTPException(404, f"There is no case {number}.")
     # a chart takes 0.1 s to make, and other readers shall not wait for it
@@ -103,6 +107,7 @@ async def _case_page(
         active="inbox",
         feed=feed,
         file=file,
+        links=links,
         episode_views=episode_views,
         open=view_models.is_open(file.case),
         impact_status=view_models.impact_status(file.case, file.episodes[0] if file.episodes else None),
@@ -115,14 +120,14 @@ async def _case_page(
 async def take(context: InPage, number: int, back: BackTo = "") -> Response:
     """Make the case mine."""
     change = changes.take(context.console, number, context.visitor.name)
-    return await _changed(context, number, change, {"done": "take"}, back)
+    return await changed(context, number, change, {"done": "take"}, back)
 
 
 @router.post("/cases/{number}/release")
 async def release(context: InPage, number: int, back: BackTo = "") -> Response:
     """Make the case nobody's."""
     change = changes.release(context.console, number, context.visitor.name)
-    return await _changed(context, number, change, {"done": "release"}, back)
+    return await changed(context, number, change, {"done": "release"}, back)
 
 
 @router.post("/cases/{number}/close")
@@ -135,7 +140,7 @@ async def close(
 ) -> Response:
     """Say what the case really was."""
     change = changes.close(context.console, number, context.visitor.name, label, note.strip())
-    return await _changed(context, number, change, {"done": "close", "label": label}, back)
+    return await changed(context, number, change, {"done": "close", "label": label}, back)
 
 
 @router.post("/cases/{number}/reopen")
@@ -149,7 +154,7 @@ async def reopen(
     """Take the closing back. `label` is what the case was closed as: undoing this needs it again."""
     change = changes.reopen(context.console, number, context.visitor.name, reason.strip())
     done = {"done": "reopen"} | ({"label": label} if label else {})
-    return await _changed(context, number, change, done, back)
+    return await changed(context, number, change, done, back)
 
 
 @router.post("/cases/{number}/note")
@@ -161,10 +166,10 @@ async def note(
 ) -> Response:
     """Write into the timeline."""
     change = changes.note(context.console, number, context.visitor.name, text.strip())
-    return await _changed(context, number, change, {"done": "note"}, back)
+    return await changed(context, number, change, {"done": "note"}, back)
 
 
-async def _changed(
+async def changed(
     context: PageContext,
     number: int,
     change: changes.Change,
@@ -177,7 +182,7 @@ async def _changed(
     except LookupError:
         raise HTTPException(404, f"There is no case {number}.") from None
     except Refused as refusal:
-        return await _case_page(context, number, refused=str(refusal))
+        return await case_page(context, number, refused=str(refusal))
     if back.startswith("inbox:"):
         where = "/?" + urlencode({"q": back.removeprefix("inbox:"), "case": number, **done})
     else:

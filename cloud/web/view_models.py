@@ -280,6 +280,12 @@ _DONE = {
     "close": "Case {number} is closed as “{label}”.",
     "reopen": "Case {number} is reopened.",
     "note": "Your note was added to case {number}.",
+    "hand_over": "Case {number} is handed over.",
+    "snooze": "Case {number} is snoozed.",
+    "wake": "The snooze of case {number} is ended.",
+    "merge": "Case {number} is merged.",
+    "unmerge": "The merge of case {number} is taken back.",
+    "unlink": "Case {number} has left its problem.",
 }
 UNDONE = "undone within ten seconds"
 
@@ -294,6 +300,8 @@ def toast(done: str, number: int, label: str) -> Toast | None:
         "take": ("release", ()),
         "release": ("take", ()),
         "close": ("reopen", (("reason", UNDONE),)),
+        "snooze": ("wake", ()),
+        "merge": ("unmerge", (("reason", UNDONE),)),
     }
     if known:
         undo["reopen"] = ("close", (("label", known), ("note", UNDONE)))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.report import insert, table
-from tests.bench import ingest, wire
+from tests.bench import cases, ingest, wire
 from tests.bench.agent import beside_peers
 from tests.bench.day import a_day
 from tests.bench.steps import steps
@@ -134,6 +134,17 @@ def _ingest(_options: argparse.Namespace) -> Part:
     return Part(text, figures)
 
 
+def _cases(_options: argparse.Namespace) -> Part:
+    """Opening cases from findings beside the raw inserts of the same rows"""
+    figures = cases.measure()
+    lines = [
+        [name, f"{found['cases_per_s']:,}", f"{found['raw_inserts_per_s']:,}", f"{found['of_raw']:.2f}"]
+        for name, found in figures.items()
+    ]
+    about = f"One worker, {cases.PER_TRANSACTION} findings in a transaction; medians of {cases.ROUNDS} runs."
+    return Part(f"{about}\n\n{table(['', 'cases/s', 'raw inserts/s', 'of the raw rate'], lines)}", figures)
+
+
 def _wire(_options: argparse.Namespace) -> Part:
     """Telemetry on the wire, MQTT and TLS framing included"""
     found = wire.figures()
@@ -151,6 +162,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
     "day": _day,
     "wire": _wire,
     "ingest": _ingest,
+    "cases": _cases,
 }
 
 

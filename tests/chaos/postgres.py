@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from firmware_stubs.processes import free_port, is_in_use
+from firmware_stubs.processes import free_port
 
 USER = "postgres"
 START_S = 60.0
@@ -59,7 +59,7 @@ class Postgres:
         while time.monotonic() < deadline:
             self._process = self._popen(["postgres", "-D", str(self._folder), *options, *self._settings])
             while self._process.poll() is None and time.monotonic() < deadline:
-                if is_in_use(self.port):
+                if self._is_ready(self._process.pid):
                     return
                 time.sleep(0.1)
             time.sleep(0.3)
@@ -72,6 +72,14 @@ class Postgres:
     def stop(self) -> None:
         """End it, without waiting for its clients to disconnect."""
         self._end(signal.SIGINT)
+
+    def _is_ready(self, pid: int) -> bool:
+        """Whether it takes connections: it listens earlier, and refuses them while it starts up."""
+        try:
+            lines = (self._folder / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return bool(lines) and lines[0] == str(pid) and lines[-1].strip() == "ready"
 
     def _end(self, number: signal.Signals) -> bool:
         if self._process is None or self._process.poll() is not None:

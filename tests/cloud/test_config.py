@@ -62,7 +62,16 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     [
         ("[web]\nlisen = 1", "web.lisen = 1: unknown key; did you mean listen?"),
         ("[rules]\nhold_down = 1", "rules.hold_down = 1: unknown key; did you mean hold_down_s?"),
-        ("[rules]\nzzz = 1", "rules.zzz = 1: unknown key; known here: critical_within_s, debounce_s, high_within_s"),
+        (
+            "[rules]\nzzz = 1",
+            "rules.zzz = 1: unknown key; known here: critical_within_s, debounce_s, faults, high_within_s",
+        ),
+        (
+            '[rules.faults."disk.filling"]\ndebounce = 1.0',
+            "rules.faults.disk.filling.debounce = 1.0: unknown key; did you mean debounce_s?",
+        ),
+        ('[rules.faults."disk.filling"]\nopen_above = 2.0', "rules.faults.disk.filling.open_above = 2.0: Input should"),
+        ("[rules]\nresolve_below = 0.5", "rules = {'resolve_below': 0.5}: resolve_below is above open_above; lower it"),
         ("webb = 1", "webb = 1: unknown key; did you mean web?"),
         ("web = 1", "web = 1: Input should be a valid dictionary or instance of WebTable"),
         ('[rules]\nhold_down_s = "5"', "rules.hold_down_s = '5': Input should be a valid number"),

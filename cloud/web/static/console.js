@@ -313,6 +313,13 @@ document.addEventListener("click", (event) => {
   for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
+// A form that asks for a time zone proposes the reader's own.
+document.addEventListener("toggle", (event) => {
+  for (const input of $$("input[name=zone]", event.target)) {
+    if (input.value === input.defaultValue) input.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  }
+}, true);
+
 // --- Start ---
 
 $("#help-button").hidden = false;

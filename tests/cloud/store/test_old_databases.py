@@ -82,3 +82,11 @@ async def test_an_account_of_an_old_database_can_log_in(migrated: tuple[Database
     async with migrated[0].read() as session:
         alice = await session.get(Account, "alice")
     assert await accounts.fits(alice, "correct horse")
+
+
+async def test_cases_and_episodes_of_an_old_database_know_their_fault_and_first_severity(
+    migrated: tuple[Database, dict[str, Any]],
+) -> None:
+    async with migrated[0].read() as session:
+        assert await session.scalar(text("SELECT count(*) FROM support_case WHERE fault = ''")) == 0
+        assert await session.scalar(text("SELECT count(*) FROM episode WHERE first_severity <> severity")) == 0

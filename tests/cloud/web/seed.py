@@ -275,16 +275,16 @@ async def a_day(database: Database, case_service: CaseService, now: datetime) ->
     await add_fleet(database, now)
     numbers = {story.device: await tell(database, case_service, story, now) for story in stories()}
     async with database.begin() as session:
-        await case_service.take(session, numbers["pump-11"], "bob", now - timedelta(hours=4))
-        await case_service.note(
+        await case_service.staff.take(session, numbers["pump-11"], "bob", now - timedelta(hours=4))
+        await case_service.staff.note(
             session,
             numbers["pump-11"],
             "bob",
             "Customer says a new scanner writes one file per scan. Calls back after lunch.",
             now - timedelta(hours=3, minutes=50),
         )
-        await case_service.take(session, numbers["kiln-02"], "alice", now - timedelta(minutes=30))
-        await case_service.close(
+        await case_service.staff.take(session, numbers["kiln-02"], "alice", now - timedelta(minutes=30))
+        await case_service.staff.close(
             session, numbers["pump-02"], "alice", Label.TRUE_FAULT, "Fan was stuck.", now - timedelta(hours=28)
         )
         session.add(

@@ -33,7 +33,10 @@ def test_nobody_is_an_owner_that_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("colour:red", "“colour:” is not a filter. Known are is:, severity:, device:, owner:, fault:"),
+        (
+            "colour:red",
+            "“colour:” is not a filter. Known are is:, severity:, device:, owner:, fault:, problem:, lane:, informed:",
+        ),
         ("is:ready", "“is:ready” is not known. Write is:open, is:new, is:taken, is:closed, is:merged or is:all"),
         ("severity:", "“severity:” needs a value right after the colon"),
         (

@@ -89,7 +89,7 @@ async def test_what_is_being_read_does_not_move(
     critical = next(story for story in seed.stories() if story.device == "press-12")
     await seed.tell(staffed, case_service, critical, datetime.now(UTC))
     async with staffed.begin() as session:
-        await case_service.take(session, number, "bob", datetime.now(UTC))
+        await case_service.staff.take(session, number, "bob", datetime.now(UTC))
     change_signal.notify()
     await expect(page.locator(f"#case-{number}")).to_contain_text("bob")
     await expect(page.get_by_role("button", name="1 new case: show")).to_be_visible()

@@ -241,7 +241,7 @@ async def test_hostile_words_of_a_device_stay_words(
     async with staffed.begin() as session:
         await case_service.apply_finding(session, "pump-07", finding, NOW)
         await case_service.apply_evidence(session, "pump-07", pack.sealed(), NOW)
-        await case_service.note(session, 1, "alice", HOSTILE, NOW)
+        await case_service.staff.note(session, 1, "alice", HOSTILE, NOW)
     for path in ("/", "/cases/1", f"/?{httpx.QueryParams(q=HOSTILE)}", f"/login?next=/{HOSTILE}", "/devices"):
         page = (await alice.get(path)).text
         assert "<img" not in page, path

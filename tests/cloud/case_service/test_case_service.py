@@ -1,7 +1,7 @@
 """The case service writes down what the rules decide, in one transaction with its timeline."""
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,21 +12,13 @@ from cloud.case_service import CaseService
 from cloud.cases import episodes as rules
 from cloud.cases.cases import CaseState, EntryKind, Label, Refused
 from cloud.cases.episodes import EpisodeState, Rules
-from cloud.store.database import Database
-from cloud.store.tables import CaseEntry, Device, Episode, EvidenceRow, SupportCase
+from cloud.store.tables import CaseEntry, Episode, EvidenceRow, SupportCase
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import EvidencePart, Finding, Phase
 from tests.builders import DEVICE, NOON, a_finding, an_evidence, an_id, an_impact
 
 SERVICE = CaseService(Rules())
 HOUR = 3600.0
-
-
-@pytest.fixture
-async def session(database: Database) -> AsyncIterator[AsyncSession]:
-    async with database.begin() as session:
-        session.add(Device(device=DEVICE, first_seen=NOON, last_seen=NOON))
-        yield session
 
 
 async def report(session: AsyncSession, *findings: Finding) -> None:
@@ -187,7 +179,7 @@ async def test_a_clearing_of_an_unknown_fault_changes_nothing(session: AsyncSess
 async def a_closed_case(session: AsyncSession, label: Label) -> None:
     await report(session, a_finding(), a_finding(Phase.CLEAR, 60, since_s=0))
     await SERVICE.tick(session, NOON + timedelta(seconds=360))
-    await SERVICE.close(session, 1, "alice", label, "card replaced", NOON + timedelta(minutes=10))
+    await SERVICE.staff.close(session, 1, "alice", label, "card replaced", NOON + timedelta(minutes=10))
 
 
 async def test_a_fault_that_returns_within_a_day_reopens_its_closed_case(session: AsyncSession) -> None:
@@ -257,11 +249,11 @@ async def test_evidence_is_never_replaced(session: AsyncSession) -> None:
 async def test_what_people_do_stands_in_the_timeline_with_their_name(session: AsyncSession) -> None:
     await report(session, a_finding())
     later = NOON + timedelta(minutes=1)
-    await SERVICE.take(session, 1, "alice", later)
-    await SERVICE.note(session, 1, "alice", "called the customer", later)
-    await SERVICE.release(session, 1, "bob", later)
-    await SERVICE.close(session, 1, "bob", Label.EXPECTED, "backup test", later)
-    await SERVICE.reopen(session, 1, "alice", "not ours", later)
+    await SERVICE.staff.take(session, 1, "alice", later)
+    await SERVICE.staff.note(session, 1, "alice", "called the customer", later)
+    await SERVICE.staff.release(session, 1, "bob", later)
+    await SERVICE.staff.close(session, 1, "bob", Label.EXPECTED, "backup test", later)
+    await SERVICE.staff.reopen(session, 1, "alice", "not ours", later)
     timeline = [(entry.actor, entry.kind) for entry in await entries(session)]
     assert timeline == [
         ("forewarn", "opened"),
@@ -276,7 +268,7 @@ async def test_what_people_do_stands_in_the_timeline_with_their_name(session: As
 
 async def test_a_case_that_does_not_exist_is_not_found(session: AsyncSession) -> None:
     with pytest.raises(LookupError, match="There is no case 12"):
-        await SERVICE.take(session, 12, "alice", NOON)
+        await SERVICE.staff.take(session, 12, "alice", NOON)
 
 
 async def test_of_two_concurrent_changes_the_second_is_refused(session: AsyncSession) -> None:
@@ -285,7 +277,7 @@ async def test_of_two_concurrent_changes_the_second_is_refused(session: AsyncSes
     statement = update(SupportCase).values(owner="bob", version=case.version + 1)
     await session.execute(statement, execution_options={"synchronize_session": False})  # by another connection
     with pytest.raises(Refused, match="was changed by somebody else at the same time"):
-        await SERVICE.take(session, 1, "alice", NOON)
+        await SERVICE.staff.take(session, 1, "alice", NOON)
 
 
 async def test_nothing_is_written_when_nothing_has_changed(session: AsyncSession) -> None:
