@@ -11,6 +11,7 @@ from cloud.case_service.rows import problem_of
 from cloud.case_service.staff_actions import StaffActions
 from cloud.cases import problems
 from cloud.cases.cases import DONE, Label
+from cloud.cases.outcomes import Outcome
 from cloud.cases.problems import Problem, ProblemOutcome
 from cloud.store import tables
 
@@ -45,7 +46,7 @@ class ProblemActions:
         await save_problem(session, row, problems.closed(problem_of(row), text, now), actor, now)
         why = f"With problem {number}. {note}".strip()
         for each in numbers:
-            await self._staff.close(session, each, actor, label, why, now)
+            await self._staff.close(session, each, actor, Outcome(label=label, note=why), now)
 
     async def _apply(
         self,

@@ -1,5 +1,6 @@
 """Outcomes: what a closed case really was, as staff report it when they close it. Words only; no I/O."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -61,8 +62,34 @@ class Outcome:
     impact_at: datetime | None = None
     note: str = ""
 
+    def sentences(self) -> Iterator[str]:
+        """Yield what is known beside the label, for the timeline."""
+        if self.cause is not Cause.UNKNOWN:
+            yield f"Cause: {self.cause.replace('_', ' ')}."
+        if self.noticed is not Noticed.NOT_ASKED:
+            yield f"The customer had{'' if self.noticed is Noticed.YES else ' not'} noticed before."
+        if self.impact_at:
+            yield f"Impact at {self.impact_at:%Y-%m-%d %H:%M} UTC."
+        if self.advice is not Advice.NOT_USED:
+            yield f"The advice {'worked' if self.advice is Advice.WORKED else 'did not work'}."
+        if self.note.strip():
+            yield self.note.strip()
+
     def detail(self) -> dict[str, str]:
         """Return the outcome as the detail of a timeline entry."""
         at = {"impact_at": self.impact_at.isoformat()} if self.impact_at else {}
         words = {"label": self.label, "cause": self.cause, "noticed": self.noticed, "advice": self.advice}
-        return {**words, **at, "note": self.note}
+        return {**words, **at, "note": self.note.strip()}
+
+
+def outcome_of(detail: Mapping[str, str]) -> Outcome:
+    """Read the detail of a timeline entry back; entries of earlier versions have a label and a note only."""
+    at = detail.get("impact_at")
+    return Outcome(
+        label=Label(detail["label"]),
+        cause=Cause(detail.get("cause", Cause.UNKNOWN)),
+        noticed=Noticed(detail.get("noticed", Noticed.NOT_ASKED)),
+        advice=Advice(detail.get("advice", Advice.NOT_USED)),
+        impact_at=datetime.fromisoformat(at) if at else None,
+        note=detail.get("note", ""),
+    )

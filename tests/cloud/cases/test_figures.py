@@ -84,7 +84,8 @@ def test_lead_times_say_how_many_of_them_were_measured() -> None:
     cases = [facts(n, label=Label.TRUE_FAULT, impact_at=after(n)) for n in range(1, 10)]
     line = figures_of("all", [*cases, facts(10, label=Label.TRUE_FAULT, predicted_at=after(10))], None)
     assert (line.lead_times, line.lead_measured) == (10, 9)
-    assert (line.lead_median_s, line.lead_p10_s) == (5.5 * 3600, pytest.approx(1.9 * 3600))
+    assert line.lead_median_s == 5.5 * 3600
+    assert line.lead_p10_s == pytest.approx(1.9 * 3600)
     assert line.false_per_device_week is None
 
 

@@ -68,6 +68,7 @@ async def test_alice_works_on_a_case_from_its_arrival_to_its_label(
     await expect(page.locator("#owner")).to_have_text("Assigned to you")
     await page.keyboard.press("e")
     await page.get_by_label("True fault").check()
+    await page.get_by_label("Cause").select_option("capacity")
     await page.get_by_role("button", name="Close case").click()
     await expect(page.locator("#toast")).to_contain_text(f"Case {number} is closed as “True fault”.")
     await expect(page.locator("#summary")).to_contain_text("Closed as true fault")

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from cloud.case_service import CaseService
+from cloud.cases.outcomes import Outcome
 from cloud.store.database import Database
 from cloud.store.tables import Device, Label
 from edge_agent.protocol.faults import Severity
@@ -163,7 +164,7 @@ async def test_who_handed_a_case_over_gets_notices_until_it_is_closed(
     assert "No notices" in words_of(await read(alice, "/notices"))
     async with staffed.begin() as session:
         await case_service.staff.note(session, 1, "bob", HOSTILE, NOW)
-        await case_service.staff.close(session, 1, "bob", Label.TRUE_FAULT, "card replaced", NOW)
+        await case_service.staff.close(session, 1, "bob", Outcome(label=Label.TRUE_FAULT, note="card replaced"), NOW)
         await case_service.staff.note(session, 1, "bob", "after the closing", NOW)
     assert "Notices 2" in words_of(await read(alice, "/"))
     page = await read(alice, "/notices")
