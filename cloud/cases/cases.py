@@ -63,6 +63,7 @@ class EntryKind(StrEnum):
     UNMERGED = "unmerged"  # a merge was taken back
     LINKED = "linked"  # it belongs to a problem
     UNLINKED = "unlinked"  # it does not, says a person
+    EXPECTATION = "expectation"  # what the device learned from the label
 
 
 class Refused(ValueError):  # noqa: N818  the system works as it should
