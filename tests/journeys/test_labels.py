@@ -1,4 +1,4 @@
-"""A case that is closed as expected does not come back: from the label over the broker to the detection of the device."""
+"""A case closed as expected does not come back: from the label over the broker to the detection of the device."""
 
 import sqlite3
 from collections.abc import Iterator
