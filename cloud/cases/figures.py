@@ -8,7 +8,7 @@ A case counts once, under the fault and the detector that opened it, so that the
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -132,3 +132,87 @@ def quantile(values: Iterable[float], share: float) -> float | None:
 
 def _seconds(spans: Iterable[tuple[datetime, datetime | None]]) -> list[float]:
     return [(end - start).total_seconds() for start, end in spans if end]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A time for which a device was watched, in one version of its agent."""
+
+    device: str
+    model: str
+    site: str
+    agent: str
+    start: datetime
+    end: datetime
+
+    @property
+    def weeks(self) -> float:
+        """How long it was."""
+        return max(0.0, (self.end - self.start).total_seconds()) / WEEK_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A detector that a device has reported with, and when: it says which version of the agent has this detector."""
+
+    device: str
+    detector: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The figures of all cases, and of each group."""
+
+    total: Figures
+    by_fault: tuple[Figures, ...]
+    by_detector: tuple[Figures, ...]
+    by_model: tuple[Figures, ...]
+    by_site: tuple[Figures, ...]
+
+
+def report(facts: Sequence[CaseFacts], watched: Sequence[Watched], seen: Iterable[Sighting]) -> Report:
+    """Return the figures of these cases.
+
+    Any device can report any fault, so that a fault is measured against all that was watched. A detector counts the
+    time of the agents that have it.
+    """
+    weeks = _weeks(watched, lambda _: "all").get("all", 0.0)
+    return Report(
+        total=figures_of("all", facts, weeks),
+        by_fault=_grouped(facts, lambda case: case.fault, lambda _: weeks),
+        by_detector=_grouped(facts, lambda case: case.detector, _weeks_of_detectors(watched, seen).get),
+        by_model=_grouped(facts, lambda case: case.model, _weeks(watched, lambda one: one.model).get),
+        by_site=_grouped(facts, lambda case: case.site, _weeks(watched, lambda one: one.site).get),
+    )
+
+
+def _grouped(
+    facts: Sequence[CaseFacts], group_of: Callable[[CaseFacts], str], weeks_of: Callable[[str], float | None]
+) -> tuple[Figures, ...]:
+    """Return the figures of each group, the one with most cases first."""
+    groups: dict[str, list[CaseFacts]] = {}
+    for case in facts:
+        groups.setdefault(group_of(case), []).append(case)
+    lines = [figures_of(group, cases, weeks_of(group)) for group, cases in groups.items()]
+    return tuple(sorted(lines, key=lambda line: (-line.cases, line.group)))
+
+
+def _weeks(watched: Iterable[Watched], group_of: Callable[[Watched], str]) -> dict[str, float]:
+    weeks: dict[str, float] = {}
+    for one in watched:
+        weeks[group_of(one)] = weeks.get(group_of(one), 0.0) + one.weeks
+    return weeks
+
+
+def _weeks_of_detectors(watched: Sequence[Watched], seen: Iterable[Sighting]) -> dict[str, float]:
+    spans: dict[str, list[Watched]] = {}
+    for span in watched:
+        spans.setdefault(span.device, []).append(span)
+    agents: dict[str, set[str]] = {}
+    for sighting in seen:
+        agent = next((one.agent for one in spans.get(sighting.device, ()) if one.start <= sighting.at <= one.end), None)
+        if agent is not None:
+            agents.setdefault(sighting.detector, set()).add(agent)
+    by_agent = _weeks(watched, lambda one: one.agent)
+    return {detector: sum(by_agent[agent] for agent in having) for detector, having in agents.items()}

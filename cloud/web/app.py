@@ -23,6 +23,8 @@ from cloud.web import (
     assets,
     case_actions,
     login,
+    outcome_api,
+    outcome_pages,
     pages,
     problem_pages,
     rule_api,
@@ -55,12 +57,14 @@ ROUTERS = (
     api.description,
     api.router,
     rule_api.router,
+    outcome_api.router,
     assets.router,
     login.router,
     pages.router,
     case_actions.router,
     problem_pages.router,
     silence_pages.router,
+    outcome_pages.router,
     server_sent_events.router,
 )
 

@@ -87,6 +87,11 @@ def duration(seconds: float, *, coarse: bool = False) -> str:
     return f"{int(seconds // 3600)} h" if seconds < 172_800 else f"{int(seconds // 86_400)} d"
 
 
+def lead_time(seconds: float) -> str:
+    """Return a lead time, ``3 h 10 min``; one that came too late says so."""
+    return duration(seconds) if seconds >= 0 else f"{duration(-seconds)} too late"
+
+
 def ago(then: datetime, now: datetime) -> str:
     """Return how long ago something was, in one unit."""
     return f"{duration((now - then).total_seconds(), coarse=True)} ago"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.cases.figures import CaseFacts, figures_of, lead_time_s, quantile, wilson
+from cloud.cases.figures import CaseFacts, Sighting, Watched, figures_of, lead_time_s, quantile, report, wilson
 from cloud.cases.outcomes import Label, Noticed
 from tests.builders import NOON
 
@@ -101,3 +101,32 @@ def test_the_customer_came_first_where_staff_asked_and_the_fault_was_true() -> N
         "all", [facts(n, label=label, noticed=noticed) for n, (label, noticed) in enumerate(answers)], None
     )
     assert (line.asked, line.customer_first) == (2, 1)
+
+
+def watched_for(weeks: float, *, device: str = "pump-07", agent: str = "0.1.0", from_week: float = 0) -> Watched:
+    start = NOON + timedelta(weeks=from_week)
+    return Watched(
+        device=device, model="Pi 5", site="Dock B", agent=agent, start=start, end=start + timedelta(weeks=weeks)
+    )
+
+
+def test_a_detector_counts_the_weeks_of_the_agents_that_have_it_on_all_devices() -> None:
+    """pump-08 has no case, and runs the same agent as pump-07: its quiet weeks count."""
+    spans = [watched_for(2), watched_for(2, agent="0.2.0", from_week=2), watched_for(4, device="pump-08")]
+    cases = [facts(1, label=Label.FALSE_ALARM), facts(2, detector="trend 0.2.0", label=Label.FALSE_ALARM)]
+    seen = [
+        Sighting(device="pump-07", detector="trend 0.1.0", at=NOON),
+        Sighting(device="pump-07", detector="trend 0.2.0", at=NOON + timedelta(weeks=3)),
+    ]
+    found = report(cases, spans, seen)
+    assert {line.group: line.device_weeks for line in found.by_detector} == {"trend 0.1.0": 6.0, "trend 0.2.0": 2.0}
+    assert found.total.device_weeks == 8.0
+    assert found.by_fault[0].false_per_device_week == 2 / 8
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.sampled_from([*Label, None]))))
+def test_the_lines_of_each_table_add_up_to_the_total(cases: list[tuple[str, str, Label | None]]) -> None:
+    found = report([facts(n, fault=f, site=s, label=label) for n, (f, s, label) in enumerate(cases)], [], [])
+    for table in (found.by_fault, found.by_detector, found.by_model, found.by_site):
+        assert sum(line.cases for line in table) == found.total.cases == len(cases)
+        assert sum(line.false_cases for line in table) == found.total.false_cases

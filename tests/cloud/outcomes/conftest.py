@@ -11,6 +11,7 @@ from cloud.outcomes import outcome_followers
 from cloud.store.database import Database
 from cloud.store.tables import Device
 from tests.builders import DEVICE, NOON
+from tests.cloud.web.conftest import hashed_accounts as hashed_accounts
 
 
 @pytest.fixture
