@@ -14,6 +14,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field, field_validator
 
 from cloud.cases.cases import Refused
+from cloud.knowledge import library
 from cloud.store import queries, rule_queries
 from cloud.store.tables import Label
 from cloud.web import changes, view_models
@@ -112,9 +113,11 @@ async def case_page(
     async with context.console.database.read() as session:
         feed = await queries.last_entry_id(session)
         file = await queries.case_file(session, number)
-        links = await rule_queries.case_links(session, file.case, file.episodes) if file else None
-    if file is None:
-        raise HTTPException(404, f"There is no case {number}.")
+        if file is None:
+            raise HTTPException(404, f"There is no case {number}.")
+        links = await rule_queries.case_links(session, file.case, file.episodes)
+        articles = await library.articles(session, list(dict.fromkeys(each.fault for each in file.episodes)))
+        similar = await library.similar_cases(session, number)
     # a chart takes 0.1 s to make, and other readers shall not wait for it
     episode_views = await asyncio.to_thread(view_models.episode_views, file, context.console.now())
     return context.page(
@@ -127,6 +130,8 @@ async def case_page(
         episode_views=episode_views,
         open=view_models.is_open(file.case),
         impact_status=view_models.impact_status(file.case, file.episodes[0] if file.episodes else None),
+        articles=articles,
+        similar=similar,
         toast=toast,
         refused=refused,
     )

@@ -264,7 +264,7 @@ async def test_a_fault_that_this_cloud_does_not_know_yet_is_shown_in_the_devices
     text = words_of(await read(alice, "/cases/1"))
     assert "pump.cavitation on impeller of pump-07" in text
     assert "It rattles." in text
-    assert "This fault is not in the catalogue" in text
+    assert "There is no article for this fault: it is not in the catalogue." in text
 
 
 async def test_forms_work_without_a_script_and_offer_to_undo(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
