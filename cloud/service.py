@@ -21,6 +21,7 @@ from cloud.config import Config, ConfigError, Endpoint, read_secret
 from cloud.ingest import BatchWriter, BrokerAddress, ExpectedPublisher, IngestWorker, Limits, embedded_broker
 from cloud.ingest.outage_log import OutageLog
 from cloud.outcomes import outcome_followers
+from cloud.outcomes.evidence_snapshots import EvidenceSnapshots
 from cloud.store.database import Database, is_trouble
 from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
@@ -67,6 +68,7 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
             group.create_task(worker.run()),
             group.create_task(ExpectedPublisher(broker, database, change_signal, now=_now).run()),
             group.create_task(_repeat(TICK_S, case_service.tick, database, change_signal)),
+            group.create_task(_repeat(TICK_S, EvidenceSnapshots().tick, database, change_signal)),
             group.create_task(_repeat(PRUNE_EVERY_S, prune, database, change_signal)),
         )
         await console.serve(sockets=[listening])

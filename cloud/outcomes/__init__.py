@@ -5,10 +5,11 @@ on, and the evidence that the case was opened on.
 """
 
 from cloud.case_service import CaseFollower
+from cloud.outcomes.evidence_snapshots import EvidenceSnapshots
 from cloud.outcomes.expectations import ExpectationsFollower
 from cloud.outcomes.outcome_recorder import OutcomeRecorder
 
 
 def outcome_followers() -> tuple[CaseFollower, ...]:
     """Return the followers that a case service needs for its labels to teach."""
-    return OutcomeRecorder(), ExpectationsFollower()
+    return OutcomeRecorder(), ExpectationsFollower(), EvidenceSnapshots()

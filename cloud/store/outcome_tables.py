@@ -59,6 +59,7 @@ class EvidenceSnapshot(Base):
     fault: Mapped[str] = mapped_column(String(200))
     component: Mapped[str] = mapped_column(String(200))
     frozen_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(8), index=True)  # due: to be built, and again when more has come in
     body: Mapped[dict[str, Any]]
     sha256: Mapped[str] = mapped_column(String(64))
     __table_args__ = (Index("evidence_snapshot_case", "case_number", "fault", "component", unique=True),)

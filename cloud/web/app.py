@@ -22,6 +22,7 @@ from cloud.web import (
     api,
     assets,
     case_actions,
+    evidence_pages,
     login,
     outcome_api,
     outcome_pages,
@@ -58,6 +59,7 @@ ROUTERS = (
     api.router,
     rule_api.router,
     outcome_api.router,
+    evidence_pages.files,
     assets.router,
     login.router,
     pages.router,
@@ -65,6 +67,7 @@ ROUTERS = (
     problem_pages.router,
     silence_pages.router,
     outcome_pages.router,
+    evidence_pages.router,
     server_sent_events.router,
 )
 

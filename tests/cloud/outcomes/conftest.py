@@ -1,4 +1,4 @@
-"""A transaction on each database, with two devices in it, and a case service whose labels teach."""
+"""A transaction on each database, with two devices in it, a case service whose labels teach, and the console."""
 
 from collections.abc import AsyncIterator
 
@@ -11,7 +11,13 @@ from cloud.outcomes import outcome_followers
 from cloud.store.database import Database
 from cloud.store.tables import Device
 from tests.builders import DEVICE, NOON
+from tests.cloud.web.conftest import alice as alice
+from tests.cloud.web.conftest import app as app
+from tests.cloud.web.conftest import case_service as case_service
+from tests.cloud.web.conftest import change_signal as change_signal
 from tests.cloud.web.conftest import hashed_accounts as hashed_accounts
+from tests.cloud.web.conftest import numbers as numbers
+from tests.cloud.web.conftest import staffed as staffed
 
 
 @pytest.fixture

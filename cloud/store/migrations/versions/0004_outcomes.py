@@ -50,11 +50,13 @@ def _outcomes() -> None:
         _column("fault", sa.String(length=200)),
         _column("component", sa.String(length=200)),
         _column("frozen_at", AT),
+        _column("state", sa.String(length=8)),
         _column("body", sa.JSON()),
         _column("sha256", sa.String(length=64)),
         sa.PrimaryKeyConstraint("id"),
         sa.ForeignKeyConstraint(["case_number"], ["support_case.number"]),
     )
+    op.create_index("ix_evidence_snapshot_state", "evidence_snapshot", ["state"])
     columns = ["case_number", "fault", "component"]
     op.create_index("evidence_snapshot_case", "evidence_snapshot", columns, unique=True)
 
