@@ -85,7 +85,7 @@ class SensitivityProposal(Base):
     __tablename__ = "sensitivity_proposal"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     fault: Mapped[str] = mapped_column(String(200))
-    least_confidence: Mapped[float]
+    open_above: Mapped[float]
     debounce_s: Mapped[float]
     reason: Mapped[str] = mapped_column(Text)
     effect: Mapped[dict[str, Any]]

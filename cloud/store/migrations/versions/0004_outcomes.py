@@ -101,7 +101,7 @@ def _knowledge() -> None:
         "sensitivity_proposal",
         _column("id", BIG_ID),
         _column("fault", sa.String(length=200)),
-        _column("least_confidence", sa.Double()),
+        _column("open_above", sa.Double()),
         _column("debounce_s", sa.Double()),
         _column("reason", sa.Text()),
         _column("effect", sa.JSON()),
