@@ -4,18 +4,17 @@ What flows in: an episode. What flows out: the lowest headroom, in the unit of t
 updates and both halves of the evidence; None for a fault without a limit, or if nothing is known of it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.cases.expectations import SeenFault
-from cloud.store.tables import Episode, EvidenceRow, RecordRow
+from cloud.outcomes.episode_findings import findings_of
+from cloud.store.tables import Episode, EvidenceRow
 from edge_agent.protocol.faults import FAULTS, DetectorKind
-from edge_agent.protocol.topics import Lane
 
-MOST_RECORDS = 5000
 RISING = frozenset({"fd.leak"})  # their limit is not zero; without evidence it is not known
 
 
@@ -40,38 +39,18 @@ def _is_trend(fault: str) -> bool:
 
 
 async def _least_left(session: AsyncSession, episode: Episode) -> float | None:
-    findings = await _findings(session, episode)
-    ids = {episode.finding_id, *(str(body.get("finding_id")) for body in findings)}
+    findings = [finding for finding, _ in await findings_of(session, episode)]
+    ids = {episode.finding_id, *(finding.finding_id for finding in findings)}
     query = select(EvidenceRow.body).where(EvidenceRow.device == episode.device, EvidenceRow.finding_id.in_(ids))
     packs = list(await session.scalars(query))
     limit = next((pack["threshold"] for pack in packs if pack.get("threshold")), None)
     if limit is None and episode.fault in RISING:
         return None
     metric, at = (str(limit["metric"]), float(limit["value"])) if limit else (None, 0.0)
-    carriers = [*episode.carriers, *(carrier for body in findings for carrier in body.get("carriers", ()))]
-    values = [*_of_carriers(carriers, metric), *_of_packs(packs, metric)]
+    carriers = [(one["metric"], float(one["value"])) for one in episode.carriers]
+    carriers += [(one.metric, one.value) for finding in findings for one in finding.carriers]
+    values = [value for name, value in carriers if metric in (None, name)] + list(_of_packs(packs, metric))
     return min((abs(at - value) for value in values), default=None)
-
-
-async def _findings(session: AsyncSession, episode: Episode) -> Sequence[dict[str, Any]]:
-    """Return the findings of an episode as they came. None is older than its first."""
-    query = (
-        select(RecordRow.body)
-        .where(
-            RecordRow.device == episode.device,
-            RecordRow.lane == Lane.FINDINGS,
-            RecordRow.kind == "finding",
-            RecordRow.received_at >= episode.first_at,
-        )
-        .order_by(RecordRow.received_at.desc())
-        .limit(MOST_RECORDS)
-    )
-    key = (episode.fault, episode.component)
-    return [body for body in await session.scalars(query) if (body.get("fault"), body.get("component")) == key]
-
-
-def _of_carriers(carriers: Iterable[dict[str, Any]], metric: str | None) -> Iterator[float]:
-    return (float(one["value"]) for one in carriers if metric in (None, one["metric"]))
 
 
 def _of_packs(packs: Iterable[dict[str, Any]], metric: str | None) -> Iterator[float]:

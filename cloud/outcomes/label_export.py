@@ -17,10 +17,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.cases.outcomes import Label
-from cloud.store.tables import Episode, RecordRow, SupportCase, TelemetryChunk
+from cloud.outcomes.episode_findings import findings_of
+from cloud.store.tables import Episode, SupportCase, TelemetryChunk
 from edge_agent.protocol import telemetry
-from edge_agent.protocol.records import Finding, read_record
-from edge_agent.protocol.topics import Lane
 
 SEPARATOR, TIME_COLUMN = ";", "uptime_s"  # of `edge-agent record`
 LABEL_COLUMNS = ("recording", "first_s", "last_s")
@@ -117,7 +116,7 @@ async def labelled_episodes(session: AsyncSession, fault: str, component: str = 
 
 async def _labelled(session: AsyncSession, episode: Episode, label: Label) -> LabelledEpisode | None:
     """Date an episode by its device's uptime. Of one that outlived a restart the part before it is taken."""
-    findings = await _findings(session, episode)
+    findings = [finding for finding, _ in await findings_of(session, episode)]
     if not findings:
         return None
     since = findings[0].since
@@ -133,20 +132,6 @@ async def _labelled(session: AsyncSession, episode: Episode, label: Label) -> La
         last_s=max(uptimes_s, default=since.uptime_s),
         first_at=episode.first_at,
     )
-
-
-async def _findings(session: AsyncSession, episode: Episode) -> list[Finding]:
-    """Return the findings of an episode in the order of their numbers, from its first to its clearing."""
-    query = select(RecordRow.body).where(
-        RecordRow.device == episode.device, RecordRow.lane == Lane.FINDINGS, RecordRow.kind == "finding",
-        RecordRow.received_at >= episode.first_at,
-    )  # fmt: skip
-    if episode.resolved_at:
-        query = query.where(RecordRow.received_at <= episode.resolved_at)
-    key = (episode.fault, episode.component)
-    bodies = await session.scalars(query.order_by(RecordRow.received_at, RecordRow.seq))
-    records = (read_record(body) for body in bodies if (body.get("fault"), body.get("component")) == key)
-    return [record for record in records if isinstance(record, Finding)]
 
 
 async def _readings(session: AsyncSession, episode: LabelledEpisode) -> Readings:

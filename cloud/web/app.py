@@ -29,6 +29,7 @@ from cloud.web import (
     pages,
     problem_pages,
     rule_api,
+    sensitivity_pages,
     server_sent_events,
     silence_pages,
 )
@@ -68,6 +69,7 @@ ROUTERS = (
     silence_pages.router,
     outcome_pages.router,
     evidence_pages.router,
+    sensitivity_pages.router,
     server_sent_events.router,
 )
 

