@@ -45,6 +45,11 @@ class Console:
         found: Mapping[str, Any] = self._get("/api/v1/ingest")
         return found
 
+    def evidence(self, number: int) -> list[Mapping[str, Any]]:
+        """Return what is frozen of the evidence of a case."""
+        found: list[Mapping[str, Any]] = self._get(f"/api/v1/cases/{number}/evidence")["evidence"]
+        return found
+
     def close(self, number: int, label: str, **report: str) -> Mapping[str, Any]:
         """Close a case; `report` is what is known beside the label (cause, noticed, advice, impact_at, note)."""
         closed: Mapping[str, Any] = self._ask(f"/api/v1/cases/{number}/close", {"label": label, **report})

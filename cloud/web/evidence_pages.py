@@ -1,9 +1,11 @@
 """The page of the evidence that a case was opened on, and its files."""
 
 import asyncio
+from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Response
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -45,6 +47,33 @@ async def evidence(context: InPage, number: int) -> Response:
     return context.page(
         "evidence.html", active="inbox", case=case, snapshots=list(zip(rows, specs, strict=True)), formats=MEDIA_TYPES
     )
+
+
+class SnapshotOut(BaseModel):
+    """One frozen evidence of a case; its files are at `evidence/{id}.{format}`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    fault: str
+    component: str
+    frozen_at: datetime
+    state: str
+    sha256: str
+
+
+class SnapshotList(BaseModel):
+    """All frozen evidence of a case."""
+
+    evidence: list[SnapshotOut]
+
+
+@files.get("/cases/{number}/evidence")
+async def evidence_list(console: Here, number: int) -> SnapshotList:
+    """List the frozen evidence of a case, one for each of its faults."""
+    async with console.database.read() as session:
+        rows = await _snapshots(session, number)
+    return SnapshotList(evidence=[SnapshotOut.model_validate(row) for row in rows])
 
 
 @files.get("/cases/{number}/evidence/{snapshot}.{format}", responses={404: {}})

@@ -53,6 +53,7 @@ def test_closed_as_expected_the_same_again_is_a_note_on_this_device_and_a_case_o
             eventually(lambda: console.case(case["number"])["state"] == "pending_close", "the end of the fault", 60)
             closed = console.close(case["number"], "expected", cause="planned_work", noticed="no", note="nightly copy")
             assert closed["label"] == "expected"
+            assert [one["fault"] for one in console.evidence(case["number"]) if one["sha256"]] == ["disk.filling"]
             assert any("opens no case for it until" in entry["text"] for entry in closed["timeline"])
         (database,) = (tmp_path / "cloud").glob("*.db")
         before = len(reported(database, "pump-07"))

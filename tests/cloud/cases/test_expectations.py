@@ -87,7 +87,7 @@ def test_the_message_is_read_by_the_device_and_leaves_out_what_is_over() -> None
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(Label)), st.integers(1, 100)), max_size=100))
-def test_a_device_is_never_told_more_than_it_can_read(closings: list[tuple[Label, int]]) -> None:
+def test_a_device_is_never_sent_more_than_it_can_read(closings: list[tuple[Label, int]]) -> None:
     expected: tuple[ExpectedFault, ...] = ()
     for number, (label, disk) in enumerate(closings):
         seen = SeenFault(fault="disk.filling", component=f"/disk-{disk}", least_left=1.0)

@@ -80,7 +80,7 @@ def test_the_lead_time_is_from_the_opening_to_the_impact_that_is_best_known(give
     assert lead_time_s(facts(**given)) == (None if hours is None else 3600 * hours)
 
 
-def test_lead_times_say_how_many_of_them_were_measured() -> None:
+def test_lead_times_count_how_many_of_them_were_measured() -> None:
     cases = [facts(n, label=Label.TRUE_FAULT, impact_at=after(n)) for n in range(1, 10)]
     line = figures_of("all", [*cases, facts(10, label=Label.TRUE_FAULT, predicted_at=after(10))], None)
     assert (line.lead_times, line.lead_measured) == (10, 9)

@@ -51,7 +51,7 @@ def proposed(open_above: float = 0.0, debounce_s: float = 5.0) -> Rules:
         (past((0, 0.9), severity=Severity.INFO), RULES, None),
     ],
 )
-def test_an_episode_fires_when_the_rules_say_so(episode: PastEpisode, rules: Rules, after_s: float | None) -> None:
+def test_an_episode_fires_when_its_rules_are_met(episode: PastEpisode, rules: Rules, after_s: float | None) -> None:
     assert fires_at(episode, rules) == (None if after_s is None else NOON + timedelta(seconds=after_s))
 
 
@@ -87,8 +87,8 @@ reports = st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1)), min_size=1, ma
 
 
 @given(reports, st.floats(0, 1), st.floats(0, 1))
-def test_less_sensitive_never_opens_sooner(told: list[tuple[float, float]], one: float, other: float) -> None:
+def test_less_sensitive_never_opens_sooner(report: list[tuple[float, float]], one: float, other: float) -> None:
     low, high = sorted((one, other))
-    episode = past(*told)
+    episode = past(*report)
     sooner, later = fires_at(episode, proposed(open_above=low)), fires_at(episode, proposed(open_above=high))
     assert later is None or (sooner is not None and sooner <= later)

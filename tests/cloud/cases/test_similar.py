@@ -10,7 +10,7 @@ def a_case(number: int = 1, **given: Any) -> Precedent:
     return Precedent(number=number, **(known | given))
 
 
-def test_the_case_with_most_in_common_comes_first_and_says_what() -> None:
+def test_the_case_with_most_in_common_comes_first_with_what_that_is() -> None:
     case = a_case(model="Pi 5", firmware="fw-3", site="Dock B")
     others = [
         a_case(2, model="Pi 5", faults=frozenset({("disk.filling", "/")})),

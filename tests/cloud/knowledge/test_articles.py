@@ -21,5 +21,5 @@ def test_no_two_faults_share_a_text() -> None:
     assert len(set(texts)) == len(texts)
 
 
-def test_a_fault_of_a_newer_device_has_no_article_and_that_is_said_so() -> None:
+def test_a_fault_of_a_newer_device_has_no_article() -> None:
     assert shipped_article("reactor.melting") is None

@@ -102,7 +102,7 @@ async def test_staff_read_and_edit_an_article_and_the_case_page_shows_it(
     assert "Call Bob." in again.text  # what was written is not lost
 
 
-async def test_a_fault_without_an_article_says_so_and_staff_can_write_one(
+async def test_a_fault_without_an_article_is_shown_as_such_and_staff_can_write_one(
     alice: httpx.AsyncClient, numbers: dict[str, int]
 ) -> None:
     page = (await alice.get("/knowledge/pump.cavitation")).text
@@ -114,7 +114,7 @@ async def test_a_fault_without_an_article_says_so_and_staff_can_write_one(
     assert all(fault in listed for fault in FAULTS)
 
 
-async def test_the_page_of_a_case_says_honestly_that_there_is_nothing_to_compare_with(
+async def test_the_page_of_a_case_shows_honestly_that_there_is_nothing_to_compare_with(
     alice: httpx.AsyncClient, numbers: dict[str, int]
 ) -> None:
     alone = (await alice.get(f"/cases/{numbers['pump-07']}")).text

@@ -113,7 +113,7 @@ async def test_a_fault_that_joins_the_case_has_a_snapshot_of_its_own(
     assert [row.fault for row in rows] == ["disk.filling", "memory.leak"]
 
 
-async def test_a_case_without_evidence_has_a_snapshot_that_says_so(session: AsyncSession, service: CaseService) -> None:
+async def test_a_case_without_evidence_has_an_empty_snapshot(session: AsyncSession, service: CaseService) -> None:
     await service.apply_finding(session, DEVICE, a_finding(), NOON)
     await service.tick(session, NOON + timedelta(seconds=6))
     await SNAPSHOTS.tick(session, NOON + timedelta(seconds=7))
@@ -136,6 +136,8 @@ async def test_one_specification_is_drawn_in_the_page_and_downloaded_as_svg_png_
     alice: httpx.AsyncClient, files: dict[str, str], numbers: dict[str, int]
 ) -> None:
     path = files["pump-07"]
+    (listed,) = (await alice.get(f"/api/v1/cases/{numbers['pump-07']}/evidence")).json()["evidence"]
+    assert path.endswith(f"/{listed['id']}")
     page = (await alice.get(f"/cases/{numbers['pump-07']}/evidence")).text
     assert "As it was when the case was opened" in page
     spec = (await alice.get(f"{path}.vl")).json()
@@ -156,7 +158,7 @@ async def test_one_specification_is_drawn_in_the_page_and_downloaded_as_svg_png_
     assert whole["sha256"] == digest(whole["snapshot"])
 
 
-async def test_a_snapshot_without_series_has_no_chart_and_its_files_say_so(
+async def test_a_snapshot_without_series_has_no_chart_and_no_drawn_files(
     alice: httpx.AsyncClient, files: dict[str, str], numbers: dict[str, int]
 ) -> None:
     page = (await alice.get(f"/cases/{numbers['press-12']}/evidence")).text

@@ -42,7 +42,7 @@ async def test_closing_keeps_the_whole_outcome_and_reopening_withdraws_it(
     session: AsyncSession, service: CaseService
 ) -> None:
     await a_case(session, service)
-    told = Outcome(
+    outcome = Outcome(
         label=Label.TRUE_FAULT,
         cause=Cause.CAPACITY,
         noticed=Noticed.NO,
@@ -50,7 +50,7 @@ async def test_closing_keeps_the_whole_outcome_and_reopening_withdraws_it(
         impact_at=NOON,
         note="card replaced",
     )
-    await service.staff.close(session, 1, "alice", told, LATER)
+    await service.staff.close(session, 1, "alice", outcome, LATER)
     (row,) = await outcomes(session)
     assert (row.label, row.cause, row.noticed, row.advice) == ("true_fault", "capacity", "no", "worked")
     assert (row.impact_at, row.note, row.actor, row.withdrawn_at) == (NOON, "card replaced", "alice", None)
@@ -118,7 +118,9 @@ async def test_what_goes_on_after_the_closing_extends_what_is_expected(
     assert message.content.expected[0].least_left == 1.5e9
 
 
-async def test_reopening_takes_it_back_and_the_device_is_told(session: AsyncSession, service: CaseService) -> None:
+async def test_reopening_takes_it_back_and_sends_the_device_a_message(
+    session: AsyncSession, service: CaseService
+) -> None:
     await a_case(session, service)
     await close(session, service, Label.EXPECTED)
     (message,) = await due_messages(session, LATER)
@@ -150,7 +152,7 @@ async def test_a_true_fault_teaches_the_device_nothing(session: AsyncSession, se
     assert await due_messages(session, LATER) == []
 
 
-async def test_a_fault_that_the_cloud_does_not_know_is_said_to_be_reported_as_usual(
+async def test_a_fault_that_the_cloud_does_not_know_is_reported_as_usual(
     session: AsyncSession, service: CaseService
 ) -> None:
     await a_case(session, service, a_finding(fault="flux.capacitor", component="<script>"))

@@ -79,7 +79,7 @@ async def test_the_last_approved_change_of_a_fault_holds_and_a_decision_is_made_
     assert await approved_changes(session) == [other]
 
 
-async def test_an_approved_change_does_what_its_proposal_said(session: AsyncSession) -> None:
+async def test_an_approved_change_does_what_its_proposal_showed(session: AsyncSession) -> None:
     rules = changed_rules(Rules(), [CHANGE])
     await lived(session, 1, 0.4, Label.FALSE_ALARM, rules)
     await lived(session, 2, 0.9, Label.TRUE_FAULT, rules)
