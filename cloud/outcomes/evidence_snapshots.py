@@ -1,51 +1,42 @@
 """Evidence snapshots: all that a case was opened on, frozen, and readable after telemetry has expired.
 
-What flows in: opened cases and faults that join them, then the passing of time. What flows out: one snapshot for each
-fault of a case. The transaction that opens a case only notes that a snapshot is due, so that it stays short in a storm.
-`tick` builds it, again when the second half of the evidence has come, and for the last time after SEALED_AFTER.
+What flows in: the timelines of cases by rising id, and the passing of time. What flows out: one snapshot for each fault
+of a case. The transaction that opens a case writes nothing for it, so that it stays short in a storm: `tick` finds what
+is new within a second, builds it, again when more evidence has come, and for the last time after SEALED_AFTER.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cloud.case_service import CaseChange
 from cloud.cases.cases import EntryKind
 from cloud.outcomes import snapshot_body
 from cloud.outcomes.snapshot_body import Body
 from cloud.store.outcome_tables import DeviceEvent, EvidenceSnapshot
-from cloud.store.tables import Device, Episode, EvidenceRow, SupportCase, TelemetryChunk
+from cloud.store.tables import CaseEntry, Device, Episode, EvidenceRow, SupportCase, TelemetryChunk
 from edge_agent.protocol import telemetry
 
 DUE, BUILT, SEALED = "due", "built", "sealed"
 SEALED_AFTER = timedelta(minutes=15)  # the second half comes within minutes, or the device is gone
 LOOKED_BACK = timedelta(days=7)  # for restarts, versions and other faults
 PEER_TELEMETRY = timedelta(hours=2)  # a frugal batch covers an hour
+READ_AGAIN = timedelta(days=1)  # of the timelines after a start
+MOST_ENTRIES = 500  # in one tick
 MOST_PEERS, MOST_CHUNKS, MOST_METRICS, AT_ONCE = 10, 130, 4, 20
 _JOINS = frozenset({EntryKind.OPENED, EntryKind.FINDING, EntryKind.BREAKOUT, EntryKind.REOPENED})
 
 
 class EvidenceSnapshots:
-    """A follower of cases, with time rules of its own."""
+    """Makes the snapshots of one database. It remembers how far it has read, and after a start reads a day again."""
 
-    async def case_changed(self, session: AsyncSession, change: CaseChange) -> None:
-        """Note the snapshots that are due: of a fault that is new in the case, and of evidence that has come."""
-        number = change.after.number
-        for entry in change.entries:
-            if entry.kind in _JOINS and {"fault", "component"} <= entry.detail.keys():
-                key = (number, entry.detail["fault"], entry.detail["component"])
-                if change.before is None or not await _is_noted(session, *key):
-                    session.add(_due(*key, change.now))
-            elif entry.kind is EntryKind.EVIDENCE:
-                again = update(EvidenceSnapshot).where(
-                    EvidenceSnapshot.case_number == number, EvidenceSnapshot.state == BUILT
-                )
-                await session.execute(again.values(state=DUE))
+    def __init__(self) -> None:
+        self._read_up_to: int | None = None  # id of a timeline entry
 
     async def tick(self, session: AsyncSession, now: datetime) -> bool:
-        """Build the snapshots that are due; say whether there was one."""
+        """Note the snapshots that are due, and build them; return whether there was one."""
+        await self._read_timelines(session, now)
         over = (EvidenceSnapshot.state == BUILT) & (EvidenceSnapshot.frozen_at <= now - SEALED_AFTER)
         query = (
             select(EvidenceSnapshot)
@@ -60,14 +51,39 @@ class EvidenceSnapshots:
             row.state = SEALED if now >= row.frozen_at + SEALED_AFTER else BUILT
         return bool(rows)
 
+    async def _read_timelines(self, session: AsyncSession, now: datetime) -> None:
+        """Note what is due: a fault that is new in a case, and a snapshot whose evidence has come."""
+        if self._read_up_to is None:
+            recent = select(func.min(CaseEntry.id)).where(CaseEntry.at >= now - READ_AGAIN)
+            self._read_up_to = (await session.scalar(recent) or 1) - 1
+        kinds = (*_JOINS, EntryKind.EVIDENCE)
+        query = (
+            select(CaseEntry)
+            .where(CaseEntry.id > self._read_up_to, CaseEntry.kind.in_(kinds))
+            .order_by(CaseEntry.id)
+            .limit(MOST_ENTRIES)
+        )
+        entries = (await session.scalars(query)).all()
+        if not entries:
+            return
+        noted = await _noted(session, {entry.case_number for entry in entries})
+        for entry in entries:
+            key = (entry.case_number, entry.detail.get("fault", ""), entry.detail.get("component", ""))
+            if entry.kind in _JOINS and entry.detail.get("fault") and key not in noted:
+                noted.add(key)
+                session.add(_due(*key, entry.at))
+        with_evidence = {entry.case_number for entry in entries if entry.kind == EntryKind.EVIDENCE}
+        again = update(EvidenceSnapshot).where(
+            EvidenceSnapshot.case_number.in_(with_evidence), EvidenceSnapshot.state == BUILT
+        )
+        await session.execute(again.values(state=DUE))
+        self._read_up_to = entries[-1].id
 
-async def _is_noted(session: AsyncSession, number: int, fault: str, component: str) -> bool:
-    query = select(EvidenceSnapshot.id).where(
-        EvidenceSnapshot.case_number == number,
-        EvidenceSnapshot.fault == fault,
-        EvidenceSnapshot.component == component,
-    )
-    return await session.scalar(query) is not None
+
+async def _noted(session: AsyncSession, numbers: set[int]) -> set[tuple[int, str, str]]:
+    query = select(EvidenceSnapshot.case_number, EvidenceSnapshot.fault, EvidenceSnapshot.component)
+    rows = await session.execute(query.where(EvidenceSnapshot.case_number.in_(numbers)))
+    return {(number, fault, component) for number, fault, component in rows}
 
 
 def _due(number: int, fault: str, component: str, now: datetime) -> EvidenceSnapshot:

@@ -27,7 +27,6 @@ from tests.cloud.web import seed
 from tests.cloud.web.conftest import NOW
 
 USED = "system.filesystem.usage{system.filesystem.state=used}"
-SNAPSHOTS = EvidenceSnapshots()
 
 
 def a_disk_finding() -> Finding:
@@ -35,7 +34,12 @@ def a_disk_finding() -> Finding:
     return a_finding(evidence_id=an_id(2)).model_copy(update={"carriers": (carrier,)})
 
 
-async def opened(session: AsyncSession, service: CaseService) -> EvidenceSnapshot:
+@pytest.fixture
+def snapshots() -> EvidenceSnapshots:
+    return EvidenceSnapshots()
+
+
+async def opened(session: AsyncSession, service: CaseService, snapshots: EvidenceSnapshots) -> EvidenceSnapshot:
     """Open a case with the first half of its evidence, on a device that was updated, beside a peer with telemetry."""
     device = await session.get_one(Device, DEVICE)
     peer = await session.get_one(Device, "pump-08")
@@ -51,15 +55,15 @@ async def opened(session: AsyncSession, service: CaseService) -> EvidenceSnapsho
     await service.apply_finding(session, DEVICE, a_disk_finding(), NOON)
     await service.tick(session, NOON + timedelta(seconds=6))
     await service.apply_evidence(session, DEVICE, an_evidence(), NOON + timedelta(seconds=7))
-    assert await SNAPSHOTS.tick(session, NOON + timedelta(seconds=8))
+    assert await snapshots.tick(session, NOON + timedelta(seconds=8))
     (snapshot,) = (await session.scalars(select(EvidenceSnapshot))).all()
     return snapshot
 
 
 async def test_a_snapshot_holds_series_limit_detector_what_else_happened_and_peers(
-    session: AsyncSession, service: CaseService
+    session: AsyncSession, service: CaseService, snapshots: EvidenceSnapshots
 ) -> None:
-    row = await opened(session, service)
+    row = await opened(session, service, snapshots)
     body = row.body
     (series,) = body["series"]
     assert series["at"] == [NOON.timestamp() + at for at in (-4, -3, -2, -1)]
@@ -75,57 +79,71 @@ async def test_a_snapshot_holds_series_limit_detector_what_else_happened_and_pee
 
 
 async def test_the_second_half_is_added_once_and_then_the_snapshot_is_sealed(
-    session: AsyncSession, service: CaseService
+    session: AsyncSession, service: CaseService, snapshots: EvidenceSnapshots
 ) -> None:
-    row = await opened(session, service)
-    assert not await SNAPSHOTS.tick(session, NOON + timedelta(minutes=1))
+    row = await opened(session, service, snapshots)
+    assert not await snapshots.tick(session, NOON + timedelta(minutes=1))
     await service.apply_evidence(
         session, DEVICE, an_evidence(EvidencePart.AFTER, after_s=60), NOON + timedelta(minutes=2)
     )
-    assert await SNAPSHOTS.tick(session, NOON + timedelta(minutes=2))
+    assert await snapshots.tick(session, NOON + timedelta(minutes=2))
     assert [series["part"] for series in row.body["series"]] == ["before", "after"]
     sealed_at = NOON + timedelta(seconds=6) + SEALED_AFTER
-    assert await SNAPSHOTS.tick(session, sealed_at)
-    assert (row.state, await SNAPSHOTS.tick(session, sealed_at)) == ("sealed", False)
+    assert await snapshots.tick(session, sealed_at)
+    assert (row.state, await snapshots.tick(session, sealed_at)) == ("sealed", False)
 
 
 async def test_it_is_readable_after_all_that_it_was_taken_from_has_expired(
-    session: AsyncSession, service: CaseService
+    session: AsyncSession, service: CaseService, snapshots: EvidenceSnapshots
 ) -> None:
-    row = await opened(session, service)
+    row = await opened(session, service, snapshots)
     before = (row.body, row.sha256)
-    await SNAPSHOTS.tick(session, NOON + timedelta(hours=1))
+    await snapshots.tick(session, NOON + timedelta(hours=1))
     await prune_telemetry(session, NOON + timedelta(days=400), 30)
     await session.execute(delete(EvidenceRow))
     assert (await session.scalars(select(TelemetryChunk))).all() == []
-    await SNAPSHOTS.tick(session, NOON + timedelta(days=400))
+    await snapshots.tick(session, NOON + timedelta(days=400))
     await session.refresh(row)
     assert (row.body, row.sha256) == before
 
 
 async def test_a_fault_that_joins_the_case_has_a_snapshot_of_its_own(
-    session: AsyncSession, service: CaseService
+    session: AsyncSession, service: CaseService, snapshots: EvidenceSnapshots
 ) -> None:
-    await opened(session, service)
+    await opened(session, service, snapshots)
     await service.apply_finding(session, DEVICE, a_finding(fault="memory.leak", component="memory", after_s=60), NOON)
     await service.tick(session, NOON + timedelta(seconds=70))
+    await snapshots.tick(session, NOON + timedelta(seconds=71))
     rows = (await session.scalars(select(EvidenceSnapshot).order_by(EvidenceSnapshot.id))).all()
     assert [row.fault for row in rows] == ["disk.filling", "memory.leak"]
 
 
-async def test_a_case_without_evidence_has_an_empty_snapshot(session: AsyncSession, service: CaseService) -> None:
+async def test_a_restart_neither_misses_a_snapshot_nor_makes_one_twice(
+    session: AsyncSession, service: CaseService, snapshots: EvidenceSnapshots
+) -> None:
+    await opened(session, service, snapshots)
+    await service.apply_finding(session, "pump-08", a_finding(finding_id=an_id(8)), NOON)
+    await service.tick(session, NOON + timedelta(seconds=70))
+    assert await EvidenceSnapshots().tick(session, NOON + timedelta(minutes=2))
+    rows = (await session.scalars(select(EvidenceSnapshot).order_by(EvidenceSnapshot.id))).all()
+    assert [(row.case_number, row.state) for row in rows] == [(1, "built"), (2, "built")]
+
+
+async def test_a_case_without_evidence_has_an_empty_snapshot(
+    session: AsyncSession, service: CaseService, snapshots: EvidenceSnapshots
+) -> None:
     await service.apply_finding(session, DEVICE, a_finding(), NOON)
     await service.tick(session, NOON + timedelta(seconds=6))
-    await SNAPSHOTS.tick(session, NOON + timedelta(seconds=7))
+    await snapshots.tick(session, NOON + timedelta(seconds=7))
     (row,) = (await session.scalars(select(EvidenceSnapshot))).all()
     assert (row.body["series"], row.body["peers"], row.body["happened"]) == ([], [], [])
 
 
 @pytest.fixture
-async def files(staffed: Database, numbers: dict[str, int]) -> dict[str, str]:
+async def files(staffed: Database, numbers: dict[str, int], snapshots: EvidenceSnapshots) -> dict[str, str]:
     """The address of each case's snapshot, without its ending."""
     async with staffed.begin() as session:
-        while await SNAPSHOTS.tick(session, NOW):
+        while await snapshots.tick(session, NOW):
             pass
         rows = (await session.scalars(select(EvidenceSnapshot))).all()
     devices = {number: device for device, number in numbers.items()}
@@ -170,7 +188,7 @@ async def test_a_snapshot_without_series_has_no_chart_and_no_drawn_files(
 
 
 async def test_hostile_text_of_a_device_is_harmless_in_the_page_and_in_a_spreadsheet(
-    alice: httpx.AsyncClient, staffed: Database
+    alice: httpx.AsyncClient, staffed: Database, snapshots: EvidenceSnapshots
 ) -> None:
     service = CaseService(Rules(), outcome_followers())
     text = "</script><script>alert(1)</script>\u202e"
@@ -183,7 +201,7 @@ async def test_hostile_text_of_a_device_is_harmless_in_the_page_and_in_a_spreads
         await service.apply_finding(session, "pump-07", finding, NOW)
         await service.tick(session, NOW + timedelta(seconds=6))
         await service.apply_evidence(session, "pump-07", pack, NOW)
-        await SNAPSHOTS.tick(session, NOW)
+        await snapshots.tick(session, NOW)
     page = (await alice.get("/cases/1/evidence")).text
     assert "<script>alert" not in page
     table = (await alice.get("/api/v1/cases/1/evidence/1.csv")).text
