@@ -88,7 +88,7 @@ async def test_closing_a_problem_closes_its_cases_with_one_label(session: AsyncS
     await a_storm(session, 4)
     await SERVICE.problems.take(session, 1, "alice", at(400))
     await SERVICE.problems.announce(session, 1, "alice", "Firmware 9 fills /data. Roll back.", at(410))
-    await SERVICE.problems.close(session, 1, "alice", Label.TRUE_FAULT, "rolled back", at(500))
+    await SERVICE.problems.close(session, 1, "alice", Outcome(label=Label.TRUE_FAULT, note="rolled back"), at(500))
     cases = await all_cases(session)
     assert {(case.state, case.label) for case in cases} == {(CaseState.CLOSED, Label.TRUE_FAULT)}
     (problem,) = await all_problems(session)

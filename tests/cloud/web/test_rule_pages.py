@@ -85,8 +85,9 @@ async def test_a_problem_is_worked_on_and_announced_in_one_place(
     case = await read(alice, "/cases/1")
     assert HOSTILE not in case
     assert "Announcement by alice: &lt;img src=x" in case.replace("<b>", "").replace("</b>", "")
-    await post(alice, "/problems/1", "/problems/1/close", label="true_fault", note="rolled back")
+    await post(alice, "/problems/1", "/problems/1/close", label="true_fault", cause="software", note="rolled back")
     assert "0 open of 4 cases" in words_of(await read(alice, "/problems/1"))
+    assert "Cause: software. With problem 1. rolled back" in words_of(await read(alice, "/cases/1"))
 
 
 async def test_a_silence_is_entered_in_its_zone_and_shows_what_it_suppressed(
