@@ -22,6 +22,7 @@ from cloud.store.tables import Account, LoginSession
 
 SESSION_LASTS = timedelta(hours=12)
 FIRST_ACCOUNT = "admin"
+AGENT, SUPERVISOR = "agent", "supervisor"  # roles: a supervisor decides on what concerns everybody
 
 _HASHER = PasswordHasher()  # argon2id with the library's parameters, RFC 9106's low-memory recommendation
 _NOBODY = _HASHER.hash(secrets.token_urlsafe(16))  # what an unknown name is checked against: same cost, never true
@@ -40,13 +41,13 @@ async def first_account(session: AsyncSession, now: datetime, password: str | No
             admin.password_hash = await _hash(password)
         return None
     password = password or secrets.token_urlsafe(15)
-    await add_account(session, FIRST_ACCOUNT, password, now)
+    await add_account(session, FIRST_ACCOUNT, password, now, SUPERVISOR)
     return password
 
 
-async def add_account(session: AsyncSession, name: str, password: str, now: datetime) -> None:
+async def add_account(session: AsyncSession, name: str, password: str, now: datetime, role: str = AGENT) -> None:
     """Create an account; the password is hashed off the event loop."""
-    session.add(Account(name=name, password_hash=await _hash(password), created_at=now))
+    session.add(Account(name=name, password_hash=await _hash(password), role=role, created_at=now))
     await session.flush()
 
 

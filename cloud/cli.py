@@ -1,4 +1,4 @@
-"""The command line of the cloud: `support-cloud run | check-config | case story | version`.
+"""The command line of the cloud: `support-cloud run | check-config | case story | labels export | version`.
 
 Exit codes: 0 done, 1 failed while starting or running, 2 wrong command line or configuration.
 """
@@ -16,7 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cloud import __version__, service
 from cloud.case_service.story import story
+from cloud.cases.outcomes import Label
 from cloud.config import Config, ConfigError, load
+from cloud.outcomes.label_export import Exported, LabelFolder, export_labels
 from cloud.store.database import Database
 
 _OPTIONS = {  # what the command line can say, and the key that it sets
@@ -68,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     story_parser.add_argument("number", type=int, metavar="NUMBER", help="the number of the case")
     story_parser.set_defaults(command=_story)
+    labels = commands.add_parser("labels", help="what staff have labelled")
+    what = labels.add_subparsers(required=True, metavar="WHAT")
+    export = what.add_parser("export", parents=[options], help="labelled episodes, for models train machine --labels")
+    export.add_argument("--fault", default="machine.anomaly", metavar="CODE", help="default: machine.anomaly")
+    export.add_argument("--component", default="", metavar="NAME", help="one machine only (default: all)")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make; it must not exist")
+    export.set_defaults(command=_export_labels)
     commands.add_parser("version", help="print the version").set_defaults(command=_version)
     return parser
 
@@ -118,6 +127,24 @@ async def _read_story(config: Config, number: int) -> str:
     try:
         async with database.read() as session:
             return await story(session, number)
+    finally:
+        await database.close()
+
+
+def _export_labels(arguments: argparse.Namespace) -> None:
+    exported = asyncio.run(_exported(_load(arguments), LabelFolder(arguments.out), arguments))
+    faults = sum(episode.label is Label.TRUE_FAULT for episode in exported.written)
+    print(f"{arguments.out}: {len(exported.written)} recordings, {faults} with a fault, and labels.csv")
+    for episode in exported.missing:
+        what = f"case {episode.case_number}, {episode.component} at {episode.device}"
+        print(f'left out: {what}: no telemetry at full rate (telemetry.profile = "full") is kept of that time')
+
+
+async def _exported(config: Config, folder: LabelFolder, arguments: argparse.Namespace) -> Exported:
+    database = Database(config.database_url)
+    try:
+        async with database.read() as session:
+            return await export_labels(session, folder, arguments.fault, arguments.component)
     finally:
         await database.close()
 

@@ -16,10 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud import accounts
 from cloud.case_service import CaseService
+from cloud.cases.sensitivity import changed_rules
 from cloud.change_signal import ChangeSignal
 from cloud.config import Config, ConfigError, Endpoint, read_secret
-from cloud.ingest import BatchWriter, BrokerAddress, IngestWorker, Limits, embedded_broker
+from cloud.ingest import BatchWriter, BrokerAddress, ExpectedPublisher, IngestWorker, Limits, embedded_broker
 from cloud.ingest.outage_log import OutageLog
+from cloud.outcomes import outcome_followers
+from cloud.outcomes.evidence_snapshots import EvidenceSnapshots
+from cloud.outcomes.sensitivity_proposals import approved_changes
 from cloud.store.database import Database, is_trouble
 from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
@@ -45,7 +49,9 @@ async def run(config: Config) -> None:
 
 
 async def _serve(config: Config, database: Database, broker: BrokerAddress) -> None:
-    case_service, change_signal = CaseService(config.rules), ChangeSignal()
+    async with database.read() as session:
+        rules = changed_rules(config.rules, await approved_changes(session))
+    case_service, change_signal = CaseService(rules, outcome_followers()), ChangeSignal()
     writer = BatchWriter(database, case_service, dead_letters_max=config.data.dead_letters_max)
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
@@ -64,7 +70,9 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
     async with asyncio.TaskGroup() as group:
         chores = (
             group.create_task(worker.run()),
+            group.create_task(ExpectedPublisher(broker, database, change_signal, now=_now).run()),
             group.create_task(_repeat(TICK_S, case_service.tick, database, change_signal)),
+            group.create_task(_repeat(TICK_S, EvidenceSnapshots().tick, database, change_signal)),
             group.create_task(_repeat(PRUNE_EVERY_S, prune, database, change_signal)),
         )
         await console.serve(sockets=[listening])

@@ -45,8 +45,23 @@ class Console:
         found: Mapping[str, Any] = self._get("/api/v1/ingest")
         return found
 
+    def evidence(self, number: int) -> list[Mapping[str, Any]]:
+        """Return what is frozen of the evidence of a case."""
+        found: list[Mapping[str, Any]] = self._get(f"/api/v1/cases/{number}/evidence")["evidence"]
+        return found
+
+    def close(self, number: int, label: str, **report: str) -> Mapping[str, Any]:
+        """Close a case; `report` is what is known beside the label (cause, noticed, advice, impact_at, note)."""
+        closed: Mapping[str, Any] = self._ask(f"/api/v1/cases/{number}/close", {"label": label, **report})
+        return closed
+
     def _get(self, path: str) -> Any:
+        return self._ask(path)
+
+    def _ask(self, path: str, body: Mapping[str, str] | None = None) -> Any:
         login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Basic {login}"})  # noqa: S310  http, our own console
+        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers)  # noqa: S310  http, our own console
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.load(answer)

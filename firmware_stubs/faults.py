@@ -7,10 +7,14 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFilling:
-    """From `start_s` on, a program writes until the first write fails, `lasts_s` later."""
+    """From `start_s` on, a program writes until the first write fails, `lasts_s` later.
+
+    With `stops_at` it stops when it has used this share of the free space, and no write fails.
+    """
 
     start_s: float
     lasts_s: float
+    stops_at: float = 1.0
     code: str = "disk.filling"
     impact: str = "the first write fails (ENOSPC)"
 
@@ -21,7 +25,7 @@ class DiskFilling:
 
     def share(self, uptime_s: float) -> float:
         """Return the used share of the free space, 0..1; it is not freed."""
-        return min(1.0, max(0.0, (uptime_s - self.start_s) / self.lasts_s))
+        return min(self.stops_at, max(0.0, (uptime_s - self.start_s) / self.lasts_s))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

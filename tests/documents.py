@@ -127,7 +127,7 @@ def commands() -> str:
     """The help text of each program."""
     programs = {
         "edge-agent": (agent_cli.main, ("run", "sample", "record", "machine reset", "check-config", "version")),
-        "support-cloud": (cloud_cli.main, ("run", "check-config", "case story", "version")),
+        "support-cloud": (cloud_cli.main, ("run", "check-config", "case story", "labels export", "version")),
         "virtual-devices": (devices_cli.main, ("demo", "smoke", "run")),
     }
     parts = ["# Commands\n", "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.\n"]

@@ -19,7 +19,7 @@ def due_episodes(rules: Rules, now: datetime) -> ColumnElement[bool]:
     there = Episode.cleared_at.is_(None)
     away = Episode.cleared_at <= _by_fault(rules, lambda each: now - _seconds(each.hold_down_s), UtcDateTime())
     near = [
-        there & Episode.severity.in_(_less_urgent_than(severity)) & (at < now + timedelta(seconds=limit_s))
+        there & Episode.severity.in_(_raised_to(severity)) & (at < now + timedelta(seconds=limit_s))
         for severity, limit_s in rules.limits()
         for at in (Episode.impact_low_at, Episode.impact_at)
     ]
@@ -57,6 +57,6 @@ def _seconds(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def _less_urgent_than(severity: Severity) -> list[Severity]:
-    """The severities that an impact raises to this one."""
-    return [other for other in Severity if other.rank > severity.rank]
+def _raised_to(severity: Severity) -> list[Severity]:
+    """The severities that an impact raises to this one; a note stays one."""
+    return [other for other in Severity if other.rank > severity.rank and other is not Severity.INFO]

@@ -1,6 +1,7 @@
 """Problem actions: what people do to problems, one method for each."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -10,7 +11,8 @@ from cloud.case_service.problem_links import problem_row, save_problem
 from cloud.case_service.rows import problem_of
 from cloud.case_service.staff_actions import StaffActions
 from cloud.cases import problems
-from cloud.cases.cases import DONE, Label
+from cloud.cases.cases import DONE
+from cloud.cases.outcomes import Outcome
 from cloud.cases.problems import Problem, ProblemOutcome
 from cloud.store import tables
 
@@ -33,19 +35,17 @@ class ProblemActions:
         """Write something down in the problem's timeline."""
         await self._apply(session, number, actor, now, lambda problem: problems.noted(problem, text))
 
-    async def close(
-        self, session: AsyncSession, number: int, actor: str, label: Label, note: str, now: datetime
-    ) -> None:
-        """Close the problem, and all its open cases with one label."""
+    async def close(self, session: AsyncSession, number: int, actor: str, outcome: Outcome, now: datetime) -> None:
+        """Close the problem, and all its open cases with one outcome."""
         row = await problem_row(session, number)
         case = tables.SupportCase
         is_open = (case.problem_number == number) & case.state.not_in(DONE)
         numbers = (await session.scalars(select(case.number).where(is_open).order_by(case.number))).all()
-        text = f"Closed by {actor} with {len(numbers)} cases as {label.replace('_', ' ')}."
+        text = f"Closed by {actor} with {len(numbers)} cases as {outcome.label.replace('_', ' ')}."
         await save_problem(session, row, problems.closed(problem_of(row), text, now), actor, now)
-        why = f"With problem {number}. {note}".strip()
+        of_each = replace(outcome, note=f"With problem {number}. {outcome.note}".strip())
         for each in numbers:
-            await self._staff.close(session, each, actor, label, why, now)
+            await self._staff.close(session, each, actor, of_each, now)
 
     async def _apply(
         self,

@@ -61,6 +61,15 @@ class CaseService:
         self.problems = ProblemActions(self.staff)
         self.silences = SilenceActions()
 
+    @property
+    def rules(self) -> Rules:
+        """The rules that hold now."""
+        return self._rules
+
+    def change_rules(self, rules: Rules) -> None:
+        """Let other thresholds hold from now on."""
+        self._rules = rules
+
     async def apply_finding(self, session: AsyncSession, device: str, finding: Finding, received_at: datetime) -> None:
         """Begin or continue the episode of its fault and component. Raises ValueError for an impossible date."""
         event = Event(at=dated(finding.at, received_at), now=received_at)

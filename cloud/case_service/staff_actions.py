@@ -15,7 +15,8 @@ from cloud.case_service.case_writer import CaseWriter
 from cloud.case_service.problem_links import RECENT_CASES
 from cloud.case_service.rows import case_of
 from cloud.cases import cases, problems, staff_rules
-from cloud.cases.cases import Case, Label, Refused, TimelineEntry
+from cloud.cases.cases import Case, EntryKind, Refused, TimelineEntry
+from cloud.cases.outcomes import Outcome, outcome_of
 from cloud.store import tables
 
 _Outcome = tuple[tables.SupportCase, tuple[Case, Sequence[TimelineEntry]]]
@@ -39,11 +40,21 @@ class StaffActions:
         """Put the case back for somebody else."""
         await self._apply(session, number, actor, now, lambda case: cases.released(case, actor, now))
 
-    async def close(
-        self, session: AsyncSession, number: int, actor: str, label: Label, note: str, now: datetime
-    ) -> None:
+    async def close(self, session: AsyncSession, number: int, actor: str, outcome: Outcome, now: datetime) -> None:
         """Close the case with what it really was."""
-        await self._apply(session, number, actor, now, lambda case: cases.closed(case, actor, label, note, now))
+        await self._apply(session, number, actor, now, lambda case: cases.closed(case, actor, outcome, now))
+
+    async def close_again(self, session: AsyncSession, number: int, actor: str, now: datetime) -> None:
+        """Close the case as it was closed last, with all that was reported then."""
+        last = await session.scalar(
+            select(tables.CaseEntry)
+            .where(tables.CaseEntry.case_number == number, tables.CaseEntry.kind == EntryKind.CLOSED)
+            .order_by(tables.CaseEntry.id.desc())
+            .limit(1)
+        )
+        if last is None:
+            raise Refused(f"Case {number} was never closed.")
+        await self.close(session, number, actor, outcome_of(last.detail), now)
 
     async def reopen(self, session: AsyncSession, number: int, actor: str, reason: str, now: datetime) -> None:
         """Let the case go on."""

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from cloud.cases.episodes import Episode
 from cloud.cases.lanes import History, Lane, choose_lane
+from cloud.cases.outcomes import Label as Label
+from cloud.cases.outcomes import Outcome
 from edge_agent.protocol.faults import FAULTS, Severity
 
 
@@ -23,16 +25,6 @@ class CaseState(StrEnum):
     PENDING_CLOSE = "pending_close"  # all faults are resolved; needs a label
     CLOSED = "closed"  # done, with a label
     MERGED = "merged"  # continued in another case
-
-
-class Label(StrEnum):
-    """The outcome of a closed case, as staff labelled it."""
-
-    TRUE_FAULT = "true_fault"  # the device was about to fail, or failed
-    FALSE_ALARM = "false_alarm"  # nothing was wrong, and nothing had changed
-    EXPECTED = "expected"  # somebody did that on purpose
-    NO_FAULT_FOUND = "no_fault_found"  # something was reported, and nothing could be found
-    DUPLICATE = "duplicate"  # another case is about the same
 
 
 TITLE_LENGTH = 400  # of the store's column; longer ones come only from devices that make names up
@@ -71,6 +63,7 @@ class EntryKind(StrEnum):
     UNMERGED = "unmerged"  # a merge was taken back
     LINKED = "linked"  # it belongs to a problem
     UNLINKED = "unlinked"  # it does not, says a person
+    EXPECTATION = "expectation"  # what the device learned from the label
 
 
 class Refused(ValueError):  # noqa: N818  the system works as it should
@@ -225,12 +218,14 @@ def released(case: Case, actor: str, now: datetime) -> tuple[Case, tuple[Timelin
     return replace(case, owner=None, state=state, reminder_at=None, updated_at=now), (entry,)
 
 
-def closed(case: Case, actor: str, label: Label, note: str, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
+def closed(case: Case, actor: str, outcome: Outcome, now: datetime) -> tuple[Case, tuple[TimelineEntry, ...]]:
     """Close the case with what it really was. That is allowed while a fault still holds: it may be there on purpose."""
     refuse_if_done(case)
-    text = f"Closed by {actor} as {_words(label)}." + (f" {note.strip()}" if note.strip() else "")
-    entry = TimelineEntry(EntryKind.CLOSED, text, {"label": label, "note": note.strip()})
-    after = replace(case, state=CaseState.CLOSED, label=label, closed_at=now, updated_at=now)
+    if outcome.impact_at and outcome.impact_at > now:
+        raise Refused("The time of the impact is in the future. Enter when it happened, or leave it empty.")
+    text = " ".join((f"Closed by {actor} as {_words(outcome.label)}.", *outcome.sentences()))
+    entry = TimelineEntry(EntryKind.CLOSED, text, outcome.detail())
+    after = replace(case, state=CaseState.CLOSED, label=outcome.label, closed_at=now, updated_at=now)
     return replace(after, reminder_at=None, first_owner=None), (entry,)
 
 

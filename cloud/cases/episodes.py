@@ -265,9 +265,11 @@ def _device_reason(finding: Finding) -> str:
 def _by_impact(episode: Episode, event: Event, rules: Rules) -> tuple[Severity, str] | None:
     """How urgent the time to impact is: by the likely instant, or by the earliest one that the device thinks possible.
 
-    The earliest counts because a call too late is worse than a call too early.
+    The earliest counts because a call too late is worse than a call too early. The impact of a note does not count: the
+    device has decided that it is unlikely (ADR 14), or expected (ADR 17).
     """
-    if episode.impact_at is None or episode.impact_low_at is None:
+    severities = {episode.severity, event.finding.severity if event.finding else Severity.INFO}
+    if episode.impact_at is None or episode.impact_low_at is None or severities == {Severity.INFO}:
         return None
     likely_s = (episode.impact_at - event.at).total_seconds()
     low_s = min(likely_s, (episode.impact_low_at - event.at).total_seconds())

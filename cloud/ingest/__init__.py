@@ -3,8 +3,18 @@
 from cloud.ingest.batch_writer import BatchWriter
 from cloud.ingest.counters import Counters, DropReason
 from cloud.ingest.embedded_broker import embedded_broker
+from cloud.ingest.expected_publisher import ExpectedPublisher
 from cloud.ingest.fair_queue import Limits
 from cloud.ingest.mqtt_session import BrokerAddress
 from cloud.ingest.worker import IngestWorker
 
-__all__ = ["BatchWriter", "BrokerAddress", "Counters", "DropReason", "IngestWorker", "Limits", "embedded_broker"]
+__all__ = [
+    "BatchWriter",
+    "BrokerAddress",
+    "Counters",
+    "DropReason",
+    "ExpectedPublisher",
+    "IngestWorker",
+    "Limits",
+    "embedded_broker",
+]

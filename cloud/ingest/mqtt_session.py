@@ -166,6 +166,16 @@ class MqttSession:
             if last:
                 await self._client.publish(*last, qos=0)  # written after those before it
 
+    async def publish_retained(self, topic: str, payload: bytes) -> None:
+        """Publish a message that the broker keeps for whoever subscribes later; return when it has it."""
+        with _session_errors(self._lost):
+            await self._client.publish(topic, payload, qos=1, retain=True)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._lost.done()
+
     def close(self) -> None:
         """Stop watching the connection."""
         self._lost.cancel()

@@ -5,16 +5,18 @@ What flows in: parsed records. What flows out: rows, and whether a record is the
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cloud.cases.episodes import dated
 from cloud.ingest.parsing import DEAD_LETTERED, ParsedRecord
 from cloud.store.streams import Row, StreamKey
 from cloud.store.tables import Device
-from edge_agent.protocol.records import Presence
+from edge_agent.protocol.records import Presence, PresenceState
 
 _INT4_MAX = 2**31 - 1
+_UPTIME_MAX_S = 10 * 365 * 86_400.0
+_VERSIONS = ("agent", "model", "firmware", "hardware")
 
 
 def update_device(row: Device, presence: Presence, received_at: datetime) -> bool:
@@ -31,6 +33,30 @@ def update_device(row: Device, presence: Presence, received_at: datetime) -> boo
     )
     row.boot_id, row.metrics = presence.at.boot_id[:64], min(presence.metrics, _INT4_MAX)
     return changed
+
+
+def device_events(row: Device, presence: Presence, received_at: datetime) -> list[Row]:
+    """Return what is new in a presence message: a restart, other versions. Call it before `update_device`.
+
+    A last will that comes late has the versions of the connection before, and tells nothing new.
+    """
+    if presence.state is not PresenceState.ONLINE:
+        return []
+    at = dated(presence.at, received_at)
+    booted_at = max(row.first_seen, at - timedelta(seconds=min(presence.at.uptime_s, _UPTIME_MAX_S)))
+    before = {"boot": row.boot_id, **{name: getattr(row, name) for name in _VERSIONS}}
+    after = {"boot": presence.at.boot_id[:64], **{name: getattr(presence, name) for name in _VERSIONS}}
+    return [
+        {
+            "device": row.device,
+            "at": booted_at if kind == "boot" else at,
+            "kind": kind,
+            "before": before[kind],
+            "after": value,
+        }
+        for kind, value in after.items()
+        if value != before[kind]
+    ]
 
 
 def record_row(key: StreamKey, record: ParsedRecord, received_at: datetime) -> Row:

@@ -17,10 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service import CaseService
 from cloud.ingest.parsing import Delivery, ParsedMessage, ParsedRecord, ReceivedMessage, Rejected
-from cloud.ingest.rows import evidence_reference, is_same_record, record_row, update_device
+from cloud.ingest.rows import device_events, evidence_reference, is_same_record, record_row, update_device
 from cloud.ingest.stream_cache import FOREIGN_MAX, StreamCache
 from cloud.store import streams
 from cloud.store.database import is_trouble
+from cloud.store.outcome_tables import DeviceEvent
 from cloud.store.streams import AHEAD_MAX, SPANS_MAX, Row, StreamKey, StreamProgress
 from cloud.store.tables import RecordRow, TelemetryChunk
 from edge_agent.protocol import topics
@@ -85,7 +86,10 @@ class BatchTransaction:
         by_device = [(topics.parse(received.topic).device, presence, received.at) for received, presence in presences]
         await streams.add_new_devices(self._session, {device: at for device, _, at in by_device})
         rows = await streams.device_rows(self._session, {device for device, _, _ in by_device})
-        changed = [update_device(rows[device], presence, at) for device, presence, at in by_device]
+        changed = []
+        for device, presence, at in by_device:
+            await streams.insert(self._session, DeviceEvent, device_events(rows[device], presence, at))
+            changed.append(update_device(rows[device], presence, at))
         await self._session.flush()
         return any(changed)
 

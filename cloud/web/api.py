@@ -177,7 +177,7 @@ async def release(console: Here, visitor: ApiVisitor, number: int) -> CaseDetail
 @router.post("/cases/{number}/close", responses=_ANSWERS)
 async def close(console: Here, visitor: ApiVisitor, number: int, body: CloseIn) -> CaseDetail:
     """Close the case with its outcome."""
-    return await changed(console, number, changes.close(console, number, visitor.name, body.label, body.note))
+    return await changed(console, number, changes.close(console, number, visitor.name, body.outcome()))
 
 
 @router.post("/cases/{number}/reopen", responses=_ANSWERS)

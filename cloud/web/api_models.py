@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from cloud.cases.lanes import Lane
+from cloud.cases.outcomes import Advice, Cause, Noticed, Outcome
 from cloud.ingest import DropReason
 from cloud.store.tables import CaseState, Label
 from edge_agent.protocol.faults import Severity
@@ -189,10 +190,18 @@ class IngestOut(BaseModel):
 
 
 class CloseIn(BaseModel):
-    """The outcome of the case."""
+    """The outcome of the case. `impact_at`: when the customer noticed, or the fault took effect."""
 
     label: Label
+    cause: Cause = Cause.UNKNOWN
+    noticed: Noticed = Field(default=Noticed.NOT_ASKED, description="had the customer noticed before we told them?")
+    advice: Advice = Field(default=Advice.NOT_USED, description="did the advice of the knowledge article help?")
+    impact_at: AwareDatetime | None = None
     note: str = Field(default="", max_length=4000)
+
+    def outcome(self) -> Outcome:
+        """Return it as the rules take it."""
+        return Outcome(**{name: getattr(self, name) for name in CloseIn.model_fields})
 
 
 class ReopenIn(BaseModel):

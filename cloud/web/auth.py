@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, HTTPException, Request
 
 from cloud import accounts
+from cloud.accounts import AGENT
 from cloud.store.tables import Account
 from cloud.web.context import Console, console_of
 
@@ -25,6 +26,7 @@ class Visitor:
 
     name: str
     form_token: str
+    role: str = AGENT
 
 
 class LoginNeeded(Exception):  # noqa: N818  it is an answer, not an error
@@ -47,7 +49,7 @@ async def by_cookie(request: Request, console: Console) -> Visitor | None:
         return None
     async with console.database.read() as session:
         account = await accounts.session_account(session, token, console.now())
-    return Visitor(name=account.name, form_token=accounts.form_token(token)) if account else None
+    return Visitor(name=account.name, form_token=accounts.form_token(token), role=account.role) if account else None
 
 
 async def page_visitor(request: Request, console: Annotated[Console, Depends(console_of)]) -> Visitor:
@@ -84,13 +86,13 @@ async def _by_basic(request: Request, console: Console) -> Visitor:
     async with console.database.read() as session:
         account = await session.get(Account, name)
     if account and console.recent.knows(account, password, now):
-        return Visitor(name=account.name, form_token="")
+        return Visitor(name=account.name, form_token="", role=account.role)
     console.throttle.failed(name, address, now)  # until it is proved right: guesses at the same time count too
     if not await accounts.fits(account, password) or account is None:
         raise HTTPException(401, "Name or password is wrong.", {"WWW-Authenticate": 'Basic realm="Forewarn"'})
     console.throttle.succeeded(name, address)
     console.recent.add(account, password, now)
-    return Visitor(name=account.name, form_token="")
+    return Visitor(name=account.name, form_token="", role=account.role)
 
 
 def _read_basic(header: str) -> tuple[str, str]:

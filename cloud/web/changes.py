@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cloud.store.tables import Label
+from cloud.cases.outcomes import Outcome
 from cloud.web.context import Console
 
 Change = Callable[[AsyncSession, datetime], Awaitable[None]]
@@ -28,9 +28,14 @@ def release(console: Console, number: int, actor: str) -> Change:
     return lambda session, now: console.case_service.staff.release(session, number, actor, now)
 
 
-def close(console: Console, number: int, actor: str, label: Label, note: str) -> Change:
+def close(console: Console, number: int, actor: str, outcome: Outcome) -> Change:
     """The case is done, and this is what it really was."""
-    return lambda session, now: console.case_service.staff.close(session, number, actor, label, note, now)
+    return lambda session, now: console.case_service.staff.close(session, number, actor, outcome, now)
+
+
+def close_again(console: Console, number: int, actor: str) -> Change:
+    """The case is done as before: reopening it was a mistake."""
+    return lambda session, now: console.case_service.staff.close_again(session, number, actor, now)
 
 
 def reopen(console: Console, number: int, actor: str, reason: str) -> Change:

@@ -19,6 +19,7 @@ from edge_agent.protocol.wording import Scale, metric_words, number, scale_for
 MOST_POINTS = 400  # in a chart; a reader's screen has no more columns
 MOST_ROWS = 40  # in the table
 _TEXT_ROOM = 26  # pixels above the highest line, for the limit's words
+TIME_TITLE = "time, in your zone"
 _HUGE = 1e290
 LOOK_AHEAD = 6  # the future gets at most this many times the width of the past
 _TIMES = {"seconds": "%H:%M:%S", "minutes": "%H:%M", "hours": "%H:%M", "date": "%a %d %b", "day": "%a %d %b"}
@@ -183,7 +184,7 @@ class _Axes:
 
     def x(self, name: str) -> alt.X:
         """A place on the time axis."""
-        return alt.X(f"{name}:T").title("time, in your zone")
+        return alt.X(f"{name}:T").title(TIME_TITLE)
 
     def y(self, name: str) -> alt.Y:
         """A place on the value axis."""

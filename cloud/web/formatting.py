@@ -7,6 +7,7 @@ a page reads the same before and after its script has started.
 from datetime import datetime
 
 from cloud.cases.lanes import Lane
+from cloud.cases.outcomes import Advice, Cause, Noticed
 from cloud.store.tables import CaseState, Label
 from edge_agent.protocol import wording
 
@@ -17,6 +18,24 @@ LABELS = {
     Label.NO_FAULT_FOUND: ("No fault found", "it was checked, and nothing was found"),
     Label.DUPLICATE: ("Duplicate", "another case covers the same fault"),
 }
+
+CAUSES = {
+    Cause.HARDWARE: "Hardware: a part failed or wears out",
+    Cause.SOFTWARE: "Software: a defect of a program",
+    Cause.CONFIGURATION: "Configuration: a setting was wrong",
+    Cause.CAPACITY: "Capacity: too small for its work",
+    Cause.POWER: "Power: supply, cable or power cut",
+    Cause.NETWORK: "Network: the connection, not the device",
+    Cause.ENVIRONMENT: "Environment: heat, dust, water, vibration",
+    Cause.PLANNED_WORK: "Planned work: maintenance, update or test",
+    Cause.USAGE: "Usage: the device is used differently",
+    Cause.DETECTION: "Detection: the detector was wrong",
+    Cause.UNKNOWN: "Unknown",
+}
+
+NOTICED = {Noticed.YES: "Yes", Noticed.NO: "No", Noticed.NOT_ASKED: "Not asked"}
+
+ADVICE = {Advice.WORKED: "It worked", Advice.FAILED: "It did not work", Advice.NOT_USED: "Not used"}
 
 STATES = {
     CaseState.NEW: "New",
@@ -68,6 +87,11 @@ def duration(seconds: float, *, coarse: bool = False) -> str:
     if seconds < 5400:
         return f"{int(seconds // 60)} min"
     return f"{int(seconds // 3600)} h" if seconds < 172_800 else f"{int(seconds // 86_400)} d"
+
+
+def lead_time(seconds: float) -> str:
+    """Return a lead time, ``3 h 10 min``; one that came too late says so."""
+    return duration(seconds) if seconds >= 0 else f"{duration(-seconds)} too late"
 
 
 def ago(then: datetime, now: datetime) -> str:

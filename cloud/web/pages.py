@@ -5,22 +5,39 @@ What flows in: requests of logged-in staff. What flows out: pages, or a redirect
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import Field, field_validator
 
 from cloud.cases.cases import Refused
+from cloud.knowledge import library
 from cloud.store import queries, rule_queries
 from cloud.store.tables import Label
 from cloud.web import changes, view_models
+from cloud.web.api_models import CloseIn
 from cloud.web.auth import PageVisitor, page_visitor
 from cloud.web.context import Console, console_of
 from cloud.web.filters import DEFAULT, read_filter
 from cloud.web.render import page
 
 MOST_ROWS = 200  # in one list; beyond that nobody reads on, they filter
+
+
+class CloseForm(CloseIn):
+    """The form that closes a case. `again`: as it was closed before, which undoes a reopening."""
+
+    again: bool = False
+    back: str = Field(default="", max_length=500)
+
+    @field_validator("impact_at", mode="before")
+    @classmethod
+    def _in_utc(cls, value: str) -> datetime | None:
+        """Read what a browser sends for a local time, which the form asks for in UTC."""
+        return datetime.fromisoformat(value).replace(tzinfo=UTC) if value else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +113,11 @@ async def case_page(
     async with context.console.database.read() as session:
         feed = await queries.last_entry_id(session)
         file = await queries.case_file(session, number)
-        links = await rule_queries.case_links(session, file.case, file.episodes) if file else None
-    if file is None:
-        raise HTTPException(404, f"There is no case {number}.")
+        if file is None:
+            raise HTTPException(404, f"There is no case {number}.")
+        links = await rule_queries.case_links(session, file.case, file.episodes)
+        articles = await library.articles(session, list(dict.fromkeys(each.fault for each in file.episodes)))
+        similar = await library.similar_cases(session, number)
     # a chart takes 0.1 s to make, and other readers shall not wait for it
     episode_views = await asyncio.to_thread(view_models.episode_views, file, context.console.now())
     return context.page(
@@ -111,6 +130,8 @@ async def case_page(
         episode_views=episode_views,
         open=view_models.is_open(file.case),
         impact_status=view_models.impact_status(file.case, file.episodes[0] if file.episodes else None),
+        articles=articles,
+        similar=similar,
         toast=toast,
         refused=refused,
     )
@@ -134,13 +155,16 @@ async def release(context: InPage, number: int, back: BackTo = "") -> Response:
 async def close(
     context: InPage,
     number: int,
-    label: Annotated[Label, Form()],
-    note: Annotated[str, Form(max_length=4000)] = "",
-    back: BackTo = "",
+    form: Annotated[CloseForm, Form()],
 ) -> Response:
     """Say what the case really was."""
-    change = changes.close(context.console, number, context.visitor.name, label, note.strip())
-    return await changed(context, number, change, {"done": "close", "label": label}, back)
+    name = context.visitor.name
+    change = (
+        changes.close_again(context.console, number, name)
+        if form.again
+        else changes.close(context.console, number, name, form.outcome())
+    )
+    return await changed(context, number, change, {"done": "close", "label": form.label}, form.back)
 
 
 @router.post("/cases/{number}/reopen")

@@ -7,10 +7,9 @@ from fastapi.responses import RedirectResponse
 
 from cloud.cases.cases import Refused
 from cloud.store import queries, rule_queries
-from cloud.store.tables import Label
 from cloud.web import changes
 from cloud.web.auth import page_visitor
-from cloud.web.pages import MOST_ROWS, InPage, PageContext
+from cloud.web.pages import MOST_ROWS, CloseForm, InPage, PageContext
 
 router = APIRouter(dependencies=[Depends(page_visitor)], include_in_schema=False)
 Text = Annotated[str, Form(max_length=4000)]
@@ -53,11 +52,11 @@ async def note(context: InPage, number: int, text: Text = "") -> Response:
 
 
 @router.post("/problems/{number}/close")
-async def close(context: InPage, number: int, label: Annotated[Label, Form()], note: Text = "") -> Response:
+async def close(context: InPage, number: int, form: Annotated[CloseForm, Form()]) -> Response:
     """Close the problem and all its cases."""
     actions, who = context.console.case_service.problems, context.visitor.name
     return await _changed(
-        context, number, lambda session, now: actions.close(session, number, who, label, note.strip(), now)
+        context, number, lambda session, now: actions.close(session, number, who, form.outcome(), now)
     )
 
 

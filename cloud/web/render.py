@@ -13,6 +13,7 @@ from cloud.web.assets import Assets
 from cloud.web.context import Console
 from cloud.web.sparklines import HEIGHT, WIDTH
 from cloud.web.view_models import PLAIN_HEIGHT, PLAIN_WIDTH
+from edge_agent.protocol.wording import metric_words, quantity, span
 
 TimeStyle = Literal["ago", "in", "clock"]
 
@@ -29,6 +30,9 @@ def environment(assets: Assets) -> Environment:
     made.globals |= {
         "asset": assets.url,
         "formatting": formatting,
+        "metric_words": metric_words,
+        "quantity": quantity,
+        "span": span,
         "when": when,
         "spark_size": (WIDTH, HEIGHT),
         "plain_size": (PLAIN_WIDTH, PLAIN_HEIGHT),

@@ -184,9 +184,7 @@ async def announce(console: Here, visitor: ApiVisitor, number: int, body: NoteIn
 async def close_problem(console: Here, visitor: ApiVisitor, number: int, body: CloseIn) -> None:
     """Close the problem and all its open cases with one outcome."""
     actions = console.case_service.problems
-    await _commit(
-        console, lambda session, now: actions.close(session, number, visitor.name, body.label, body.note, now)
-    )
+    await _commit(console, lambda session, now: actions.close(session, number, visitor.name, body.outcome(), now))
 
 
 @router.get("/silences")

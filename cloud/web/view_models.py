@@ -304,7 +304,7 @@ def toast(done: str, number: int, label: str) -> Toast | None:
         "merge": ("unmerge", (("reason", UNDONE),)),
     }
     if known:
-        undo["reopen"] = ("close", (("label", known), ("note", UNDONE)))
+        undo["reopen"] = ("close", (("label", known), ("again", "true")))
     action, fields = undo.get(done, ("", ()))
     return Toast(text=text, undo=action, number=number, fields=fields)
 

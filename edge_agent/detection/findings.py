@@ -105,7 +105,7 @@ class Findings:
         finding = Finding(
             finding_id=tracked.finding_id,
             fault=verdict.fault,
-            component=_short(verdict.component),
+            component=published_component(verdict.component),
             phase=phase,
             at=now,
             since=tracked.since,
@@ -123,7 +123,7 @@ class Findings:
         return self.versions.get(fault.code) or self.versions[fault.detector]
 
 
-def _short(component: str) -> str:
+def published_component(component: str) -> str:
     """Shorten a very long mount point to the limit of a record; keep its end, which is more specific."""
     return component if len(component) <= _LONGEST else "…" + component[1 - _LONGEST :]
 

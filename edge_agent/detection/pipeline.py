@@ -7,7 +7,7 @@ from edge_agent.detection.anomaly import Alarms
 from edge_agent.detection.anomaly.explanation import anomaly_verdict
 from edge_agent.detection.anomaly.scorer import DETECTOR, Score, Scorer
 from edge_agent.detection.features import Features
-from edge_agent.detection.findings import RESUMED_CLEAR_AFTER_S, Announcement, Findings
+from edge_agent.detection.findings import RESUMED_CLEAR_AFTER_S, Announcement, Findings, published_component
 from edge_agent.detection.machine import Machines
 from edge_agent.detection.machine.explanation import FAULT as MACHINE_FAULT
 from edge_agent.detection.machine.machines import VERSION as MACHINES_VERSION
@@ -17,7 +17,7 @@ from edge_agent.detection.relations.quantities import Quantity, quantity_of
 from edge_agent.detection.rules import Rules
 from edge_agent.detection.trends import Expected, Trends
 from edge_agent.detection.verdicts import Verdict, resumed_verdict
-from edge_agent.protocol.faults import DetectorKind, Severity
+from edge_agent.protocol.faults import FAULTS, DetectorKind, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.metrics import METRICS, series_name
 from edge_agent.protocol.records import Finding
@@ -161,12 +161,24 @@ class Pipeline:
             self._anomaly = self._unexplained_anomaly(verdicts, score)
         if self._anomaly is not None:
             verdicts.append(self._anomaly)
+        published = [self._as_expected(verdict, now) for verdict in verdicts]
         return Outcome(
-            announcements=self._findings.step(verdicts, features, now),
+            announcements=self._findings.step(published, features, now),
             features=features,
             score=score,
             remarks=tuple(self.machines.take_remarks()),
         )
+
+    def _as_expected(self, verdict: Verdict, now: Instant) -> Verdict:
+        """Make a note of what staff expect of this device. Trends have decided by their headroom before."""
+        fault = FAULTS[verdict.fault]
+        severity = verdict.severity or fault.severity
+        if fault.detector is DetectorKind.TREND or severity in (Severity.CRITICAL, Severity.INFO):
+            return verdict
+        allowed = self._trends.expected.naming(verdict.fault, published_component(verdict.component), now)
+        if allowed is None:
+            return verdict
+        return replace(verdict, severity=Severity.INFO, reason=f"{verdict.reason}; {allowed.reason}")
 
     def _unexplained_anomaly(self, verdicts: Iterable[Verdict], score: Score) -> Verdict | None:
         """Return the anomaly of a row unless it is explained; it keeps its component while it is active."""

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service import CaseService
 from cloud.cases.episodes import Rules
+from cloud.outcomes import outcome_followers
 from cloud.store.database import Database
 from cloud.store.tables import CaseEntry, Device, Episode, SupportCase
 from edge_agent.protocol.faults import FAULTS, Severity
@@ -56,7 +57,7 @@ def _compared(url: str, cases: int) -> dict[str, Any]:
     raw, opened = [], []
     for _ in range(ROUNDS):
         raw.append(cases / asyncio.run(_run_s(url, cases, _insert)))
-        opened.append(cases / asyncio.run(_run_s(url, cases, CaseService(Rules()).apply_finding)))
+        opened.append(cases / asyncio.run(_run_s(url, cases, CaseService(Rules(), outcome_followers()).apply_finding)))
     rate, limit = statistics.median(opened), statistics.median(raw)
     return {"cases_per_s": round(rate), "raw_inserts_per_s": round(limit), "of_raw": round(rate / limit, 2)}
 

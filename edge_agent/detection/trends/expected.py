@@ -38,10 +38,13 @@ class ExpectedTrends:
 
     def allowing(self, limit: Limit, now: Instant) -> Expected | None:
         """Return what makes a trend of this quantity expected now. Without a valid clock nothing expires."""
-        one = self._expected.get((limit.fault, limit.component))
-        if one is None or limit.headroom < SAME * one.least_headroom:
-            return None
-        return None if now.synced and now.wall.timestamp() >= one.until_s else one
+        one = self.naming(limit.fault, limit.component, now)
+        return None if one is None or limit.headroom < SAME * one.least_headroom else one
+
+    def naming(self, fault: str, component: str, now: Instant) -> Expected | None:
+        """Return what makes a fault of this component expected now, whatever its extent."""
+        one = self._expected.get((fault, component))
+        return None if one is None or (now.synced and now.wall.timestamp() >= one.until_s) else one
 
     def export_state(self) -> list[list[object]]:
         """Return the state, fit for JSON."""

@@ -12,6 +12,7 @@ from cloud.case_service import CaseService
 from cloud.cases import episodes as rules
 from cloud.cases.cases import CaseState, EntryKind, Label, Refused
 from cloud.cases.episodes import EpisodeState, Rules
+from cloud.cases.outcomes import Outcome
 from cloud.store.tables import CaseEntry, Episode, EvidenceRow, SupportCase
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import EvidencePart, Finding, Phase
@@ -179,7 +180,9 @@ async def test_a_clearing_of_an_unknown_fault_changes_nothing(session: AsyncSess
 async def a_closed_case(session: AsyncSession, label: Label) -> None:
     await report(session, a_finding(), a_finding(Phase.CLEAR, 60, since_s=0))
     await SERVICE.tick(session, NOON + timedelta(seconds=360))
-    await SERVICE.staff.close(session, 1, "alice", label, "card replaced", NOON + timedelta(minutes=10))
+    await SERVICE.staff.close(
+        session, 1, "alice", Outcome(label=label, note="card replaced"), NOON + timedelta(minutes=10)
+    )
 
 
 async def test_a_fault_that_returns_within_a_day_reopens_its_closed_case(session: AsyncSession) -> None:
@@ -252,7 +255,7 @@ async def test_what_people_do_stands_in_the_timeline_with_their_name(session: As
     await SERVICE.staff.take(session, 1, "alice", later)
     await SERVICE.staff.note(session, 1, "alice", "called the customer", later)
     await SERVICE.staff.release(session, 1, "bob", later)
-    await SERVICE.staff.close(session, 1, "bob", Label.EXPECTED, "backup test", later)
+    await SERVICE.staff.close(session, 1, "bob", Outcome(label=Label.EXPECTED, note="backup test"), later)
     await SERVICE.staff.reopen(session, 1, "alice", "not ours", later)
     timeline = [(entry.actor, entry.kind) for entry in await entries(session)]
     assert timeline == [

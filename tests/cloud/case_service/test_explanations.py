@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cloud.case_service import CaseService
 from cloud.cases.cases import CaseState, Label
 from cloud.cases.episodes import Rules
+from cloud.cases.outcomes import Outcome
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.records import Phase
 from tests.cloud.case_service.fleet import all_cases, all_episodes, at, clear, kinds, report, texts
@@ -61,7 +62,7 @@ async def test_a_parent_that_was_closed_leaves_its_child_a_case_of_its_own_when_
     session: AsyncSession,
 ) -> None:
     await a_full_disk_with_a_failing_service(session)
-    await SERVICE.staff.close(session, 1, "alice", Label.EXPECTED, "a migration", at(90))
+    await SERVICE.staff.close(session, 1, "alice", Outcome(label=Label.EXPECTED, note="a migration"), at(90))
     await clear(SERVICE, session, 120)
     await SERVICE.tick(session, at(420))
     closed, own = await all_cases(session)

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cloud.case_service import CaseChange, CaseService
 from cloud.cases.cases import CaseState, Label
 from cloud.cases.episodes import Rules
+from cloud.cases.outcomes import Outcome
 from edge_agent.protocol.records import Phase
 from tests.builders import DEVICE, NOON, a_finding, an_evidence
 
@@ -29,7 +30,7 @@ async def test_a_follower_sees_each_change_of_a_case_with_its_timeline_and_actor
     await service.apply_finding(session, DEVICE, a_finding(), NOON)
     await service.tick(session, LATER)
     await service.staff.take(session, 1, "alice", LATER)
-    await service.staff.close(session, 1, "alice", Label.EXPECTED, "", LATER)
+    await service.staff.close(session, 1, "alice", Outcome(label=Label.EXPECTED), LATER)
     opened, taken, closed = recorder.changes
     assert (opened.before, opened.after.number, opened.after.state) == (None, 1, CaseState.NEW)
     assert [change.actor for change in recorder.changes] == ["forewarn", "alice", "alice"]

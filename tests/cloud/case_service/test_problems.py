@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cloud.case_service import CaseService
 from cloud.cases.cases import CaseState, Label
 from cloud.cases.episodes import Rules
+from cloud.cases.outcomes import Outcome
 from cloud.store.tables import ProblemEntry, SupportCase
 from edge_agent.protocol.faults import Severity
 from tests.builders import DEVICE
@@ -87,7 +88,7 @@ async def test_closing_a_problem_closes_its_cases_with_one_label(session: AsyncS
     await a_storm(session, 4)
     await SERVICE.problems.take(session, 1, "alice", at(400))
     await SERVICE.problems.announce(session, 1, "alice", "Firmware 9 fills /data. Roll back.", at(410))
-    await SERVICE.problems.close(session, 1, "alice", Label.TRUE_FAULT, "rolled back", at(500))
+    await SERVICE.problems.close(session, 1, "alice", Outcome(label=Label.TRUE_FAULT, note="rolled back"), at(500))
     cases = await all_cases(session)
     assert {(case.state, case.label) for case in cases} == {(CaseState.CLOSED, Label.TRUE_FAULT)}
     (problem,) = await all_problems(session)
@@ -103,7 +104,7 @@ async def test_a_problem_closes_with_its_last_case_and_a_case_with_another_cause
     await SERVICE.staff.unlink(session, 1, "alice", "this one is a broken log rotation", at(400))
     for number in (2, 3):
         assert (await all_problems(session))[0].state == "open"
-        await SERVICE.staff.close(session, number, "alice", Label.TRUE_FAULT, "", at(500))
+        await SERVICE.staff.close(session, number, "alice", Outcome(label=Label.TRUE_FAULT), at(500))
     assert (await all_problems(session))[0].state == "closed"
     assert (await all_cases(session))[0].state == CaseState.NEW
     assert await kinds(session, 1) == ["opened", "linked", "unlinked"]
@@ -116,7 +117,7 @@ async def test_a_case_that_a_person_took_out_of_a_problem_stays_out(session: Asy
     await SERVICE.tick(session, at(700))
     await report(SERVICE, session, 800, device="kiln-000")  # reopens its own case
     for number in (2, 3):
-        await SERVICE.staff.close(session, number, "alice", Label.TRUE_FAULT, "", at(900))
+        await SERVICE.staff.close(session, number, "alice", Outcome(label=Label.TRUE_FAULT), at(900))
     add_devices(session, "kiln-8", "kiln-9", firmware="fw-9")
     for number in (8, 9):
         await report(SERVICE, session, 1000 + number, device=f"kiln-{number}")

@@ -10,6 +10,7 @@ from cloud.case_service.rows import case_of
 from cloud.cases import staff_rules
 from cloud.cases.cases import CaseState, Label, Refused
 from cloud.cases.episodes import Rules
+from cloud.cases.outcomes import Outcome
 from cloud.store.tables import Account
 from edge_agent.protocol.faults import Severity
 from tests.builders import NOON
@@ -47,7 +48,7 @@ async def test_a_hand_over_keeps_the_first_owner_informed_until_the_case_is_clos
     (case,) = await all_cases(staffed)
     assert (case.owner, case.first_owner) == ("carol", "alice")
     assert staff_rules.informed(case_of(case)) == {"carol", "alice"}
-    await service.staff.close(staffed, 1, "carol", Label.TRUE_FAULT, "", at(240))
+    await service.staff.close(staffed, 1, "carol", Outcome(label=Label.TRUE_FAULT), at(240))
     assert staff_rules.informed(case_of(case)) == {"carol"}
     before = changes[-1].before
     assert before is not None
@@ -140,7 +141,7 @@ async def test_a_merge_that_makes_no_sense_is_refused(staffed: AsyncSession) -> 
         await SERVICE.staff.merge(staffed, 1, 9, "alice", at(600))
     with pytest.raises(Refused, match="is not merged"):
         await SERVICE.staff.unmerge(staffed, 1, "alice", "why", at(600))
-    await SERVICE.staff.close(staffed, 1, "alice", Label.TRUE_FAULT, "", at(600))
+    await SERVICE.staff.close(staffed, 1, "alice", Outcome(label=Label.TRUE_FAULT), at(600))
     with pytest.raises(Refused, match="Reopen it first"):
         await SERVICE.staff.merge(staffed, 2, 1, "alice", at(700))
 

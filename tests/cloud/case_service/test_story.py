@@ -9,6 +9,7 @@ from cloud.case_service import CaseService
 from cloud.case_service.story import harmless, story
 from cloud.cases.cases import Label
 from cloud.cases.episodes import Rules
+from cloud.cases.outcomes import Outcome
 from cloud.cases.silences import Silence
 from cloud.store.tables import Account
 from tests.builders import DEVICE, NOON
@@ -30,7 +31,7 @@ async def test_the_story_of_a_case_tells_who_did_what_and_why(session: AsyncSess
     await SERVICE.staff.hand_over(session, 1, "alice", "bob", "needs a new card", at(3800))
     await clear(SERVICE, session, 4000)
     await SERVICE.tick(session, at(4300))
-    await SERVICE.staff.close(session, 1, "bob", Label.TRUE_FAULT, "card replaced", at(4400))
+    await SERVICE.staff.close(session, 1, "bob", Outcome(label=Label.TRUE_FAULT, note="card replaced"), at(4400))
     await report(SERVICE, session, 9000)
     lines = (await story(session, 1)).splitlines()
     assert lines[0] == "Case 1: File system /data of pump-07 is filling up"

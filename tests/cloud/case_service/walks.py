@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cloud.case_service import CaseService
 from cloud.cases.cases import Label, Refused
 from cloud.cases.episodes import Rules
+from cloud.cases.outcomes import Outcome
 from cloud.cases.silences import Silence
 from cloud.store.database import Database
 from cloud.store.tables import Account, Device, Episode, SupportCase
@@ -113,7 +114,9 @@ class Walk(RuleBasedStateMachine):
     @rule(place=place, label=st.sampled_from(Label))
     def close(self, place: int, label: Label) -> None:
         case, staff, now = self._case(place), self.service.staff, at(self.model.now)
-        self._try(self.model.close(case, label), lambda s: staff.close(s, case.number, "alice", label, "", now))
+        self._try(
+            self.model.close(case, label), lambda s: staff.close(s, case.number, "alice", Outcome(label=label), now)
+        )
 
     @precondition(lambda self: self.model.cases)
     @rule(place=place)

@@ -8,6 +8,7 @@ import pytest
 from cloud.cases import cases
 from cloud.cases.cases import Case, CaseState, EntryKind, Label, Refused
 from cloud.cases.episodes import Episode, EpisodeState
+from cloud.cases.outcomes import Advice, Cause, Noticed, Outcome, outcome_of
 from edge_agent.protocol.faults import Severity
 from tests.builders import DEVICE, NOON
 
@@ -133,11 +134,13 @@ def test_a_case_is_taken_by_one_person_and_put_back_by_anybody() -> None:
 
 
 def test_closing_records_a_resolution_and_reopening_records_a_reason_and_removes_it() -> None:
-    case, entries = cases.closed(a_case(owner="alice"), "alice", Label.TRUE_FAULT, " card replaced ", LATER)
+    case, entries = cases.closed(
+        a_case(owner="alice"), "alice", Outcome(label=Label.TRUE_FAULT, note=" card replaced "), LATER
+    )
     assert (case.state, case.label, case.closed_at) == (CaseState.CLOSED, Label.TRUE_FAULT, LATER)
     assert entries[0].text == "Closed by alice as true fault. card replaced"
     with pytest.raises(Refused, match="Reopen it first"):
-        cases.closed(case, "bob", Label.EXPECTED, "", LATER)
+        cases.closed(case, "bob", Outcome(label=Label.EXPECTED), LATER)
     with pytest.raises(Refused, match="Enter a reason"):
         cases.reopened(case, "bob", "  ", LATER)
     case, _ = cases.reopened(case, "bob", "it is back", LATER)
@@ -159,3 +162,26 @@ def test_what_went_on_in_another_case_is_not_touched_here() -> None:
         cases.taken(merged, "bob", LATER)
     with pytest.raises(Refused, match="merged into another case"):
         cases.reopened(merged, "bob", "it is back", LATER)
+
+
+def test_the_timeline_states_the_whole_outcome_and_it_can_be_read_back() -> None:
+    outcome = Outcome(
+        label=Label.TRUE_FAULT,
+        cause=Cause.HARDWARE,
+        noticed=Noticed.NO,
+        advice=Advice.WORKED,
+        impact_at=NOON,
+        note="card replaced",
+    )
+    _, (entry,) = cases.closed(a_case(), "alice", outcome, LATER)
+    assert entry.text == (
+        "Closed by alice as true fault. Cause: hardware. The customer had not noticed before. "
+        "Impact at 2026-07-01 12:00 UTC. The advice worked. card replaced"
+    )
+    assert outcome_of(entry.detail) == outcome
+    assert outcome_of({"label": "expected", "note": ""}) == Outcome(label=Label.EXPECTED)
+
+
+def test_an_impact_in_the_future_is_refused() -> None:
+    with pytest.raises(Refused, match="is in the future"):
+        cases.closed(a_case(), "alice", Outcome(label=Label.TRUE_FAULT, impact_at=LATER + timedelta(hours=1)), LATER)

@@ -130,12 +130,20 @@ def test_what_flaps_for_longer_than_the_debounce_fires_although_no_part_of_it_wa
         (14 * MIN, Severity.CRITICAL),
         (3 * HOUR, Severity.HIGH),
         (23 * HOUR, Severity.WARNING),
-        (48 * HOUR, Severity.INFO),
+        (48 * HOUR, Severity.WARNING),
     ],
 )
 def test_the_time_to_impact_raises_the_reported_severity(likely_s: float, severity: Severity) -> None:
-    story = Story().report(a_finding(severity=Severity.INFO, impact=an_impact(likely_s, low_s=likely_s)))
+    story = Story().report(a_finding(impact=an_impact(likely_s, low_s=likely_s)))
     assert story.now.severity is severity
+
+
+def test_a_note_of_the_device_stays_one_whatever_its_impact_until_the_device_reports_more() -> None:
+    note = a_finding(severity=Severity.INFO, impact=an_impact(10 * MIN))
+    story = Story().report(note).wait_until(9 * MIN)
+    assert (story.now.severity, story.now.state) == (Severity.INFO, EpisodeState.PENDING)
+    story.report(a_finding(Phase.UPDATE, 570, impact=an_impact(30)))
+    assert (story.now.severity, story.now.state) == (Severity.CRITICAL, EpisodeState.FIRING)
 
 
 def test_the_time_to_impact_never_lowers_the_reported_severity() -> None:

@@ -21,6 +21,7 @@ from cloud.ingest.parsing import Delivery, ReceivedMessage, parse, parse_content
 from cloud.ingest.stream_cache import FOREIGN_MAX
 from cloud.ingest.transaction import WriteResult
 from cloud.store.database import Database
+from cloud.store.outcome_tables import DeviceEvent
 from cloud.store.streams import AHEAD_MAX, StreamKey, prune_telemetry
 from cloud.store.tables import (
     CaseEntry,
@@ -504,3 +505,22 @@ async def _after(messages: list[bytes]) -> tuple[list[tuple[Any, ...]], ...]:
         ],
         [(row.case_number, row.kind, row.text) for row in entries],
     )
+
+
+async def test_a_restart_and_other_versions_are_kept_as_events_of_the_device(
+    database: Database, writer: BatchWriter
+) -> None:
+    await write(writer, PRESENCE, a_presence(), NOON)
+    await write(writer, PRESENCE, a_presence(), NOON + timedelta(minutes=1))
+    newer = Presence.model_validate_json(a_presence(after_s=7200, boot_id=an_id(9))).model_copy(
+        update={"firmware": "fw-4"}
+    )
+    await write(writer, PRESENCE, newer.model_dump_json().encode(), NOON + timedelta(hours=2))
+    will = a_presence(PresenceState.OFFLINE)  # of the connection before the restart
+    await write(writer, PRESENCE, will, NOON + timedelta(hours=2))
+    events = await rows(database, DeviceEvent)
+    later = [(event.kind, event.before, event.after) for event in events if event.at > NOON]
+    assert later == [("firmware", "fw-3", "fw-4")]
+    assert [event.kind for event in events if event.before == ""] == ["boot", "agent", "model", "firmware", "hardware"]
+    boots = [(event.at, event.after) for event in events if event.kind == "boot"]
+    assert boots[-1] == (NOON, an_id(9))  # not before the device was first seen

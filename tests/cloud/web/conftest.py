@@ -14,6 +14,7 @@ from cloud import accounts
 from cloud.case_service import CaseService
 from cloud.cases.episodes import Rules
 from cloud.change_signal import ChangeSignal
+from cloud.outcomes import outcome_followers
 from cloud.store.database import Database
 from cloud.store.tables import Account
 from cloud.web.app import create_app
@@ -40,7 +41,7 @@ async def staffed(database: Database, hashed_accounts: dict[str, str]) -> Databa
 
 @pytest.fixture
 def case_service() -> CaseService:
-    return CaseService(Rules())
+    return CaseService(Rules(), outcome_followers())
 
 
 @pytest.fixture

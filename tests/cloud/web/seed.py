@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from cloud.case_service import CaseService
+from cloud.cases.outcomes import Cause, Noticed, Outcome
 from cloud.store import queries
 from cloud.store.database import Database
 from cloud.store.tables import Device, Label, LossRow
@@ -285,7 +286,11 @@ async def a_day(database: Database, case_service: CaseService, now: datetime) ->
         )
         await case_service.staff.take(session, numbers["kiln-02"], "alice", now - timedelta(minutes=30))
         await case_service.staff.close(
-            session, numbers["pump-02"], "alice", Label.TRUE_FAULT, "Fan was stuck.", now - timedelta(hours=28)
+            session,
+            numbers["pump-02"],
+            "alice",
+            Outcome(label=Label.TRUE_FAULT, cause=Cause.HARDWARE, noticed=Noticed.NO, note="Fan was stuck."),
+            now - timedelta(hours=28),
         )
         session.add(
             LossRow(

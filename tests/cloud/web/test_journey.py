@@ -13,6 +13,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from cloud.case_service import CaseService
 from cloud.change_signal import ChangeSignal
+from cloud.outcomes.evidence_snapshots import EvidenceSnapshots
 from cloud.store.database import Database
 from cloud.web import formatting
 from tests.cloud.web import seed
@@ -68,6 +69,7 @@ async def test_alice_works_on_a_case_from_its_arrival_to_its_label(
     await expect(page.locator("#owner")).to_have_text("Assigned to you")
     await page.keyboard.press("e")
     await page.get_by_label("True fault").check()
+    await page.locator("#act-close select[name=cause]").select_option("capacity")
     await page.get_by_role("button", name="Close case").click()
     await expect(page.locator("#toast")).to_contain_text(f"Case {number} is closed as “True fault”.")
     await expect(page.locator("#summary")).to_contain_text("Closed as true fault")
@@ -105,9 +107,34 @@ async def test_nothing_scrolls_sideways_on_a_phone(
 ) -> None:
     numbers = await seed.a_day(staffed, case_service, datetime.now(UTC))
     await page.set_viewport_size({"width": 390, "height": 844})
-    for address in ("/", "/devices", *(f"/cases/{number}" for number in numbers.values())):
+    async with staffed.begin() as session:
+        await EvidenceSnapshots().tick(session, datetime.now(UTC))
+    learned = (
+        "/figures",
+        "/knowledge",
+        "/knowledge/disk.filling",
+        "/sensitivity",
+        f"/cases/{numbers['pump-07']}/evidence",
+    )
+    for address in ("/", "/devices", *learned, *(f"/cases/{number}" for number in numbers.values())):
         await page.goto(served + address)
         assert await page.evaluate("document.documentElement.scrollWidth") == 390, address
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # what is drawn does not depend on it
+async def test_frozen_evidence_is_drawn_live_from_its_specification(
+    page: Page, served: str, staffed: Database, case_service: CaseService
+) -> None:
+    numbers = await seed.a_day(staffed, case_service, datetime.now(UTC))
+    async with staffed.begin() as session:
+        await EvidenceSnapshots().tick(session, datetime.now(UTC))
+    await page.goto(f"{served}/cases/{numbers['pump-07']}")
+    await page.get_by_role("link", name="All that the case was opened on").click()
+    await expect(page.locator("figure.chart[data-drawn] svg.marks .mark-line path").first).to_be_visible()
+    await expect(page.locator("figure.chart svg.marks")).to_contain_text("full: 31.2 GiB")
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="SVG").click()
+    assert "<svg" in (await (await download.value).path()).read_text()
 
 
 async def test_the_script_words_times_like_the_server(page: Page) -> None:

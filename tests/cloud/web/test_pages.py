@@ -264,7 +264,7 @@ async def test_a_fault_that_this_cloud_does_not_know_yet_is_shown_in_the_devices
     text = words_of(await read(alice, "/cases/1"))
     assert "pump.cavitation on impeller of pump-07" in text
     assert "It rattles." in text
-    assert "This fault is not in the catalogue" in text
+    assert "There is no article for this fault: it is not in the catalogue." in text
 
 
 async def test_forms_work_without_a_script_and_offer_to_undo(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
@@ -280,14 +280,15 @@ async def test_forms_work_without_a_script_and_offer_to_undo(alice: httpx.AsyncC
     assert "Case 5 is assigned to you. Undo" in await post("take")
     assert "Case 5 is unassigned. Undo" in await post("release")
     assert "Called them." in await post("note", text="Called them.")
-    text = await post("close", label="expected", note="A backup runs.")
+    text = await post("close", label="expected", cause="planned_work", note="A backup runs.", impact_at="")
     assert "Closed as expected" in text
     assert "Case 5 is closed as “Expected”. Undo" in text
     text = await post("reopen", reason="undone within ten seconds", label="expected")
     assert "Case 5 is reopened. Undo" in text
     assert "Impact in 2 h 52 min" in text
-    again = await post("close", label="expected", note="undone within ten seconds")
+    again = await post("close", label="expected", again="true")
     assert "Closed as expected" in again
+    assert again.count("Closed by alice as expected. Cause: planned work. A backup runs.") == 2
 
 
 async def test_a_change_made_in_the_inbox_leads_back_to_its_filter(

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from cloud.case_service import CaseService
+from cloud.cases.outcomes import Outcome
 from cloud.store.database import Database
 from cloud.store.tables import Device, Label
 from edge_agent.protocol.faults import Severity
@@ -84,8 +85,9 @@ async def test_a_problem_is_worked_on_and_announced_in_one_place(
     case = await read(alice, "/cases/1")
     assert HOSTILE not in case
     assert "Announcement by alice: &lt;img src=x" in case.replace("<b>", "").replace("</b>", "")
-    await post(alice, "/problems/1", "/problems/1/close", label="true_fault", note="rolled back")
+    await post(alice, "/problems/1", "/problems/1/close", label="true_fault", cause="software", note="rolled back")
     assert "0 open of 4 cases" in words_of(await read(alice, "/problems/1"))
+    assert "Cause: software. With problem 1. rolled back" in words_of(await read(alice, "/cases/1"))
 
 
 async def test_a_silence_is_entered_in_its_zone_and_shows_what_it_suppressed(
@@ -163,7 +165,7 @@ async def test_who_handed_a_case_over_gets_notices_until_it_is_closed(
     assert "No notices" in words_of(await read(alice, "/notices"))
     async with staffed.begin() as session:
         await case_service.staff.note(session, 1, "bob", HOSTILE, NOW)
-        await case_service.staff.close(session, 1, "bob", Label.TRUE_FAULT, "card replaced", NOW)
+        await case_service.staff.close(session, 1, "bob", Outcome(label=Label.TRUE_FAULT, note="card replaced"), NOW)
         await case_service.staff.note(session, 1, "bob", "after the closing", NOW)
     assert "Notices 2" in words_of(await read(alice, "/"))
     page = await read(alice, "/notices")

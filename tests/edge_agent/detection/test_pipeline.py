@@ -15,7 +15,8 @@ from edge_agent.detection import Pipeline
 from edge_agent.detection.anomaly import Scorer
 from edge_agent.detection.features import Features
 from edge_agent.detection.rules import Rules
-from edge_agent.detection.trends import Trends
+from edge_agent.detection.trends import Expected, Trends
+from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.metrics import series
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.sample import Sample
@@ -199,3 +200,38 @@ def test_how_often_a_row_is_sampled_and_how_fast_it_is_replayed_changes_no_alarm
         for stream in (rows, often)
     ]
     assert opened[0] == opened[1] != []
+
+
+FAILED = series("systemd.unit.state", systemd__unit__active_state="failed", systemd__unit__name="backup.service")
+READ_ONLY = series("system.filesystem.read_only", system__filesystem__mountpoint="/data")
+
+
+def reported_with(expected: list[Expected], values: Mapping[str, float], healthy: Mapping[str, float]) -> list[Finding]:
+    """What is reported of a condition that begins after ten seconds and lasts for five minutes."""
+    pipeline = Pipeline(period_s=1.0, horizon_s=72 * 3600, scorer=None)
+    pipeline.expect(expected)
+    stream = [Sample(at=an_instant(t), values=healthy if t < 10 else values) for t in range(310)]
+    return [reported.finding for sample in stream for reported in pipeline.step(sample, sample.at).announcements]
+
+
+def expected_of(fault: str, component: str, days: float = 30) -> Expected:
+    until_s = an_instant().wall.timestamp() + days * 86_400
+    return Expected(fault=fault, component=component, least_headroom=0.0, until_s=until_s)
+
+
+def test_a_rule_that_staff_expect_is_a_note_until_its_date_and_on_this_component_only() -> None:
+    def severities(*expected: Expected) -> list[Severity]:
+        return [one.severity for one in reported_with(list(expected), {FAILED: 1.0}, {FAILED: 0.0})]
+
+    assert severities() == [Severity.WARNING]
+    assert severities(expected_of("service.failed", "other.service")) == [Severity.WARNING]
+    assert severities(expected_of("service.failed", "backup.service", days=-1)) == [Severity.WARNING]
+    assert severities(expected_of("service.failed", "backup.service")) == [Severity.INFO]
+    (note,) = reported_with([expected_of("service.failed", "backup.service")], {FAILED: 1.0}, {FAILED: 0.0})
+    assert note.reason.endswith("; closed as expected before on this device")
+
+
+def test_a_critical_fault_is_never_a_note() -> None:
+    expected = [expected_of("storage.read_only", "/data")]
+    found = reported_with(expected, {READ_ONLY: 1.0}, {READ_ONLY: 0.0})
+    assert [(one.fault, one.severity) for one in found] == [("storage.read_only", Severity.CRITICAL)]
