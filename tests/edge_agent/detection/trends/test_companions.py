@@ -61,7 +61,7 @@ def test_the_span_of_the_ramp_chooses_the_mean() -> None:
     assert long < 0.2
 
 
-def test_rates_are_summed_over_devices_and_each_direction_is_told_apart() -> None:
+def test_rates_are_summed_over_devices_and_each_direction_counts_by_itself() -> None:
     companions = some_companions({WRITE: 6e5, WRITE_TOO: 4e5, READ: 1e4, RECEIVE: 1e3}, DAY)
     feed(companions, {WRITE: 6e5, WRITE_TOO: 9.4e6, READ: 1e4, RECEIVE: 1e3}, 900)
 
