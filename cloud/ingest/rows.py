@@ -12,7 +12,7 @@ from cloud.cases.episodes import dated
 from cloud.ingest.parsing import DEAD_LETTERED, ParsedRecord
 from cloud.store.streams import Row, StreamKey
 from cloud.store.tables import Device
-from edge_agent.protocol.records import Presence
+from edge_agent.protocol.records import Presence, PresenceState
 
 _INT4_MAX = 2**31 - 1
 
@@ -20,6 +20,8 @@ _INT4_MAX = 2**31 - 1
 def update_device(row: Device, presence: Presence, received_at: datetime) -> bool:
     """Copy a presence message into the device's row; return whether the device went online or offline."""
     row.last_seen = max(row.last_seen, dated(presence.at, received_at))
+    if (row.presence, presence.state) == (PresenceState.GOING_DOWN, PresenceState.OFFLINE):
+        return False  # the will of a connection whose end was announced: it is still a planned shutdown
     changed = row.presence_at is None or row.presence != presence.state
     if changed:
         row.presence, row.presence_at = presence.state, received_at
@@ -29,6 +31,7 @@ def update_device(row: Device, presence: Presence, received_at: datetime) -> boo
         presence.firmware,
         presence.hardware,
     )
+    row.telemetry_every_s = presence.telemetry_every_s
     row.boot_id, row.metrics = presence.at.boot_id[:64], min(presence.metrics, _INT4_MAX)
     return changed
 
