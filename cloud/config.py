@@ -17,7 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from cloud.cases.absence import AbsenceRules
 from cloud.cases.episodes import Rules
+from cloud.cases.pipeline import PipelineRules
 
 COMMAND_LINE = "command line"
 ANY_IPV4, ANY_IPV6 = str(ipaddress.IPv4Address(0)), str(ipaddress.IPv6Address(0))  # "listen everywhere"
@@ -172,6 +174,8 @@ class Config(_Table):
     ingest: IngestTable = IngestTable()
     web: WebTable = WebTable()
     rules: Rules = Rules()
+    absence: AbsenceRules = AbsenceRules()
+    pipeline: PipelineRules = PipelineRules()
 
     @property
     def data_dir(self) -> Path:

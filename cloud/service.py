@@ -20,6 +20,7 @@ from cloud.change_signal import ChangeSignal
 from cloud.config import Config, ConfigError, Endpoint, read_secret
 from cloud.ingest import BatchWriter, BrokerAddress, IngestWorker, Limits, embedded_broker
 from cloud.ingest.outage_log import OutageLog
+from cloud.monitoring import LOOK_EVERY_S, Monitor
 from cloud.store.database import Database, is_trouble
 from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
@@ -57,6 +58,8 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
         create_app(database, case_service, change_signal, now=_now, counters=worker.counters), change_signal, welcome
     )
 
+    monitor = Monitor(case_service, worker.health, config.absence, config.pipeline)
+
     async def prune(session: AsyncSession, now: datetime) -> bool:
         await prune_telemetry(session, now, config.data.telemetry_retention_days)
         return False
@@ -65,6 +68,7 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
         chores = (
             group.create_task(worker.run()),
             group.create_task(_repeat(TICK_S, case_service.tick, database, change_signal)),
+            group.create_task(_repeat(LOOK_EVERY_S, monitor.tick, database, change_signal)),
             group.create_task(_repeat(PRUNE_EVERY_S, prune, database, change_signal)),
         )
         await console.serve(sockets=[listening])

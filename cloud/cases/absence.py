@@ -76,7 +76,6 @@ class Absence:
     reason: str
 
 
-
 def find_absence(sighting: Sighting, listening_since: datetime, rules: AbsenceRules, now: datetime) -> Absence | None:
     """Say whether a device is absent or stalled. `listening_since` is when the cloud began to receive messages."""
     if sighting.connection is Connection.GOING_DOWN:
@@ -94,9 +93,7 @@ def _absent(since: datetime, listening_since: datetime, rules: AbsenceRules, now
     return Absence(fault=ABSENT, component=COMPONENTS[ABSENT], since=since, reason=reason)
 
 
-def _stalled(
-    sighting: Sighting, listening_since: datetime, rules: AbsenceRules, now: datetime
-) -> Absence | None:
+def _stalled(sighting: Sighting, listening_since: datetime, rules: AbsenceRules, now: datetime) -> Absence | None:
     every_s = _interval_s(sighting, rules)
     last = max((at for at in (sighting.telemetry_at, sighting.connection_at) if at), default=None)
     if every_s is None or last is None or sighting.is_reduced:
@@ -122,6 +119,4 @@ def is_back(fault: str, sighting: Sighting, since: datetime) -> str | None:
         return "It announced a shutdown."
     if fault == ABSENT:
         return "It is connected again." if sighting.connection is Connection.ONLINE else None
-    if sighting.connection is Connection.OFFLINE and sighting.connection_at:
-        return "It is disconnected now, which has a case of its own."
     return "Telemetry arrives again." if sighting.telemetry_at and sighting.telemetry_at > since else None

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from cloud.cases.episodes import Episode
 from cloud.cases.lanes import History, Lane, choose_lane
-from edge_agent.protocol.faults import FAULTS, Severity
+from edge_agent.protocol.faults import FAULTS, OBSERVED_BY_CLOUD, Severity
 
 
 class CaseState(StrEnum):
@@ -121,6 +121,19 @@ def title_of(device: str, episode: Episode) -> str:
     if known is None:
         return f"{episode.fault} on {episode.component} of {device}"[:TITLE_LENGTH]
     return known.headline.format(component=episode.component, device=device)[:TITLE_LENGTH]
+
+
+def can_share(fault: str, other: str) -> bool:
+    """Whether two faults of one device belong into one case.
+
+    What the cloud observes is about the device's connection or about the cloud itself, and is not mixed with what the
+    device reports. A device that stalls and is then disconnected is one story.
+    """
+    return _group(fault) == _group(other)
+
+
+def _group(fault: str) -> str:
+    return fault.split(".")[0] if fault in OBSERVED_BY_CLOUD else ""
 
 
 def choose_case(own: Case | None, current: Case | None) -> Case | None:
