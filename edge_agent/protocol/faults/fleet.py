@@ -44,7 +44,7 @@ FLEET_FAULTS = (
         advice=(
             "Read the cause in the case, and the messages at /api/v1/dead-letters.",
             "Compare the versions of agent and cloud: update the older one.",
-            "If a number was used twice, the device was copied or its store restored: start its agent with a new store.",
+            "If a number was used twice, its store was copied or restored: start its agent with a new store.",
         ),
         source="`pipeline.dead_letters` dead letters of one topic within `pipeline.dead_letters_window_s`",
     ),

@@ -1,4 +1,4 @@
-"""A transaction on each database, in it the device pump-07, which is connected and sends telemetry every four minutes."""
+"""A transaction on each database, in it pump-07, which is connected and sends telemetry every four minutes."""
 
 from collections.abc import AsyncIterator
 
