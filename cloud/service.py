@@ -21,6 +21,7 @@ from cloud.config import Config, ConfigError, Endpoint, read_secret
 from cloud.ingest import BatchWriter, BrokerAddress, IngestWorker, Limits, embedded_broker
 from cloud.ingest.outage_log import OutageLog
 from cloud.monitoring import LOOK_EVERY_S, Monitor
+from cloud.notify import MailServer, NotificationFollower, Sender
 from cloud.store.database import Database, is_trouble
 from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
@@ -46,7 +47,8 @@ async def run(config: Config) -> None:
 
 
 async def _serve(config: Config, database: Database, broker: BrokerAddress) -> None:
-    case_service, change_signal = CaseService(config.rules), ChangeSignal()
+    followers = (NotificationFollower(config.notify, config.calendar(config.notify.office)),)
+    case_service, change_signal = CaseService(config.rules, followers), ChangeSignal()
     writer = BatchWriter(database, case_service, dead_letters_max=config.data.dead_letters_max)
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
@@ -65,15 +67,23 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
         return False
 
     async with asyncio.TaskGroup() as group:
-        chores = (
+        chores = [
             group.create_task(worker.run()),
             group.create_task(_repeat(TICK_S, case_service.tick, database, change_signal)),
             group.create_task(_repeat(LOOK_EVERY_S, monitor.tick, database, change_signal)),
             group.create_task(_repeat(PRUNE_EVERY_S, prune, database, change_signal)),
-        )
+        ]
+        if config.notify.smtp_url:
+            chores.append(group.create_task(_sender(config, database).run()))
         await console.serve(sockets=[listening])
         for chore in chores:
             chore.cancel()
+
+
+def _sender(config: Config, database: Database) -> Sender:
+    password_file = config.notify.password_file
+    server = MailServer(config.notify, read_secret(password_file) if password_file else "")
+    return Sender(database, config.notify, server, now=_now)
 
 
 class _Console(uvicorn.Server):

@@ -71,6 +71,8 @@ class EntryKind(StrEnum):
     UNMERGED = "unmerged"  # a merge was taken back
     LINKED = "linked"  # it belongs to a problem
     UNLINKED = "unlinked"  # it does not, says a person
+    CONTACTED = "contacted"  # a person has spoken with the customer for the first time
+    BREACHED = "breached"  # a goal of the service level was missed
 
 
 class Refused(ValueError):  # noqa: N818  the system works as it should
