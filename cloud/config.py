@@ -21,6 +21,7 @@ from cloud.cases.absence import AbsenceRules
 from cloud.cases.calendars import ALWAYS, Calendar, CalendarTable
 from cloud.cases.episodes import Rules
 from cloud.cases.pipeline import PipelineRules
+from cloud.cases.service_levels import ServiceLevels
 from cloud.notify import NotifyTable
 
 COMMAND_LINE = "command line"
@@ -179,6 +180,7 @@ class Config(_Table):
     absence: AbsenceRules = AbsenceRules()
     pipeline: PipelineRules = PipelineRules()
     calendars: dict[str, CalendarTable] = Field(default={}, description="business calendars, as [calendars.NAME]")
+    service_levels: ServiceLevels = ServiceLevels()
     notify: NotifyTable = NotifyTable()
 
     @property
@@ -294,9 +296,16 @@ def _check_notify(config: Config, sources: _Sources) -> None:
         _check_authority("notify.ca_file", notify.ca_file, sources)
     if notify.password_file and not notify.user:
         raise sources.error("notify.password_file", notify.password_file, "for which user? name it in notify.smtp_url")
-    if notify.office and notify.office not in config.calendars:
-        remedy = f"there is no such calendar; known: {', '.join(config.calendars) or 'none'}"
-        raise sources.error("notify.office", notify.office, remedy)
+    levels = config.service_levels
+    for key, name in (
+        ("notify.office", notify.office),
+        ("service_levels.critical.calendar", levels.critical.calendar),
+        ("service_levels.high.calendar", levels.high.calendar),
+        ("service_levels.warning.calendar", levels.warning.calendar),
+    ):
+        if name and name not in config.calendars:
+            remedy = f"there is no such calendar; known: {', '.join(config.calendars) or 'none'}"
+            raise sources.error(key, name, remedy)
 
 
 def _check_authority(key: str, ca_file: str, sources: _Sources) -> None:

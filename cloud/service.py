@@ -22,6 +22,7 @@ from cloud.ingest import BatchWriter, BrokerAddress, IngestWorker, Limits, embed
 from cloud.ingest.outage_log import OutageLog
 from cloud.monitoring import LOOK_EVERY_S, Monitor
 from cloud.notify import MailServer, NotificationFollower, Sender
+from cloud.service_levels import ClockKeeper
 from cloud.store.database import Database, is_trouble
 from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
@@ -47,8 +48,9 @@ async def run(config: Config) -> None:
 
 
 async def _serve(config: Config, database: Database, broker: BrokerAddress) -> None:
-    followers = (NotificationFollower(config.notify, config.calendar(config.notify.office)),)
-    case_service, change_signal = CaseService(config.rules, followers), ChangeSignal()
+    clock_keeper = ClockKeeper(config.service_levels, config.calendar)
+    mail = NotificationFollower(config.notify, config.calendar(config.notify.office))
+    case_service, change_signal = CaseService(config.rules, (clock_keeper, mail)), ChangeSignal()
     writer = BatchWriter(database, case_service, dead_letters_max=config.data.dead_letters_max)
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
@@ -66,10 +68,14 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
         await prune_telemetry(session, now, config.data.telemetry_retention_days)
         return False
 
+    async def let_time_pass(session: AsyncSession, now: datetime) -> bool:
+        changed = await case_service.tick(session, now)
+        return await clock_keeper.tick(session, case_service, now) or changed
+
     async with asyncio.TaskGroup() as group:
         chores = [
             group.create_task(worker.run()),
-            group.create_task(_repeat(TICK_S, case_service.tick, database, change_signal)),
+            group.create_task(_repeat(TICK_S, let_time_pass, database, change_signal)),
             group.create_task(_repeat(LOOK_EVERY_S, monitor.tick, database, change_signal)),
             group.create_task(_repeat(PRUNE_EVERY_S, prune, database, change_signal)),
         ]
