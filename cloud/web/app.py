@@ -27,6 +27,8 @@ from cloud.web import (
     problem_pages,
     rule_api,
     server_sent_events,
+    service_api,
+    service_pages,
     silence_pages,
 )
 from cloud.web.auth import LoginNeeded
@@ -55,12 +57,14 @@ ROUTERS = (
     api.description,
     api.router,
     rule_api.router,
+    service_api.router,
     assets.router,
     login.router,
     pages.router,
     case_actions.router,
     problem_pages.router,
     silence_pages.router,
+    service_pages.router,
     server_sent_events.router,
 )
 

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from cloud.cases.cases import Refused
-from cloud.store import queries, rule_queries
+from cloud.store import queries, rule_queries, service_queries
 from cloud.store.tables import Label
-from cloud.web import changes, view_models
+from cloud.web import changes, service_views, view_models
 from cloud.web.auth import PageVisitor, page_visitor
 from cloud.web.context import Console, console_of
 from cloud.web.filters import DEFAULT, read_filter
@@ -69,6 +69,7 @@ async def inbox(
             "problems": await rule_queries.problems(session, MOST_ROWS, open_only=True),
         }
         sparks = await context.console.sparklines.draw(session, ids)
+        values["due"] = await service_queries.next_due(session, [line.case.number for line in lines])
     values |= {
         "q": q,
         "filter_error": sentence,
@@ -97,6 +98,8 @@ async def case_page(
         feed = await queries.last_entry_id(session)
         file = await queries.case_file(session, number)
         links = await rule_queries.case_links(session, file.case, file.episodes) if file else None
+        clocks = await service_queries.clocks(session, number)
+        mails = await service_queries.mails_of(session, number, file.case.problem_number if file else None)
     if file is None:
         raise HTTPException(404, f"There is no case {number}.")
     # a chart takes 0.1 s to make, and other readers shall not wait for it
@@ -108,6 +111,8 @@ async def case_page(
         feed=feed,
         file=file,
         links=links,
+        clocks=service_views.clock_views(clocks),
+        mails=service_views.mail_views(mails),
         episode_views=episode_views,
         open=view_models.is_open(file.case),
         impact_status=view_models.impact_status(file.case, file.episodes[0] if file.episodes else None),
