@@ -49,7 +49,8 @@ class NotificationFollower:
 
     async def _request(self, session: AsyncSession, case: Case, request: Request, address: str, now: datetime) -> None:
         """Write a new row, or count the request at the one that covers it."""
-        earlier = await _latest(session, group_key(case), request.event, address)
+        is_first = request.event == NotificationEvent.OPENED and case.problem_number is None  # a case opens once
+        earlier = None if is_first else await _latest(session, group_key(case), request.event, address)
         known = Earlier(is_pending=_is_pending(earlier), created_at=earlier.created_at) if earlier else None
         decision, reason = fate(request, known, self._rules, now)
         if earlier and decision is Fate.COUNTED:

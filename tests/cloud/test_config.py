@@ -162,7 +162,7 @@ def test_a_key_under_its_old_and_its_new_name_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "error"),
     [
         ('smtp_url = "smtp://mail.example.org"', "would send cases in clear text"),
         ('smtp_url = "smtps://me:secret@mail.example.org"', "a password does not belong here"),
@@ -172,8 +172,8 @@ def test_a_key_under_its_old_and_its_new_name_is_refused(tmp_path: Path) -> None
         ('password_file = "/x"', "for which user?"),
     ],
 )
-def test_a_table_of_mail_that_can_not_be_meant_is_refused(tmp_path: Path, table: str, told: str) -> None:
+def test_a_table_of_mail_that_can_not_be_meant_is_refused(tmp_path: Path, table: str, error: str) -> None:
     file = tmp_path / "cloud.toml"
     file.write_text(f'[calendars.office]\nzone = "Europe/Berlin"\n[notify]\n{table}\n')
-    with pytest.raises(ConfigError, match=re.escape(told)):
+    with pytest.raises(ConfigError, match=re.escape(error)):
         load(file, {})

@@ -12,7 +12,7 @@ from cloud.cases.pipeline import PipelineRules
 from cloud.ingest import IngestHealth
 from cloud.monitoring import LOOK_EVERY_S, Monitor
 from cloud.store import queries
-from cloud.store.tables import SYSTEM_DEVICE, CaseState, DeadLetter, Device
+from cloud.store.tables import SYSTEM_DEVICE, CaseState, DeadLetter, Device, Label
 from tests.builders import DEVICE, NOON
 from tests.cloud.case_service.fleet import all_cases, all_episodes, all_problems, at, report, texts
 
@@ -86,6 +86,23 @@ async def test_a_device_that_is_back_lets_its_case_wait_for_a_label(cloud: Cloud
     (case,) = await all_cases(session)
     assert case.state == CaseState.PENDING_CLOSE
     assert any("the cloud observes that it is over" in text for text in await texts(session))
+
+
+async def test_closed_as_expected_the_same_absence_again_opens_no_case_and_another_device_does(
+    cloud: Cloud, session: AsyncSession
+) -> None:
+    other = a_site(session, "Mill", 1)
+    await set_presence(session, "offline", 0)
+    await cloud.until(310)
+    await cloud.service.staff.close(session, 1, "alice", Label.EXPECTED, "off at weekends", at(320))
+    await set_presence(session, "online", 330)
+    await cloud.until(700)
+    await set_presence(session, "offline", 700, DEVICE, *other)
+    await cloud.until(1100)
+    assert [case.device for case in await all_cases(session)] == [DEVICE, "mill-0"]
+    note = (await all_episodes(session))[1]
+    assert (note.device, note.severity, note.case_number) == (DEVICE, "info", None)
+    assert note.sentence.endswith("the last case of it was closed as expected.")
 
 
 async def test_a_planned_shutdown_opens_no_case(cloud: Cloud, session: AsyncSession) -> None:

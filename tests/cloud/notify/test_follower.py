@@ -132,14 +132,14 @@ async def test_the_first_owner_is_kept_informed_after_a_hand_over_until_the_case
     await SERVICE.staff.note(session, 1, "bob", "Rotated the log.", at(80))
     await send_all(session)
     await SERVICE.staff.close(session, 1, "bob", Label.TRUE_FAULT, "", at(90))
-    told = [row for row in await rows(session) if row.address != TEAM]
-    assert [(row.event, row.address) for row in told] == [
+    personal = [row for row in await rows(session) if row.address != TEAM]
+    assert [(row.event, row.address) for row in personal] == [
         ("handed_over", "bob@example.org"),
         ("followed", "alice@example.org"),
         ("followed", "alice@example.org"),
     ]
-    assert "I am off until Monday" in told[0].text
-    assert (told[1].text, told[2].text) == ("Rotated the log.", "Closed by bob as true fault.")
+    assert "I am off until Monday" in personal[0].text
+    assert (personal[1].text, personal[2].text) == ("Rotated the log.", "Closed by bob as true fault.")
     await SERVICE.staff.note(session, 1, "bob", "Later.", at(99))
     assert len(await rows(session)) == 4, "closed: the first owner is told no more"
 

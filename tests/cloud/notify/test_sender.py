@@ -118,7 +118,7 @@ async def test_a_mail_that_is_refused_after_its_content_is_not_repeated_either(p
     assert (await post.row()).outcome == "Refused by the mail server: 554 looks like spam"
 
 
-async def test_a_mail_that_is_not_accepted_for_days_is_given_up_and_says_so(post: Post, port: int) -> None:
+async def test_a_mail_that_is_not_accepted_for_days_is_tried_no_more_and_shown_as_failed(post: Post, port: int) -> None:
     await post.send_in(GIVE_UP_AFTER.total_seconds())
     row = await post.row()
     assert row.state == "failed"

@@ -65,7 +65,7 @@ async def test_the_support_clock_begins_with_the_case_and_counts_working_time(se
     }
 
 
-async def test_a_goal_that_is_missed_is_said_once_in_the_timeline(session: AsyncSession) -> None:
+async def test_a_goal_that_is_missed_is_noted_once_in_the_timeline(session: AsyncSession) -> None:
     await time_passes(session, at(HOUR_S - 1))
     assert "breached" not in await kinds(session)
     for seconds in (0, 1, 60):
