@@ -62,7 +62,7 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
         create_app(database, case_service, change_signal, now=_now, counters=worker.counters), change_signal, welcome
     )
 
-    monitor = Monitor(case_service, worker.health, config.absence, config.pipeline)
+    monitor = Monitor(case_service, worker.health, worker.counters, config.absence, config.pipeline)
 
     async def prune(session: AsyncSession, now: datetime) -> bool:
         await prune_telemetry(session, now, config.data.telemetry_retention_days)

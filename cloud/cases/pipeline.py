@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge_agent.protocol.wording import duration, quantity
 
 STOPPED, DEAD_LETTERS = "ingest.stopped", "ingest.dead_letters"
+ABOVE_LIMIT = " above its limits"  # behind the name of a device: the component of what was dropped
 BROKER, DATABASE = "broker", "database"  # the components of a stop
 
 
@@ -27,6 +28,9 @@ class PipelineRules(BaseModel):
     )
     dead_letters: int = Field(
         default=10, ge=1, le=1000, description="so many dead letters of one topic within the window open a case"
+    )
+    dropped: int = Field(
+        default=100, ge=1, le=1_000_000, description="so many messages of a device dropped within the window, too"
     )
     dead_letters_window_s: float = Field(
         default=3600.0, ge=60, le=30 * 86400, description="and none for this long closes it"
@@ -92,6 +96,16 @@ def find_dead_letters(letters: Sequence[Letter], rules: PipelineRules, now: date
     return (
         f"{len(recent)} records ({size}) were set aside within {duration(rules.dead_letters_window_s)}; "
         f"nothing that they report was evaluated. Cause of {times} of them: {cause}.{others}"
+    )
+
+
+def find_drops(count: int, rules: PipelineRules) -> str | None:
+    """Say why messages that a device sent beyond its limits are worth a case; None if they are not."""
+    if count < rules.dropped:
+        return None
+    return (
+        f"{count} messages were dropped within {duration(rules.dead_letters_window_s)} because the device sends more "
+        "than ingest.device_kib_s allows; it sends them again, so that all of them come late."
     )
 
 

@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cloud.case_service import CaseService
 from cloud.cases.absence import AbsenceRules
 from cloud.cases.pipeline import PipelineRules
-from cloud.ingest import IngestHealth
+from cloud.ingest import Counters, IngestHealth
 from cloud.monitoring.device_watch import DeviceWatch
+from cloud.monitoring.drop_watch import DropWatch
 from cloud.monitoring.observations import Observer
 from cloud.monitoring.pipeline_watch import PipelineWatch
 
@@ -20,10 +21,16 @@ class Monitor:
     """Lets time pass for what nobody reports."""
 
     def __init__(
-        self, case_service: CaseService, health: IngestHealth, absence: AbsenceRules, pipeline: PipelineRules
+        self,
+        case_service: CaseService,
+        health: IngestHealth,
+        counters: Counters,
+        absence: AbsenceRules,
+        pipeline: PipelineRules,
     ) -> None:
         observer = Observer(case_service)
         self._health = health
+        self._drops = DropWatch(observer, counters, pipeline)
         self._devices = DeviceWatch(observer, absence)
         self._pipeline = PipelineWatch(observer, pipeline)
         self._looked_at: datetime | None = None
@@ -34,6 +41,7 @@ class Monitor:
         self._note_pause(now)
         changed = await self._pipeline.look_at_ingest(session, self._health.state, now)
         changed |= await self._pipeline.look_at_dead_letters(session, now)
+        changed |= await self._drops.look(session, now)
         listening_since = self._health.listening_since(now)
         if listening_since and self._awake_since:
             changed |= await self._devices.look(session, max(listening_since, self._awake_since), now)

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.cases.pipeline import (
+    ABOVE_LIMIT,
     DEAD_LETTERS,
     STOPPED,
     IngestState,
@@ -46,7 +47,8 @@ class PipelineWatch:
 
     async def look_at_dead_letters(self, session: AsyncSession, now: datetime) -> bool:
         """Evaluate the dead letters of each topic; return whether anything changed."""
-        lasting = {each.component: each for each in await self._observer.open_episodes(session, (DEAD_LETTERS,))}
+        open_episodes = await self._observer.open_episodes(session, (DEAD_LETTERS,))
+        lasting = {each.component: each for each in open_episodes if not each.component.endswith(ABOVE_LIMIT)}
         letters = await self._recent(session, now)
         changed = False
         for topic, found in letters.items():

@@ -9,7 +9,7 @@ from cloud.case_service import CaseService
 from cloud.cases.absence import AbsenceRules
 from cloud.cases.episodes import Rules
 from cloud.cases.pipeline import PipelineRules
-from cloud.ingest import IngestHealth
+from cloud.ingest import Counters, DropReason, IngestHealth
 from cloud.monitoring import LOOK_EVERY_S, Monitor
 from cloud.store import queries
 from cloud.store.tables import SYSTEM_DEVICE, CaseState, DeadLetter, Device, Label
@@ -25,8 +25,8 @@ class Cloud:
     def __init__(self, session: AsyncSession) -> None:
         self.session, self.now = session, NOON
         self.service = CaseService(Rules())
-        self.health = IngestHealth(self._clock)
-        self.monitor = Monitor(self.service, self.health, AbsenceRules(), PipelineRules())
+        self.health, self.counters = IngestHealth(self._clock), Counters()
+        self.monitor = Monitor(self.service, self.health, self.counters, AbsenceRules(), PipelineRules())
 
     async def start(self) -> None:
         self.health.connected()
@@ -225,7 +225,7 @@ async def test_records_set_aside_again_and_again_open_a_case_with_cause_and_cost
     await cloud.until(60)
     (case,) = await all_cases(session)
     assert (case.device, case.severity) == (DEVICE, "warning")
-    assert case.title == "Records on pump-07/findings are set aside again and again"
+    assert case.title == "Records of pump-07/findings are set aside again and again"
     assert (
         "10 records (10 KiB) were set aside within 1 h; nothing that they report was evaluated. Cause of 9 of them: "
         "the number was used before, for another record, which is kept. There are 1 other causes."
@@ -242,7 +242,7 @@ async def test_dead_letters_of_a_device_that_is_not_known_are_a_case_of_the_clou
     (case,) = await all_cases(session)
     assert (case.device, case.title) == (
         SYSTEM_DEVICE,
-        "Records on <script>/findings are set aside again and again",
+        "Records of <script>/findings are set aside again and again",
     )
     assert [line.device.device for line in await queries.devices(session)] == [DEVICE]
     assert (await queries.fleet_status(session)).devices == 1
@@ -252,3 +252,20 @@ async def test_a_few_dead_letters_open_no_case(cloud: Cloud, session: AsyncSessi
     add_letters(session, f"forewarn/v1/{DEVICE}/findings", ["not JSON"] * 9)
     await cloud.until(100)
     assert await all_cases(session) == []
+
+
+async def test_a_device_that_sends_far_too_many_messages_opens_a_case_until_it_keeps_to_its_limits(
+    cloud: Cloud, session: AsyncSession
+) -> None:
+    await set_presence(session, "going_down", 0)
+    for number in range(300):
+        cloud.counters.drop(DEVICE if number < 150 else "nobody", DropReason.TOO_FAST)
+        cloud.counters.drop("meter-12", DropReason.DATABASE)
+    await cloud.until(20)
+    (case,) = await all_cases(session)
+    assert case.title == "Records of pump-07 above its limits are set aside again and again"
+    assert "150 messages were dropped within 1 h" in case.opened_reason
+    await cloud.until(1.1 * HOUR_S, step_s=25)
+    assert case.state == CaseState.NEW, "the window in which they were dropped"
+    await cloud.until(2.2 * HOUR_S, step_s=25)
+    assert case.state == CaseState.PENDING_CLOSE
