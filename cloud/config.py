@@ -296,13 +296,8 @@ def _check_notify(config: Config, sources: _Sources) -> None:
         _check_authority("notify.ca_file", notify.ca_file, sources)
     if notify.password_file and not notify.user:
         raise sources.error("notify.password_file", notify.password_file, "for which user? name it in notify.smtp_url")
-    levels = config.service_levels
-    for key, name in (
-        ("notify.office", notify.office),
-        ("service_levels.critical.calendar", levels.critical.calendar),
-        ("service_levels.high.calendar", levels.high.calendar),
-        ("service_levels.warning.calendar", levels.warning.calendar),
-    ):
+    levels = {f"service_levels.{name}.calendar": goals.calendar for name, goals in config.service_levels}
+    for key, name in {"notify.office": notify.office, **levels}.items():
         if name and name not in config.calendars:
             remedy = f"there is no such calendar; known: {', '.join(config.calendars) or 'none'}"
             raise sources.error(key, name, remedy)
