@@ -17,7 +17,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from cloud.cases.absence import AbsenceRules
+from cloud.cases.calendars import ALWAYS, Calendar, CalendarTable
 from cloud.cases.episodes import Rules
+from cloud.cases.pipeline import PipelineRules
+from cloud.cases.service_levels import ServiceLevels
+from cloud.notify import NotifyTable
 
 COMMAND_LINE = "command line"
 ANY_IPV4, ANY_IPV6 = str(ipaddress.IPv4Address(0)), str(ipaddress.IPv6Address(0))  # "listen everywhere"
@@ -172,6 +177,11 @@ class Config(_Table):
     ingest: IngestTable = IngestTable()
     web: WebTable = WebTable()
     rules: Rules = Rules()
+    absence: AbsenceRules = AbsenceRules()
+    pipeline: PipelineRules = PipelineRules()
+    calendars: dict[str, CalendarTable] = Field(default={}, description="business calendars, as [calendars.NAME]")
+    service_levels: ServiceLevels = ServiceLevels()
+    notify: NotifyTable = NotifyTable()
 
     @property
     def data_dir(self) -> Path:
@@ -181,6 +191,10 @@ class Config(_Table):
         if systemd := os.environ.get("STATE_DIRECTORY"):
             return Path(systemd.split(":")[0])
         return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "forewarn-cloud"
+
+    def calendar(self, name: str) -> Calendar:
+        """Return a calendar by its name; the empty name is that without any hours."""
+        return self.calendars[name].calendar(name) if name else ALWAYS
 
     @property
     def database_url(self) -> str:
@@ -265,22 +279,36 @@ def _check(config: Config, sources: _Sources) -> None:
             raise sources.error(key, str(endpoint), remedy)
     broker = config.broker
     if broker.ca_file:
-        _check_authority(broker.ca_file, sources)
+        _check_authority("broker.ca_file", broker.ca_file, sources)
     if broker.password_file and not broker.username:
         raise sources.error("broker.password_file", broker.password_file, "for which user? name the user in broker.url")
     if broker.password_file and not broker.tls and not broker.address.is_loopback:
         raise sources.error("broker.url", broker.url, "would send the password in clear text; use mqtts://")
-    for secret in (broker.password_file, config.web.password_file):
+    _check_notify(config, sources)
+    for secret in (broker.password_file, config.web.password_file, config.notify.password_file):
         if secret:
             read_secret(secret)
 
 
-def _check_authority(ca_file: str, sources: _Sources) -> None:
+def _check_notify(config: Config, sources: _Sources) -> None:
+    notify = config.notify
+    if notify.ca_file:
+        _check_authority("notify.ca_file", notify.ca_file, sources)
+    if notify.password_file and not notify.user:
+        raise sources.error("notify.password_file", notify.password_file, "for which user? name it in notify.smtp_url")
+    levels = {f"service_levels.{name}.calendar": goals.calendar for name, goals in config.service_levels}
+    for key, name in {"notify.office": notify.office, **levels}.items():
+        if name and name not in config.calendars:
+            remedy = f"there is no such calendar; known: {', '.join(config.calendars) or 'none'}"
+            raise sources.error(key, name, remedy)
+
+
+def _check_authority(key: str, ca_file: str, sources: _Sources) -> None:
     try:
         ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # the file, or what stands in it
         remedy = f"can't be used ({error.strerror or error.args[-1]}); name a file with certificates in PEM"
-        raise sources.error("broker.ca_file", ca_file, remedy) from None
+        raise sources.error(key, ca_file, remedy) from None
 
 
 def _explained(error: ValidationError, sources: _Sources) -> ConfigError:

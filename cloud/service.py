@@ -21,9 +21,12 @@ from cloud.change_signal import ChangeSignal
 from cloud.config import Config, ConfigError, Endpoint, read_secret
 from cloud.ingest import BatchWriter, BrokerAddress, ExpectedPublisher, IngestWorker, Limits, embedded_broker
 from cloud.ingest.outage_log import OutageLog
+from cloud.monitoring import LOOK_EVERY_S, Monitor
+from cloud.notify import MailServer, NotificationFollower, Sender
 from cloud.outcomes import outcome_followers
 from cloud.outcomes.evidence_snapshots import EvidenceSnapshots
 from cloud.outcomes.sensitivity_proposals import approved_changes
+from cloud.service_levels import ClockKeeper
 from cloud.store.database import Database, is_trouble
 from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
@@ -51,7 +54,9 @@ async def run(config: Config) -> None:
 async def _serve(config: Config, database: Database, broker: BrokerAddress) -> None:
     async with database.read() as session:
         rules = changed_rules(config.rules, await approved_changes(session))
-    case_service, change_signal = CaseService(rules, outcome_followers()), ChangeSignal()
+    clock_keeper = ClockKeeper(config.service_levels, config.calendar)
+    mail = NotificationFollower(config.notify, config.calendar(config.notify.office))
+    case_service, change_signal = CaseService(rules, (*outcome_followers(), clock_keeper, mail)), ChangeSignal()
     writer = BatchWriter(database, case_service, dead_letters_max=config.data.dead_letters_max)
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
@@ -63,21 +68,36 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
         create_app(database, case_service, change_signal, now=_now, counters=worker.counters), change_signal, welcome
     )
 
+    monitor = Monitor(case_service, worker.health, worker.counters, config.absence, config.pipeline)
+
     async def prune(session: AsyncSession, now: datetime) -> bool:
         await prune_telemetry(session, now, config.data.telemetry_retention_days)
         return False
 
+    async def let_time_pass(session: AsyncSession, now: datetime) -> bool:
+        changed = await case_service.tick(session, now)
+        return await clock_keeper.tick(session, case_service, now) or changed
+
     async with asyncio.TaskGroup() as group:
-        chores = (
+        chores = [
             group.create_task(worker.run()),
             group.create_task(ExpectedPublisher(broker, database, change_signal, now=_now).run()),
-            group.create_task(_repeat(TICK_S, case_service.tick, database, change_signal)),
+            group.create_task(_repeat(TICK_S, let_time_pass, database, change_signal)),
             group.create_task(_repeat(TICK_S, EvidenceSnapshots().tick, database, change_signal)),
+            group.create_task(_repeat(LOOK_EVERY_S, monitor.tick, database, change_signal)),
             group.create_task(_repeat(PRUNE_EVERY_S, prune, database, change_signal)),
-        )
+        ]
+        if config.notify.smtp_url:
+            chores.append(group.create_task(_sender(config, database).run()))
         await console.serve(sockets=[listening])
         for chore in chores:
             chore.cancel()
+
+
+def _sender(config: Config, database: Database) -> Sender:
+    password_file = config.notify.password_file
+    server = MailServer(config.notify, read_secret(password_file) if password_file else "")
+    return Sender(database, config.notify, server, now=_now)
 
 
 class _Console(uvicorn.Server):

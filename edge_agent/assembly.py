@@ -76,7 +76,14 @@ def assemble(
     settings: Settings, *, clock: Clock, collection: Collection, pipeline: Pipeline, outbox: Outbox, link: Link
 ) -> Agent:
     """Connect the parts of an agent; nothing is read or sent before `Agent.run`."""
-    presence = PresenceReport(clock=clock, firmware=settings.firmware, hardware=settings.hardware, model=settings.model)
+    telemetry = Telemetry(settings.telemetry, settings.publish_every_min, settings.period_s)
+    presence = PresenceReport(
+        clock=clock,
+        firmware=settings.firmware,
+        hardware=settings.hardware,
+        model=settings.model,
+        telemetry_every_s=lambda: telemetry.every_s,
+    )
     backdating = Backdating()
     uplink = Uplink(
         device=settings.device,
@@ -95,7 +102,7 @@ def assemble(
         limits=Limits(settings.budgets),
         pipeline=pipeline,
         evidence=EvidenceRecorder(ring, settings.evidence_after_s),
-        telemetry=Telemetry(settings.telemetry, settings.publish_every_min, settings.period_s),
+        telemetry=telemetry,
         delivery=Delivery(outbox, uplink, DetectorState(pipeline, clock.now().uptime_s), backdating),
         presence=presence,
     )

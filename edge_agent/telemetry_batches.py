@@ -68,6 +68,11 @@ class Telemetry:
         """How many numbers one write of the outbox should reserve; 0 where no telemetry is sent."""
         return max(1, round(RESERVED_FOR_S / self._batcher.lasts_s)) if self._batcher else 0
 
+    @property
+    def every_s(self) -> float | None:
+        """Seconds from one batch to the next; None where no telemetry is sent."""
+        return self._batcher.lasts_s if self._batcher else None
+
     def step(self, features: Mapping[str, float], now: Instant) -> list[bytes]:
         """Take the features of one sample; return the batch that is complete, encoded, if there is one."""
         return _encoded(self._batcher.step(features, now)) if self._batcher else []

@@ -40,6 +40,11 @@ class Console:
         found: list[Mapping[str, Any]] = self._get("/api/v1/devices")["devices"]
         return found
 
+    def notifications(self) -> list[Mapping[str, Any]]:
+        """Return the newest mails with their outcome."""
+        found: list[Mapping[str, Any]] = self._get("/api/v1/notifications")["notifications"]
+        return found
+
     def ingest(self) -> Mapping[str, Any]:
         """Return how many messages the cloud has stored, dead-lettered and dropped since its start."""
         found: Mapping[str, Any] = self._get("/api/v1/ingest")

@@ -105,12 +105,18 @@ def running_cloud(
 
 
 @contextmanager
-def running_agent(folder: Path, name: str, mqtt_port: int, *prefix: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the real agent on this machine with its state below `folder`; `prefix` is a command to run it under."""
+def running_agent(
+    folder: Path, name: str, mqtt_port: int, *prefix: str, settings: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the real agent on this machine with its state below `folder`.
+
+    `prefix` is a command to run it under, `settings` further tables of its configuration.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / f"{name}.toml"
     config.write_text(
-        f'[device]\nid = "{name}"\n\n[mqtt]\nurl = "mqtt://127.0.0.1:{mqtt_port}"\n\n[state]\ndir = "{folder / name}"\n'
+        f'[device]\nid = "{name}"\n\n[mqtt]\nurl = "mqtt://127.0.0.1:{mqtt_port}"\n\n'
+        f'[state]\ndir = "{folder / name}"\n{settings}'
     )
     command = [*prefix, sys.executable, "-m", "edge_agent", "run", "--config", str(config)]
     with _process(command, folder / f"{name}.log") as process:

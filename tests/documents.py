@@ -94,7 +94,10 @@ def metrics() -> str:
 
 def faults() -> str:
     """The fault catalogue, an entry a section."""
-    parts = ["# The fault catalogue\n", "The faults that a device can report, and the advice that support staff see.\n"]
+    parts = [
+        "# The fault catalogue\n",
+        "The faults that a device can report or the cloud can observe, and the advice that support staff see.\n",
+    ]
     for fault in FAULTS.values():
         parts += [
             f"## `{fault.code}`: {fault.title}\n",

@@ -17,6 +17,7 @@ from cloud.cases.lanes import History
 from cloud.cases.problems import Problem
 from cloud.cases.rules import Rules
 from cloud.store import tables
+from edge_agent.protocol.faults import OBSERVED_BY_CLOUD
 
 CASES_READ = 50  # of a device, the newest: those that are worked on, and those of the same fault
 _LAST_RESOLVED = (
@@ -164,7 +165,8 @@ class CaseAssignment:
         now: datetime,
     ) -> None:
         episode = episode_of(row)
-        why = f"The device reports: {row.sentence.rstrip('.')}. {fired[:1].upper()}{fired[1:]}."
+        who = "Observed by the cloud" if row.fault in OBSERVED_BY_CLOUD else "The device reports"
+        why = f"{who}: {row.sentence.rstrip('.')}. {fired[:1].upper()}{fired[1:]}."
         case, entry = cases.opened(row.device, episode, why, _case(known.own), now)
         case = cases.in_lane(case, str(row.detector.get("judge", "")), known.history)
         entries = [entry]
@@ -203,7 +205,7 @@ class CaseAssignment:
             rows = (await session.execute(_KNOWN, wanted)).all()
         found = [(each[1], each[2]) for each in rows if each[1] is not None]
         recent = [(at, each.number, each) for each, at in found if at is not None and at >= since]
-        working = [each for each, _ in found if each.state in WORKING]
+        working = [each for each, _ in found if each.state in WORKING and cases.can_share(row.fault, each.fault)]
         return _Known(
             device=rows[0][0],
             own=max(recent, key=lambda item: item[:2])[2] if recent else None,

@@ -114,6 +114,11 @@ class CaseService:
         for key in READ_ONCE:
             session.info.pop(key, None)
 
+    async def record(self, session: AsyncSession, number: int, entries: Sequence[TimelineEntry], now: datetime) -> None:
+        """Add lines to the timeline of a case: what another part of the cloud has decided about it."""
+        row = await session.get_one(tables.SupportCase, number)
+        await self._writer.save(session, row, (case_of(row), entries), SYSTEM, now)
+
     async def _let_time_pass(self, session: AsyncSession, row: tables.Episode, event: Event) -> bool:
         rule = partial(episodes.on_time_passed, episode_of(row), rules=self._rules)
         return await self._apply(session, row, rule, event)

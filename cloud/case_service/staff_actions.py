@@ -72,6 +72,10 @@ class StaffActions:
             raise Refused(f"There is no account “{to}”.")
         await self._apply(session, number, actor, now, lambda case: staff_rules.handed_over(case, actor, to, note, now))
 
+    async def contact(self, session: AsyncSession, number: int, actor: str, note: str, now: datetime) -> None:
+        """Say that the customer has been told."""
+        await self._apply(session, number, actor, now, lambda case: staff_rules.contacted(case, actor, note, now))
+
     async def snooze(
         self, session: AsyncSession, number: int, actor: str, until: datetime, note: str, now: datetime
     ) -> None:

@@ -13,7 +13,7 @@ from cloud.cases.episodes import Episode
 from cloud.cases.lanes import History, Lane, choose_lane
 from cloud.cases.outcomes import Label as Label
 from cloud.cases.outcomes import Outcome
-from edge_agent.protocol.faults import FAULTS, Severity
+from edge_agent.protocol.faults import FAULTS, OBSERVED_BY_CLOUD, Severity
 
 
 class CaseState(StrEnum):
@@ -64,6 +64,8 @@ class EntryKind(StrEnum):
     LINKED = "linked"  # it belongs to a problem
     UNLINKED = "unlinked"  # it does not, says a person
     EXPECTATION = "expectation"  # what the device learned from the label
+    CONTACTED = "contacted"  # a person has spoken with the customer for the first time
+    BREACHED = "breached"  # a goal of the service level was missed
 
 
 class Refused(ValueError):  # noqa: N818  the system works as it should
@@ -114,6 +116,19 @@ def title_of(device: str, episode: Episode) -> str:
     if known is None:
         return f"{episode.fault} on {episode.component} of {device}"[:TITLE_LENGTH]
     return known.headline.format(component=episode.component, device=device)[:TITLE_LENGTH]
+
+
+def can_share(fault: str, other: str) -> bool:
+    """Whether two faults of one device belong into one case.
+
+    What the cloud observes is about the device's connection or about the cloud itself, and is not mixed with what the
+    device reports. A device that stalls and is then disconnected is one story.
+    """
+    return _group(fault) == _group(other)
+
+
+def _group(fault: str) -> str:
+    return fault.split(".")[0] if fault in OBSERVED_BY_CLOUD else ""
 
 
 def choose_case(own: Case | None, current: Case | None) -> Case | None:

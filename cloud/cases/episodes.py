@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from cloud.cases.rules import Rules as Rules
 from cloud.cases.rules import Thresholds
-from edge_agent.protocol.faults import FAULTS, Severity
+from edge_agent.protocol.faults import FAULTS, OBSERVED_BY_CLOUD, Severity
 from edge_agent.protocol.instant import Instant
 from edge_agent.protocol.records import Finding, Phase
 from edge_agent.protocol.wording import duration
@@ -222,7 +222,11 @@ def _clear(episode: Episode, event: Event, rules: Rules) -> tuple[Episode, Decis
     """Begin the hold-down."""
     if episode.cleared_at:
         return episode, None
-    cause = "reported as cleared by the device"
+    cause = (
+        "the cloud observes that it is over"
+        if episode.fault in OBSERVED_BY_CLOUD
+        else "reported as cleared by the device"
+    )
     if event.finding and event.finding.phase is not Phase.CLEAR:
         below = rules.thresholds(episode.fault).resolve_below
         cause = f"its confidence of {event.finding.confidence:.0%} is below {below:.0%}"
@@ -259,7 +263,8 @@ def _by_device(event: Event) -> tuple[Severity, str] | None:
 
 
 def _device_reason(finding: Finding) -> str:
-    return f"{finding.severity}: severity set by the device"
+    by = "for this fault by the cloud" if finding.fault in OBSERVED_BY_CLOUD else "by the device"
+    return f"{finding.severity}: severity set {by}"
 
 
 def _by_impact(episode: Episode, event: Event, rules: Rules) -> tuple[Severity, str] | None:

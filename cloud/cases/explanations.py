@@ -27,6 +27,7 @@ EXPLAINS: dict[str, frozenset[str]] = {
     "thermal.throttling": frozenset({"thermal.throttled", "load.unexplained"}),
     "thermal.throttled": frozenset({"load.unexplained"}),
     "disk.slow": frozenset({"load.unexplained"}),
+    "device.absent": frozenset({"device.stalled"}),
 }
 
 

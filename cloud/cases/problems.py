@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from cloud.cases.cases import Case, EntryKind, Refused, TimelineEntry
 from cloud.cases.rules import Rules
-from edge_agent.protocol.faults import FAULTS, Severity
+from edge_agent.protocol.faults import FAULTS, OBSERVED_BY_CLOUD, Severity
 from edge_agent.protocol.wording import duration
 
 VALUE_LENGTH = 200  # of the store's column
@@ -107,7 +107,7 @@ def find_problem(member: Member, problems: Iterable[Problem], rules: Rules) -> P
 def find_group(member: Member, recent: Sequence[Member], rules: Rules) -> tuple[Scope, tuple[Member, ...]] | None:
     """Return what makes enough cases one problem, and those cases; `recent` belong to none yet."""
     since = member.at - timedelta(seconds=rules.problem_window_s)
-    for scope in Scope:
+    for scope in _scopes(member.fault):
         value = member.value(scope)
         alike = tuple(
             other
@@ -117,6 +117,12 @@ def find_group(member: Member, recent: Sequence[Member], rules: Rules) -> tuple[
         if len({member.device, *(other.device for other in alike)}) >= rules.problem_devices:
             return scope, alike
     return None
+
+
+def _scopes(fault: str) -> tuple[Scope, ...]:
+    """The scopes in the order in which they explain a fault: devices that are absent share a place, not a firmware."""
+    by_place = (Scope.SITE, Scope.FIRMWARE, Scope.MODEL)
+    return by_place if fault in OBSERVED_BY_CLOUD else tuple(Scope)
 
 
 def opened(member: Member, group: tuple[Scope, tuple[Member, ...]], rules: Rules, now: datetime) -> ProblemOutcome:

@@ -31,6 +31,13 @@ def handed_over(case: Case, actor: str, to: str, note: str, now: datetime) -> Ou
     return replace(case, owner=to, first_owner=first_owner, updated_at=now), (entry,)
 
 
+def contacted(case: Case, actor: str, note: str, now: datetime) -> Outcome:
+    """Say that a person has spoken with the customer: from then on the customer waits."""
+    refuse_if_done(case)
+    text = f"Customer contacted by {actor}" + (f": {note.strip()}" if note.strip() else ".")
+    return replace(case, updated_at=now), (TimelineEntry(EntryKind.CONTACTED, text, {"author": actor}),)
+
+
 def informed(case: Case) -> frozenset[str]:
     """Return who is told what happens to a case: its owner, and the first owner after a hand-over."""
     return frozenset(name for name in (case.owner, case.first_owner) if name)

@@ -5,6 +5,7 @@ from cloud.ingest.counters import Counters, DropReason
 from cloud.ingest.embedded_broker import embedded_broker
 from cloud.ingest.expected_publisher import ExpectedPublisher
 from cloud.ingest.fair_queue import Limits
+from cloud.ingest.health import IngestHealth
 from cloud.ingest.mqtt_session import BrokerAddress
 from cloud.ingest.worker import IngestWorker
 
@@ -14,6 +15,7 @@ __all__ = [
     "Counters",
     "DropReason",
     "ExpectedPublisher",
+    "IngestHealth",
     "IngestWorker",
     "Limits",
     "embedded_broker",

@@ -7,6 +7,7 @@ from collections import Counter
 from enum import StrEnum
 
 REPORT_EVERY_S = 60.0
+DEVICES_MAX = 10_000  # whose own drops are counted apart
 NAMED = 5  # devices in one line of the log
 
 
@@ -20,6 +21,9 @@ class DropReason(StrEnum):
     OUTDATED = "presence_outdated"  # no loss: a later presence message of the device replaced it
 
 
+_OWN_LIMITS = frozenset({DropReason.TOO_FAST, DropReason.DEVICE_FULL})
+
+
 class Counters:
     """Counts of one process since its start."""
 
@@ -27,12 +31,15 @@ class Counters:
         self.committed = 0  # messages, including dead-lettered ones and repeats
         self.dead_lettered = 0  # messages, and single records of messages
         self.dropped: Counter[DropReason] = Counter()
+        self.above_limit: Counter[str] = Counter()  # messages by device, dropped for exceeding its own limits
         self._unreported: Counter[tuple[DropReason, str]] = Counter()
         self._reported_at_s = float("-inf")
 
     def drop(self, device: str, reason: DropReason) -> None:
         """Count a message that was dropped."""
         self.dropped[reason] += 1
+        if reason in _OWN_LIMITS and (device in self.above_limit or len(self.above_limit) < DEVICES_MAX):
+            self.above_limit[device] += 1
         if reason is not DropReason.OUTDATED:
             self._unreported[reason, device] += 1
 

@@ -22,6 +22,8 @@ _VERSIONS = ("agent", "model", "firmware", "hardware")
 def update_device(row: Device, presence: Presence, received_at: datetime) -> bool:
     """Copy a presence message into the device's row; return whether the device went online or offline."""
     row.last_seen = max(row.last_seen, dated(presence.at, received_at))
+    if (row.presence, presence.state) == (PresenceState.GOING_DOWN, PresenceState.OFFLINE):
+        return False  # the will of a connection whose end was announced: it is still a planned shutdown
     changed = row.presence_at is None or row.presence != presence.state
     if changed:
         row.presence, row.presence_at = presence.state, received_at
@@ -31,6 +33,7 @@ def update_device(row: Device, presence: Presence, received_at: datetime) -> boo
         presence.firmware,
         presence.hardware,
     )
+    row.telemetry_every_s = presence.telemetry_every_s
     row.boot_id, row.metrics = presence.at.boot_id[:64], min(presence.metrics, _INT4_MAX)
     return changed
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from cloud.store.streams import StreamKey, StreamProgress
+from edge_agent.protocol.topics import Lane
 
 STREAMS_MAX = 100_000
 FOREIGN_MAX = 16  # streams a day of which a device may declare losses although it has never used them
@@ -22,7 +23,7 @@ class StreamCache:
 
     def __init__(self) -> None:
         self._progress: dict[StreamKey, StreamProgress] = {}
-        self._seen: dict[str, datetime] = {}
+        self._seen: dict[tuple[str, Lane], datetime] = {}
         self._foreign: dict[str, set[StreamKey]] = {}
         self._foreign_on: date | None = None
 
@@ -40,12 +41,12 @@ class StreamCache:
             foreign.add(key)
         return key in self._progress or key in foreign
 
-    def is_last_seen_due(self, device: str, at: datetime) -> bool:
-        """Whether a device's last-seen time is to be updated."""
-        last = self._seen.get(device)
+    def is_last_seen_due(self, device: str, lane: Lane, at: datetime) -> bool:
+        """Whether the time is to be updated at which a device was last seen on a lane."""
+        last = self._seen.get((device, lane))
         return last is None or at - last >= SEEN_STEP or at < last
 
-    def update(self, progress: dict[StreamKey, StreamProgress], seen: dict[str, datetime]) -> None:
+    def update(self, progress: dict[StreamKey, StreamProgress], seen: dict[tuple[str, Lane], datetime]) -> None:
         """Store what was committed."""
         if len(self._progress) + len(progress) > STREAMS_MAX or len(self._seen) + len(seen) > STREAMS_MAX:
             self.clear()

@@ -25,6 +25,7 @@ from cloud.store.outcome_tables import DeviceEvent
 from cloud.store.streams import AHEAD_MAX, SPANS_MAX, Row, StreamKey, StreamProgress
 from cloud.store.tables import RecordRow, TelemetryChunk
 from edge_agent.protocol import topics
+from edge_agent.protocol.faults import OBSERVED_BY_CLOUD
 from edge_agent.protocol.records import Evidence, Finding, Loss, Presence, read_record
 from edge_agent.protocol.topics import Lane
 
@@ -51,7 +52,7 @@ class BatchTransaction:
         self._session, self._case_service = session, case_service
         self._dead_letters_max, self._cache = dead_letters_max, cache
         self.progress: dict[StreamKey, StreamProgress] = {}
-        self.seen: dict[str, datetime] = {}
+        self.seen: dict[tuple[str, Lane], datetime] = {}
         self._losses: list[Row] = []
         self._dead_letters: list[Row] = []
 
@@ -101,12 +102,19 @@ class BatchTransaction:
         losses = [(each.key.device, record.loss) for _, each in deliveries for record in each.records if record.loss]
         lost = {StreamKey(device, loss.lane, loss.stream) for device, loss in losses}
         keys |= {key for key in sorted(lost - keys) if self._cache.admits(key, now.date())}
-        last_seen = {delivery.key.device: received.at for received, delivery in deliveries}
-        self.seen = {device: at for device, at in last_seen.items() if self._cache.is_last_seen_due(device, at)}
-        await streams.mark_devices_seen(self._session, self.seen)
+        await self._mark_seen(deliveries)
         self.progress = self._cache.progress(keys)
         self.progress |= await streams.load_progress(self._session, sorted(keys - self.progress.keys()), now)
         return {key: progress.up_to for key, progress in self.progress.items()}
+
+    async def _mark_seen(self, deliveries: Sequence[tuple[ReceivedMessage, Delivery]]) -> None:
+        last_seen = {(delivery.key.device, delivery.key.lane): received.at for received, delivery in deliveries}
+        self.seen = {key: at for key, at in last_seen.items() if self._cache.is_last_seen_due(*key, at)}
+        by_device: dict[str, datetime] = {}
+        for (device, _), at in self.seen.items():
+            by_device[device] = max(at, by_device.get(device, at))
+        telemetry = {device for device, lane in self.seen if lane is Lane.TELEMETRY}
+        await streams.mark_devices_seen(self._session, by_device, telemetry)
 
     async def _store(self, deliveries: Sequence[tuple[ReceivedMessage, Delivery]]) -> None:
         """Insert the new records, and compare those whose number is stored already."""
@@ -205,6 +213,8 @@ class BatchTransaction:
     async def _apply_one(self, device: str, body: dict[str, Any], now: datetime) -> None:
         record = read_record(body)
         if isinstance(record, Finding):
+            if record.fault in OBSERVED_BY_CLOUD:
+                raise ValueError(f"fault: only the cloud itself reports {record.fault}")
             await self._case_service.apply_finding(self._session, device, record, now)
         elif isinstance(record, Evidence):
             await self._case_service.apply_evidence(self._session, device, record, now)

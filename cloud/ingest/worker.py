@@ -20,6 +20,7 @@ from cloud.change_signal import ChangeSignal
 from cloud.ingest.batch_writer import BatchWriter
 from cloud.ingest.counters import Counters, DropReason
 from cloud.ingest.fair_queue import FairQueue, Limits, QueuedMessage
+from cloud.ingest.health import IngestHealth
 from cloud.ingest.mqtt_session import BrokerAddress, MqttSession, SessionError, connected
 from cloud.ingest.outage_log import OutageLog
 from cloud.ingest.parsing import Delivery, ParsedMessage, ReceivedMessage, parse
@@ -62,6 +63,7 @@ class IngestWorker:
         self._connection_log = OutageLog(f"broker {broker.host}:{broker.port}")
         self._database_log = OutageLog("database")
         self.counters = Counters()
+        self.health = IngestHealth(now)
         self._queue = FairQueue(limits, self.counters)
         self._unacknowledged: dict[StreamKey, int] = {}  # committed up to here
         self._acked_at_s = 0.0
@@ -76,17 +78,21 @@ class IngestWorker:
                 async with connected(self._broker, self._on_message) as session:
                     await session.subscribe(*map(topics.subscription, _CHANNELS))
                     self._connection_log.up()
+                    self.health.connected()
                     tries = 0
                     while True:
                         await self._write(session, self._next_batch(await session.first(self._queue)))
             except SessionError as error:
                 self._connection_log.down(error)
+                self.health.disconnected(error)
             tries += 1
             ceiling_s = min(BACKOFF_MAX_S, self._backoff_min_s * 2.0 ** min(tries, 10))
             await asyncio.sleep(random.uniform(0, ceiling_s))  # full jitter: workers do not reconnect at once
 
     def _on_message(self, topic: str, payload: bytes) -> None:
         self._queue.put_nowait(QueuedMessage.of(topic, payload))
+        if not self._queue.empty():
+            self.health.received()
 
     def _next_batch(self, first: QueuedMessage) -> list[ParsedMessage]:
         """Parse the first message and those that wait behind it, as many as fit into one transaction."""
@@ -120,6 +126,7 @@ class IngestWorker:
             for line in self.counters.report(time.monotonic()):
                 log.warning("dropped messages: %s", line)
         self._database_log.up()
+        self.health.committed(is_empty=self._queue.empty())
         self._batch_max = min(BATCH_MESSAGES, self._batch_max * 2)
         self.counters.committed += len(batch)
         self.counters.dead_lettered += result.dead_lettered
@@ -131,6 +138,7 @@ class IngestWorker:
     def _on_failure(self, batch: list[ParsedMessage], error: Exception) -> None:
         """Count a batch as dropped; retry its presence messages if the database failed."""
         queued = [QueuedMessage.of(message.received.topic, message.received.payload) for message in batch]
+        self.health.failed(error)
         if is_trouble(error):
             self._database_log.down(error)
             self._batch_max = max(1, self._batch_max // 2)

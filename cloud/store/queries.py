@@ -17,6 +17,7 @@ from cloud.cases.cases import DONE
 from cloud.cases.lanes import Lane
 from cloud.cases.problems import ProblemState
 from cloud.store.tables import (
+    SYSTEM_DEVICE,
     CaseEntry,
     CaseState,
     DeadLetter,
@@ -154,9 +155,9 @@ async def tabs(session: AsyncSession, me: str) -> Tabs:
 
 async def fleet_status(session: AsyncSession) -> FleetStatus:
     """What the inbox says is being watched."""
-    query = select(
-        func.count(), func.count().filter(Device.presence == "online"), func.max(Device.last_seen)
-    ).select_from(Device)
+    query = select(func.count(), func.count().filter(Device.presence == "online"), func.max(Device.last_seen)).where(
+        Device.device != SYSTEM_DEVICE
+    )
     row = (await session.execute(query)).one()
     return FleetStatus(devices=row[0], online=row[1], last_seen=row[2])
 
@@ -221,6 +222,7 @@ async def devices(session: AsyncSession) -> tuple[DeviceLine, ...]:
     query = (
         select(Device, opened)
         .outerjoin(SupportCase, and_(SupportCase.device == Device.device, SupportCase.state.not_in(DONE)))
+        .where(Device.device != SYSTEM_DEVICE)
         .group_by(Device.device)
         .order_by(case((opened > 0, 0), else_=1), Device.device)
     )

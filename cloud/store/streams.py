@@ -96,14 +96,19 @@ class StreamProgress:
                 return
 
 
-async def mark_devices_seen(session: AsyncSession, seen: dict[str, datetime]) -> None:
-    """Update when devices were last seen; insert those that are new."""
+async def mark_devices_seen(
+    session: AsyncSession, seen: dict[str, datetime], telemetry: Collection[str] = frozenset()
+) -> None:
+    """Update when devices were last seen, those in `telemetry` by their telemetry; insert those that are new."""
     if not seen:
         return
+    rows = [
+        row | {"telemetry_at": row["last_seen"]} if row["device"] in telemetry else row for row in _new_devices(seen)
+    ]
     later = "CASE WHEN device.last_seen < excluded.last_seen THEN excluded.last_seen ELSE device.last_seen END"
-    await insert_rows(
-        session, _table(Device), _new_devices(seen), f"ON CONFLICT (device) DO UPDATE SET last_seen = {later}"
-    )
+    newer = "COALESCE(excluded.telemetry_at, device.telemetry_at)"
+    update = f"ON CONFLICT (device) DO UPDATE SET last_seen = {later}, telemetry_at = {newer}"
+    await insert_rows(session, _table(Device), rows, update)
 
 
 async def add_new_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
@@ -114,7 +119,15 @@ async def add_new_devices(session: AsyncSession, seen: dict[str, datetime]) -> N
 def _new_devices(seen: dict[str, datetime]) -> list[Row]:
     unknown = dict.fromkeys(("agent", "model", "firmware", "hardware", "boot_id", "customer", "site"), "")
     return [
-        {"device": device, "first_seen": at, "last_seen": at, "presence": "offline", "metrics": 0, **unknown}
+        {
+            "device": device,
+            "first_seen": at,
+            "last_seen": at,
+            "presence": "offline",
+            "metrics": 0,
+            "telemetry_at": None,
+            **unknown,
+        }
         for device, at in sorted(seen.items())
     ]
 

@@ -55,6 +55,7 @@ class Base(DeclarativeBase):
     }
 
 
+SYSTEM_DEVICE = "@cloud"  # what the cloud finds wrong with itself; no device can have this name
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in INTEGER columns
 
 
@@ -75,6 +76,8 @@ class Device(Base):
     metrics: Mapped[int] = mapped_column(default=0)
     customer: Mapped[str] = mapped_column(String(200), default="")
     site: Mapped[str] = mapped_column(String(200), default="")
+    telemetry_at: Mapped[datetime | None]  # arrival of the last telemetry, to a few seconds
+    telemetry_every_s: Mapped[float | None]  # as the device announced
 
 
 class Stream(Base):

@@ -31,6 +31,8 @@ from cloud.web import (
     rule_api,
     sensitivity_pages,
     server_sent_events,
+    service_api,
+    service_pages,
     silence_pages,
 )
 from cloud.web.auth import LoginNeeded
@@ -61,6 +63,7 @@ ROUTERS = (
     rule_api.router,
     outcome_api.router,
     evidence_pages.files,
+    service_api.router,
     assets.router,
     login.router,
     pages.router,
@@ -70,6 +73,7 @@ ROUTERS = (
     outcome_pages.router,
     evidence_pages.router,
     sensitivity_pages.router,
+    service_pages.router,
     server_sent_events.router,
 )
 

@@ -48,6 +48,11 @@ def note(console: Console, number: int, actor: str, text: str) -> Change:
     return lambda session, now: console.case_service.staff.note(session, number, actor, text, now)
 
 
+def contact(console: Console, number: int, actor: str, note: str) -> Change:
+    """The customer knows."""
+    return lambda session, now: console.case_service.staff.contact(session, number, actor, note, now)
+
+
 def hand_over(console: Console, number: int, actor: str, to: str, note: str) -> Change:
     """Another person goes on with the case."""
     return lambda session, now: console.case_service.staff.hand_over(session, number, actor, to, note, now)

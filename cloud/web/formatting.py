@@ -54,6 +54,13 @@ LANES = {
 
 PRESENCE = {"online": "Online", "offline": "Offline", "going_down": "Going down"}
 
+CLOCKS = {
+    "acknowledge": "acknowledge",
+    "first_response": "first response",
+    "resolution": "resolve",
+    "customer": "customer waits,",
+}
+
 DETECTORS = {"rule": "rule", "trend": "trend detector", "model": "anomaly model"}
 
 _CALIBRATED = "persistence"  # in the version of a trend detector whose confidence is a probability (ADR 14)

@@ -15,9 +15,9 @@ from pydantic import Field, field_validator
 
 from cloud.cases.cases import Refused
 from cloud.knowledge import library
-from cloud.store import queries, rule_queries
+from cloud.store import queries, rule_queries, service_queries
 from cloud.store.tables import Label
-from cloud.web import changes, view_models
+from cloud.web import changes, service_views, view_models
 from cloud.web.api_models import CloseIn
 from cloud.web.auth import PageVisitor, page_visitor
 from cloud.web.context import Console, console_of
@@ -86,6 +86,7 @@ async def inbox(
             "problems": await rule_queries.problems(session, MOST_ROWS, open_only=True),
         }
         sparks = await context.console.sparklines.draw(session, ids)
+        values["due"] = await service_queries.next_due(session, [line.case.number for line in lines])
     values |= {
         "q": q,
         "filter_error": sentence,
@@ -118,6 +119,8 @@ async def case_page(
         links = await rule_queries.case_links(session, file.case, file.episodes)
         articles = await library.articles(session, list(dict.fromkeys(each.fault for each in file.episodes)))
         similar = await library.similar_cases(session, number)
+        clocks = await service_queries.clocks(session, number)
+        mails = await service_queries.mails_of(session, number, file.case.problem_number)
     # a chart takes 0.1 s to make, and other readers shall not wait for it
     episode_views = await asyncio.to_thread(view_models.episode_views, file, context.console.now())
     return context.page(
@@ -127,6 +130,8 @@ async def case_page(
         feed=feed,
         file=file,
         links=links,
+        clocks=service_views.clock_views(clocks),
+        mails=service_views.mail_views(mails),
         episode_views=episode_views,
         open=view_models.is_open(file.case),
         impact_status=view_models.impact_status(file.case, file.episodes[0] if file.episodes else None),

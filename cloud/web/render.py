@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from cloud.store.tables import SYSTEM_DEVICE
 from cloud.web import formatting
 from cloud.web.assets import Assets
 from cloud.web.context import Console
@@ -34,6 +35,7 @@ def environment(assets: Assets) -> Environment:
         "quantity": quantity,
         "span": span,
         "when": when,
+        "system_device": SYSTEM_DEVICE,
         "spark_size": (WIDTH, HEIGHT),
         "plain_size": (PLAIN_WIDTH, PLAIN_HEIGHT),
     }

@@ -281,6 +281,7 @@ _DONE = {
     "reopen": "Case {number} is reopened.",
     "note": "Your note was added to case {number}.",
     "hand_over": "Case {number} is handed over.",
+    "contact": "Case {number}: the customer knows. The customer clock runs.",
     "snooze": "Case {number} is snoozed.",
     "wake": "The snooze of case {number} is ended.",
     "merge": "Case {number} is merged.",

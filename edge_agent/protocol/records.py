@@ -199,6 +199,7 @@ class Presence(_Wire):
     firmware: str = Field(default="", max_length=128)
     hardware: str = Field(default="", max_length=128)
     metrics: int = Field(default=0, ge=0)
+    telemetry_every_s: float | None = Field(default=None, gt=0, le=86_400 * 7)  # None: it sends none
 
 
 class LaneAck(_Wire):

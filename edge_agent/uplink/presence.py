@@ -3,6 +3,7 @@
 What flows in: facts about the device. What flows out: a presence message for each state.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_agent import __version__
@@ -18,6 +19,7 @@ class PresenceReport:
     firmware: str
     hardware: str
     model: str
+    telemetry_every_s: Callable[[], float | None] = lambda: None  # at the present degradation level
     metrics: int = 0  # series in the last sample
 
     def message(self, state: records.PresenceState) -> records.Presence:
@@ -30,4 +32,5 @@ class PresenceReport:
             firmware=self.firmware,
             hardware=self.hardware,
             metrics=self.metrics,
+            telemetry_every_s=self.telemetry_every_s(),
         )

@@ -1,8 +1,9 @@
 """How many cases a second one worker opens from findings, beside the raw inserts of the same rows.
 
-What flows in: how many cases. What flows out: cases a second on SQLite and on PostgreSQL, and what the plain inserts of
-a case, its episode and its timeline reach in the same run. `python -m tests.bench.cases` prints it as JSON; each figure
-is the median of `ROUNDS` runs. Every finding is critical, so it opens its case at once; every device has one.
+What flows in: how many cases. What flows out: cases a second on SQLite and on PostgreSQL, without and with the clocks
+of service levels and mail, and what the plain inserts of a case, its episode and its timeline reach in the same run.
+`python -m tests.bench.cases` prints it as JSON; each figure is the median of `ROUNDS` runs. Every finding is critical,
+so it opens its case at once; every device has one.
 """
 
 import argparse
@@ -22,8 +23,12 @@ from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service import CaseService
+from cloud.cases.calendars import ALWAYS
 from cloud.cases.episodes import Rules
+from cloud.cases.service_levels import ServiceLevels
+from cloud.notify import NotificationFollower, NotifyTable
 from cloud.outcomes import outcome_followers
+from cloud.service_levels import ClockKeeper
 from cloud.store.database import Database
 from cloud.store.tables import CaseEntry, Device, Episode, SupportCase
 from edge_agent.protocol.faults import FAULTS, Severity
@@ -54,12 +59,20 @@ def measure(cases: int = CASES) -> dict[str, Any]:
 
 
 def _compared(url: str, cases: int) -> dict[str, Any]:
-    raw, opened = [], []
+    raw, opened, followed = [], [], []
+    mail = NotificationFollower(NotifyTable(to=["support@example.org"]))
+    followers = (*outcome_followers(), ClockKeeper(ServiceLevels(), lambda _name: ALWAYS), mail)
     for _ in range(ROUNDS):
         raw.append(cases / asyncio.run(_run_s(url, cases, _insert)))
         opened.append(cases / asyncio.run(_run_s(url, cases, CaseService(Rules(), outcome_followers()).apply_finding)))
+        followed.append(cases / asyncio.run(_run_s(url, cases, CaseService(Rules(), followers).apply_finding)))
     rate, limit = statistics.median(opened), statistics.median(raw)
-    return {"cases_per_s": round(rate), "raw_inserts_per_s": round(limit), "of_raw": round(rate / limit, 2)}
+    return {
+        "cases_per_s": round(rate),
+        "with_clocks_and_mail_per_s": round(statistics.median(followed)),
+        "raw_inserts_per_s": round(limit),
+        "of_raw": round(rate / limit, 2),
+    }
 
 
 async def _run_s(url: str, cases: int, work: _Work) -> float:
@@ -86,7 +99,16 @@ async def _run_s(url: str, cases: int, work: _Work) -> float:
 async def _empty(database: Database) -> None:
     await database.migrate()
     async with database.begin() as session:
-        for table in ("case_entry", "episode", "support_case", "problem_entry", "problem", "device"):
+        for table in (
+            "notification",
+            "case_clock",
+            "case_entry",
+            "episode",
+            "support_case",
+            "problem_entry",
+            "problem",
+            "device",
+        ):
             await session.execute(text(f"DELETE FROM {table}"))
 
 

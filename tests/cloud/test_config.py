@@ -159,3 +159,21 @@ def test_a_file_of_the_version_before_is_read_and_a_renamed_key_is_warned_about(
 def test_a_key_under_its_old_and_its_new_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.parked_max = 5: unknown key"):
         load(a_file(tmp_path, "[data]\nparked_max = 5\ndead_letters_max = 6\n"), {})
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        ('smtp_url = "smtp://mail.example.org"', "would send cases in clear text"),
+        ('smtp_url = "smtps://me:secret@mail.example.org"', "a password does not belong here"),
+        ('smtp_url = "mail.example.org"', "write it as smtp+starttls://"),
+        ('to = ["support"]', "is no mail address"),
+        ('office = "day"', "there is no such calendar; known: office"),
+        ('password_file = "/x"', "for which user?"),
+    ],
+)
+def test_a_table_of_mail_that_can_not_be_meant_is_refused(tmp_path: Path, table: str, error: str) -> None:
+    file = tmp_path / "cloud.toml"
+    file.write_text(f'[calendars.office]\nzone = "Europe/Berlin"\n[notify]\n{table}\n')
+    with pytest.raises(ConfigError, match=re.escape(error)):
+        load(file, {})
