@@ -8,11 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cloud.case_service import CaseService
 from cloud.cases.absence import AbsenceRules
 from cloud.cases.episodes import Rules
+from cloud.cases.outcomes import Label, Outcome
 from cloud.cases.pipeline import PipelineRules
 from cloud.ingest import Counters, DropReason, IngestHealth
 from cloud.monitoring import LOOK_EVERY_S, Monitor
 from cloud.store import queries
-from cloud.store.tables import SYSTEM_DEVICE, CaseState, DeadLetter, Device, Label
+from cloud.store.tables import SYSTEM_DEVICE, CaseState, DeadLetter, Device
 from tests.builders import DEVICE, NOON
 from tests.cloud.case_service.fleet import all_cases, all_episodes, all_problems, at, report, texts
 
