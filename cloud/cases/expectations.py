@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cloud.cases.outcomes import Label
-from edge_agent.protocol.faults import FAULTS, DetectorKind, Severity
+from edge_agent.protocol.faults import FAULTS, OBSERVED_BY_CLOUD, DetectorKind, Severity
 from edge_agent.protocol.records import MAX_EXPECTED, ExpectedTrend, ExpectedTrends
 
 # What was done on purpose is done again; what nobody can explain deserves another look after a while. A pattern of a
@@ -110,6 +110,8 @@ def _decide(seen: SeenFault, label: Label, now: datetime) -> tuple[datetime | No
     known, name = FAULTS.get(seen.fault), f"{seen.fault} on {seen.component}"
     if known is None:
         return None, f"{name}: not in the fault catalogue, so the device reports it as usual."
+    if seen.fault in OBSERVED_BY_CLOUD:
+        return None, f"{name}: the cloud observes this fault, so there is nothing for the device to learn."
     if known.severity is Severity.CRITICAL:
         return None, f"{name}: critical faults are always reported."
     if known.detector is DetectorKind.TREND and seen.least_left is None:
