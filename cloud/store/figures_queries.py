@@ -16,7 +16,7 @@ from cloud.cases.cases import CaseState, EntryKind
 from cloud.cases.figures import CaseFacts, Sighting, Watched
 from cloud.cases.outcomes import Label, Noticed
 from cloud.store.outcome_tables import DeviceEvent, OutcomeRow
-from cloud.store.tables import CaseEntry, Device, Episode, SupportCase
+from cloud.store.tables import SYSTEM_DEVICE, CaseEntry, Device, Episode, SupportCase
 
 
 async def case_facts(session: AsyncSession, since: datetime, until: datetime) -> list[CaseFacts]:
@@ -84,8 +84,12 @@ def detector_name(detector: dict[str, Any]) -> str:
 
 
 async def watched(session: AsyncSession, since: datetime, until: datetime) -> list[Watched]:
-    """Return for how long each device was watched in the period, apart by the version of its agent."""
-    devices = (await session.scalars(select(Device).where(Device.first_seen <= until, Device.last_seen >= since))).all()
+    """Return for how long each device was watched in the period, apart by the version of its agent.
+
+    The cloud's own pseudo-device is no device of a customer, and counts in no device-week.
+    """
+    seen = (Device.first_seen <= until) & (Device.last_seen >= since) & (Device.device != SYSTEM_DEVICE)
+    devices = (await session.scalars(select(Device).where(seen))).all()
     query = select(DeviceEvent).where(DeviceEvent.kind == "agent", DeviceEvent.at <= until)
     changes: dict[str, list[DeviceEvent]] = {}
     for event in await session.scalars(query.order_by(DeviceEvent.at, DeviceEvent.id)):

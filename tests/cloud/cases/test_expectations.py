@@ -56,6 +56,8 @@ def test_other_labels_teach_nothing_and_take_back_what_the_case_taught_before(la
         (SeenFault(fault="storage.read_only", component="/"), "critical faults are always reported"),
         (SeenFault(fault="disk.filling", component="/data"), "its headroom is not known"),
         (SeenFault(fault="flux.capacitor", component="x"), "not in the fault catalogue"),
+        (SeenFault(fault="ingest.dead_letters", component="pump-07"), "nothing for the device to learn"),
+        (SeenFault(fault="device.absent", component="device"), "nothing for the device to learn"),
     ],
 )
 def test_what_can_not_be_bounded_or_must_not_be_missed_is_reported_as_usual(seen: SeenFault, why: str) -> None:

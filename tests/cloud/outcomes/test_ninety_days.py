@@ -24,7 +24,7 @@ from cloud.ingest.batch_writer import BatchWriter
 from cloud.ingest.parsing import ReceivedMessage, parse
 from cloud.outcomes import outcome_followers
 from cloud.store.database import Database
-from cloud.store.tables import Account, Device
+from cloud.store.tables import SYSTEM_DEVICE, Account, Device
 from cloud.web import formatting
 from cloud.web.app import create_app
 from edge_agent.protocol.faults import FAULTS
@@ -115,6 +115,11 @@ class Days:
         self.database, self.alice = database, alice
         self.service = CaseService(Rules(), outcome_followers())
         self.writer = BatchWriter(database, self.service)
+
+    async def observe_itself(self) -> None:
+        """Let the cloud have its own pseudo-device from the first day on: it counts in no device-week."""
+        async with self.database.begin() as session:
+            session.add(Device(device=SYSTEM_DEVICE, first_seen=START, last_seen=START + timedelta(days=DAYS)))
 
     async def presence(self, device: int, agent: str, at: datetime) -> None:
         instant = Instant(boot_id=an_id(device + 1), uptime_s=3600.0, wall=at, synced=True)
@@ -266,6 +271,7 @@ async def lived(days: Days, plan: Sequence[Truth], devices: int) -> None:
     agents = [("0.1.0", START), ("0.2.0", UPGRADE), ("0.2.0", NOON)]
     happenings = [(truth.at, truth) for truth in plan]
     number = 0
+    await days.observe_itself()
     for (agent, at), (_, until) in zip(agents, [*agents[1:], ("", NOON)], strict=True):
         for device in range(devices):
             await days.presence(device, agent, at)
