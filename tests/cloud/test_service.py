@@ -17,6 +17,7 @@ from tests.builders import DEVICE, a_finding, an_envelope
 from tests.cloud.pump import a_pump
 
 pytestmark = pytest.mark.journey
+START_S = 60  # gives up on a start: in a new clone nothing is compiled yet, and other workers start processes as well
 
 
 class Cloud:
@@ -32,7 +33,7 @@ class Cloud:
 
     async def _line(self) -> str:
         assert self.process.stdout is not None
-        return (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode().strip()
+        return (await asyncio.wait_for(self.process.stdout.readline(), START_S)).decode().strip()
 
     async def stopped(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Stop it, or wait until it stops; return exit code and what it output on stderr."""
@@ -103,7 +104,7 @@ async def test_a_second_start_keeps_the_account_and_takes_its_password_from_nowh
         await cloud.stopped()
     async with a_cloud("run", *options) as again:
         assert again.process.stdout is not None
-        assert (await asyncio.wait_for(again.process.stdout.readline(), 20)).startswith(b"Console: http://127.0.0.1:")
+        assert (await asyncio.wait_for(again.process.stdout.readline(), START_S)).startswith(b"Console: http://127.0.0.1:")
         async with httpx.AsyncClient(auth=("admin", cloud.password)) as staff:
             assert (await staff.get(f"{cloud.url}api/v1/cases")).status_code == 200
         assert (await again.stopped())[0] == 0
