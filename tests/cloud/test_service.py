@@ -104,7 +104,9 @@ async def test_a_second_start_keeps_the_account_and_takes_its_password_from_nowh
         await cloud.stopped()
     async with a_cloud("run", *options) as again:
         assert again.process.stdout is not None
-        assert (await asyncio.wait_for(again.process.stdout.readline(), START_S)).startswith(b"Console: http://127.0.0.1:")
+        assert (await asyncio.wait_for(again.process.stdout.readline(), START_S)).startswith(
+            b"Console: http://127.0.0.1:"
+        )
         async with httpx.AsyncClient(auth=("admin", cloud.password)) as staff:
             assert (await staff.get(f"{cloud.url}api/v1/cases")).status_code == 200
         assert (await again.stopped())[0] == 0
