@@ -17,7 +17,7 @@ from tests.builders import DEVICE, a_finding, an_envelope
 from tests.cloud.pump import a_pump
 
 pytestmark = pytest.mark.journey
-START_S = 60  # gives up on a start: in a new clone nothing is compiled yet, and other workers start processes as well
+START_S = 60  # most for a start: in a new clone nothing is compiled yet, and other workers start processes as well
 
 
 class Cloud:
