@@ -188,27 +188,48 @@ class BatchTransaction:
         moved = {key: progress.up_to for key, progress in self.progress.items() if progress.up_to > before[key]}
         await streams.save_progress(self._session, moved)
         findings = [key for key in moved if key.lane is Lane.FINDINGS]
-        for key in findings:
-            await self._apply(key, before[key], moved[key], now)
+        rows = [
+            (key, row)
+            for key in findings
+            for row in await streams.records_between(
+                self._session, key, before[key], moved[key], ("finding", "evidence")
+            )
+        ]
+        await self._apply(rows, now)
         return bool(findings)
 
-    async def _apply(self, key: StreamKey, before: int, up_to: int, now: datetime) -> None:
-        for row in await streams.records_between(self._session, key, before, up_to, ("finding", "evidence")):
-            seq, body = row.seq, row.body
-            try:
-                async with self._session.begin_nested():
-                    await self._apply_one(key.device, body, now)
-            except Exception as error:
-                if is_trouble(error):
-                    raise
-                self._case_service.forget_reads(self._session)
-                if not isinstance(error, ValueError | OverflowError):
-                    log.exception("record %d of %s could not be applied: this is a bug", seq, key.device)
-                received = ReceivedMessage(topics.topic(key.device, key.lane), b"", now)
-                self._dead_letter(received, body, f"record {seq}: could not be applied: {error}")
-            else:
-                if body["kind"] == "evidence":
-                    row.body = evidence_reference(body)
+    async def _apply(self, rows: Sequence[tuple[StreamKey, RecordRow]], now: datetime) -> None:
+        """Apply all records in one savepoint, so that their rows are written together; each in its own if one fails."""
+        try:
+            async with self._session.begin_nested():
+                for key, row in rows:
+                    await self._apply_one(key.device, row.body, now)
+        except Exception as error:
+            if is_trouble(error):
+                raise
+            self._case_service.forget_reads(self._session)
+            applied = [row for key, row in rows if await self._is_applied(key, row, now)]
+        else:
+            applied = [row for _, row in rows]
+        for row in applied:
+            if row.body["kind"] == "evidence":
+                row.body = evidence_reference(row.body)
+
+    async def _is_applied(self, key: StreamKey, row: RecordRow, now: datetime) -> bool:
+        """Apply one record in a savepoint of its own; dead-letter it and return False if it can't be."""
+        try:
+            async with self._session.begin_nested():
+                await self._apply_one(key.device, row.body, now)
+        except Exception as error:
+            if is_trouble(error):
+                raise
+            self._case_service.forget_reads(self._session)
+            if not isinstance(error, ValueError | OverflowError):
+                log.exception("record %d of %s could not be applied: this is a bug", row.seq, key.device)
+            received = ReceivedMessage(topics.topic(key.device, key.lane), b"", now)
+            self._dead_letter(received, row.body, f"record {row.seq}: could not be applied: {error}")
+            return False
+        return True
 
     async def _apply_one(self, device: str, body: dict[str, Any], now: datetime) -> None:
         record = read_record(body)

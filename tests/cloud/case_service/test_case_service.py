@@ -69,7 +69,7 @@ async def test_information_is_kept_and_opens_no_case(session: AsyncSession) -> N
     assert await session.scalar(select(Episode.state)) == EpisodeState.PENDING
 
 
-async def test_the_same_fault_reported_again_is_the_same_episode(session: AsyncSession) -> None:
+async def test_zammad_1907_a_fault_that_is_reported_again_makes_no_other_case(session: AsyncSession) -> None:
     await report(session, a_finding(), a_finding(Phase.UPDATE, 60, finding_id=an_id(9)), a_finding(Phase.OPEN, 120))
     (episode,) = (await session.scalars(select(Episode))).all()
     assert episode.findings == 3
