@@ -106,11 +106,12 @@ def running_cloud(
 
 @contextmanager
 def running_agent(
-    folder: Path, name: str, mqtt_port: int, *prefix: str, settings: str = ""
+    folder: Path, name: str, mqtt_port: int, *prefix: str, settings: str = "", module: str = ""
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the real agent on this machine with its state below `folder`.
 
-    `prefix` is a command to run it under, `settings` further tables of its configuration.
+    `prefix` is a command to run it under, `settings` further tables of its configuration; `module` is run instead of
+    `edge_agent run`, with the configuration as its argument.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / f"{name}.toml"
@@ -118,7 +119,8 @@ def running_agent(
         f'[device]\nid = "{name}"\n\n[mqtt]\nurl = "mqtt://127.0.0.1:{mqtt_port}"\n\n'
         f'[state]\ndir = "{folder / name}"\n{settings}'
     )
-    command = [*prefix, sys.executable, "-m", "edge_agent", "run", "--config", str(config)]
+    program = (module,) if module else ("edge_agent", "run", "--config")
+    command = [*prefix, sys.executable, "-m", *program, str(config)]
     with _process(command, folder / f"{name}.log") as process:
         yield process
 

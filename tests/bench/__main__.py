@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.report import insert, table
-from tests.bench import cases, ingest, wire
+from tests.bench import cases, ingest, networks, wire
 from tests.bench.agent import beside_peers
 from tests.bench.day import a_day
 from tests.bench.steps import steps
@@ -101,6 +101,22 @@ def _agent(options: argparse.Namespace) -> Part:
     return Part(text, {name: asdict(cost) for name, cost in costs.items()})
 
 
+def _networks(options: argparse.Namespace) -> Part:
+    """The networks on a device"""
+    found = networks.inferences()
+    lines = [[name, f"{median:.0f}", f"{p99:.0f}"] for name, (median, p99) in found.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        watched = networks.agents(Path(folder), options.watch_s)
+    rows = [
+        [name, f"{one.cost.cpu_percent:.2f} %", f"{one.cost.pss_mib:.1f}", "yes" if one.interpreter else "no"]
+        for name, one in watched.items()
+    ]
+    inferences = table(["one inference, CPU time", "median, µs", "p99, µs"], lines)
+    heads = ["the agent at 1 Hz", "CPU of one core", "PSS, MiB", "interpreter loaded"]
+    text = f"{inferences}\n\nEach agent alone, {options.watch_s:.0f} s.\n\n{table(heads, rows)}"
+    return Part(text, {"inferences": found, "agents": {name: asdict(one) for name, one in watched.items()}})
+
+
 def _day(_options: argparse.Namespace) -> Part:
     """A healthy, connected day of a virtual device"""
     with tempfile.TemporaryDirectory() as folder:
@@ -138,11 +154,14 @@ def _cases(_options: argparse.Namespace) -> Part:
     """Opening cases from findings beside the raw inserts of the same rows"""
     figures = cases.measure()
     lines = [
-        [name, f"{found['cases_per_s']:,}", f"{found['raw_inserts_per_s']:,}", f"{found['of_raw']:.2f}"]
+        [name]
+        + [f"{found[key]:,}" for key in ("cases_per_s", "with_clocks_and_mail_per_s", "raw_inserts_per_s")]
+        + [f"{found['of_raw']:.2f}"]
         for name, found in figures.items()
     ]
+    heads = ["", "cases/s", "with service levels and mail", "raw inserts/s", "of the raw rate"]
     about = f"One worker, {cases.PER_TRANSACTION} findings in a transaction; medians of {cases.ROUNDS} runs."
-    return Part(f"{about}\n\n{table(['', 'cases/s', 'raw inserts/s', 'of the raw rate'], lines)}", figures)
+    return Part(f"{about}\n\n{table(heads, lines)}", figures)
 
 
 def _wire(_options: argparse.Namespace) -> Part:
@@ -159,6 +178,7 @@ def _wire(_options: argparse.Namespace) -> Part:
 PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
     "steps": _steps,
     "agent": _agent,
+    "networks": _networks,
     "day": _day,
     "wire": _wire,
     "ingest": _ingest,

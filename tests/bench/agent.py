@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,11 +109,16 @@ def beside_peers(folder: Path, seconds: float) -> dict[str, Cost]:
         programs = [program for start in (_agent, _collectd, _netdata) for program in start(stack, folder, broker_port)]
         print(f"watching {', '.join(one.name for one in programs)}", file=sys.stderr)
         time.sleep(WARM_UP_S)
-        before = {one.name: _spent(one) for one in programs}
-        for passed in range(0, round(seconds), 10):
-            print(f"  {passed} of {seconds:.0f} s", file=sys.stderr, end="\r")
-            time.sleep(min(10.0, seconds - passed))
-        return {one.name: _cost(one, before[one.name], seconds) for one in programs}
+        return watch(programs, seconds)
+
+
+def watch(programs: Sequence[Program], seconds: float) -> dict[str, Cost]:
+    """Return what each program costs in the next seconds."""
+    before = {one.name: _spent(one) for one in programs}
+    for passed in range(0, round(seconds), 10):
+        print(f"  {passed} of {seconds:.0f} s", file=sys.stderr, end="\r")
+        time.sleep(min(10.0, seconds - passed))
+    return {one.name: _cost(one, before[one.name], seconds) for one in programs}
 
 
 def _cost(program: Program, before: tuple[float, int, int], seconds: float) -> Cost:
