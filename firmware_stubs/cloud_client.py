@@ -40,6 +40,11 @@ class Console:
         found: list[Mapping[str, Any]] = self._get("/api/v1/devices")["devices"]
         return found
 
+    def problems(self) -> list[Mapping[str, Any]]:
+        """Return the newest problems, open ones first."""
+        found: list[Mapping[str, Any]] = self._get("/api/v1/problems")["problems"]
+        return found
+
     def notifications(self) -> list[Mapping[str, Any]]:
         """Return the newest mails with their outcome."""
         found: list[Mapping[str, Any]] = self._get("/api/v1/notifications")["notifications"]
