@@ -1,6 +1,6 @@
 """Rows of the store as the values that the rules work on, and back."""
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import time
 from typing import Any
 
@@ -59,7 +59,7 @@ def silence_columns(silence: Silence) -> dict[str, Any]:
 
 def columns_of(state: Case | Problem | Silence) -> dict[str, Any]:
     """Return the columns of a row; without its number while the database has not given it one."""
-    columns = asdict(state)
+    columns = {field.name: getattr(state, field.name) for field in fields(state)}
     if not state.number:
         del columns["number"]
     return columns

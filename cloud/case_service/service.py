@@ -198,7 +198,8 @@ async def _episodes_of(
     """The newest episode of a fault on a component (only the newest can be unresolved), and the unresolved others."""
     wanted = {"device": device, "fault": fault, "component": component}
     with session.no_autoflush:  # rows of other devices are written together at the end of the transaction
-        if any(getattr(row, "device", None) == device for row in (*session.new, *session.dirty)):
+        # the attributes as they are in memory: a getter for each row would take a tenth of the time
+        if any(vars(row).get("device") == device for row in (*session.new, *session.dirty)):
             await session.flush()
         found = (await session.scalars(_EPISODES, wanted)).all()
     same = [each for each in found if (each.fault, each.component) == (fault, component)]

@@ -5,12 +5,10 @@ inference; for each of three agents, one after the other so that none shares its
 core, its proportional set size, and whether the interpreter was loaded:
 
 - nothing rises, and there is no machine: the interpreter is not loaded;
-- a tmpfs fills at 64 KiB/s, and the network for trends says whether that goes on (needs root, to mount it);
+- the network for trends is loaded;
 - a virtual pump of eight channels is read and evaluated every second as well, with the shipped network for pumps.
 """
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,16 +26,11 @@ from firmware_stubs.device import PUMP_NETWORK
 from firmware_stubs.processes import free_port, running_agent, running_cloud, running_mosquitto
 from firmware_stubs.pump import CHANNELS, FAST_CHANNELS, PumpCollector, VirtualPump, series_of
 from tests.bench.agent import Cost, Program, watch
-from tests.bench.agent_beside_a_pump import PUMP
+from tests.bench.agent_with_networks import PUMP
 from tests.bench.steps import cpu_us
 
 WARM_UP_S = 180.0  # the windows of a machine are full two minutes after a start
 LIBRARIES = (b"tflite_runtime", b"ai_edge_litert")
-_FILL = (
-    "mount -t tmpfs -o size=64m tmpfs {disk} || exit; "
-    "( ( while [ -d /proc/$$ ]; do head -c 65536 /dev/zero >> {disk}/data; sleep 1; done ) & ); "
-    'exec "$@"'
-)
 _MACHINE = """
 [[machines]]
 name = "{name}"
@@ -71,31 +64,25 @@ def _inference(network: TfliteNetwork) -> Callable[[], object]:
 
 def agents(folder: Path, seconds: float) -> dict[str, Watched]:
     """Watch the agent without a network, with the one for trends, and with a machine beside it."""
-    found = {"no network in use": _watched(folder / "none", seconds)}
-    if os.geteuid():
-        print("not root: the agent whose disk fills is left out", file=sys.stderr)
-        return found
-    found["a disk fills: network for trends"] = _watched(folder / "trend", seconds, fill=True)
-    found["and a pump of 8 channels with its network"] = _watched(folder / "pump", seconds, fill=True, pump=True)
-    return found
+    return {
+        "no network in use": _watched(folder / "none", seconds),
+        "the network for trends loaded": _watched(folder / "trends", seconds, networks=True),
+        "and a pump of 8 channels with its network": _watched(folder / "pump", seconds, networks=True, pump=True),
+    }
 
 
-def _watched(folder: Path, seconds: float, *, fill: bool = False, pump: bool = False) -> Watched:
+def _watched(folder: Path, seconds: float, *, networks: bool = False, pump: bool = False) -> Watched:
     folder.mkdir()
-    disk, readings = folder / "disk", folder / "readings"
-    disk.mkdir()
+    readings = folder / "readings"
+    module = "tests.bench.agent_with_networks" if networks else ""
     with ExitStack() as stack:
         port = free_port()
         stack.enter_context(running_mosquitto(folder, port))
         stack.enter_context(running_cloud(folder, free_port(), port, "--broker", f"mqtt://127.0.0.1:{port}"))
-        prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", _FILL.format(disk=disk), "sh")
-        settings, module = "", ""
         if pump:
             stack.enter_context(_readings_of_a_pump(readings))
-            settings, module = _table(readings), "tests.bench.agent_beside_a_pump"
-        process = stack.enter_context(
-            running_agent(folder, "bench", port, *(prefix if fill else ()), settings=settings, module=module)
-        )
+        settings = _table(readings) if pump else ""
+        process = stack.enter_context(running_agent(folder, "bench", port, settings=settings, module=module))
         time.sleep(WARM_UP_S)
         (cost,) = watch([Program(name="edge-agent", process=process)], seconds).values()
         maps = Path(f"/proc/{process.pid}/maps").read_bytes()
