@@ -24,7 +24,7 @@ from edge_agent.protocol.records import Finding
 from edge_agent.sample import Sample
 
 RULES_VERSION = "rules-3"
-TRENDS_VERSION = "trends-3"
+TRENDS_VERSION = "trends-4"
 RESUMED_ROWS = 15  # after a start, until the scorer's means are filled
 
 

@@ -57,7 +57,7 @@ def published_reason(verdict: Verdict) -> str:
 
 
 def published_version(verdict: Verdict, detector: str) -> str:
-    """Return the version of a detector, with the network that the confidence is from: trends-3/persistence-2."""
+    """Return the version of a detector, with the network that the confidence is from: trends-4/persistence-2."""
     return f"{detector}{_NETWORK}{verdict.network}" if verdict.network else detector
 
 

@@ -4,6 +4,7 @@ What flows in: the headroom at each sample. What flows out: a verdict while the 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_agent.detection.trends.limits import Limit
@@ -129,12 +130,14 @@ class Extrapolation:
         The points of a window are means over its spacing: a fall that stopped a few points ago still looks like one.
         """
         place = self.windows.fine.index(resolution) if resolution in self.windows.fine else 0
-        if not place or verdict.basis.line is None or verdict.basis.window is None:
-            return False
-        times, _ = verdict.basis.window
-        latest_s, slope_per_s = float(times[-1] - times[0]) / LATEST, abs(verdict.basis.line.slope_per_s)
-        fall_per_s = self.windows.fine[place - 1].fall_over(latest_s)
-        return fall_per_s is not None and fall_per_s < slope_per_s / 3
+        return place > 0 and _has_stopped(verdict, self.windows.fine[place - 1 : place])
+
+    def has_paused(self, verdict: Verdict) -> bool:
+        """Return whether the fall has stopped in the latest part of the window, up to now.
+
+        A window of hours or days learns of that late; the finest resolution that reaches back so far knows it first.
+        """
+        return _has_stopped(verdict, (*self.windows.fine, *self.windows.coarse))
 
     def restart(self, paused_s: float) -> None:
         """Clear the fine windows but keep their verdicts, whose countdown pauses for `paused_s`."""
@@ -158,6 +161,23 @@ class Extrapolation:
             "seen_s": round(self.seen_s),
             "past": self.past.export_state(),
         }
+
+
+def latest_s(verdict: Verdict) -> float:
+    """Return the length of the latest part of a trend's window, which must still fall; 0 without a window."""
+    if verdict.basis.window is None:
+        return 0.0
+    times = verdict.basis.window[0]
+    return float(times[-1] - times[0]) / LATEST
+
+
+def _has_stopped(verdict: Verdict, resolutions: Sequence[Resolution]) -> bool:
+    """Return whether the latest part falls at less than a third of the slope, in the first resolution that has it."""
+    if verdict.basis.line is None:
+        return False
+    falls = (resolution.fall_over(latest_s(verdict)) for resolution in resolutions)
+    fall_per_s = next((fall for fall in falls if fall is not None), None)
+    return fall_per_s is not None and fall_per_s < abs(verdict.basis.line.slope_per_s) / 3
 
 
 def likely_s(verdict: Verdict) -> float:

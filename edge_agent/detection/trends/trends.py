@@ -17,7 +17,7 @@ from edge_agent.detection.network import Network
 from edge_agent.detection.trends.companions import Companions
 from edge_agent.detection.trends.decision import opens_case
 from edge_agent.detection.trends.expected import Expected, ExpectedTrends
-from edge_agent.detection.trends.extrapolation import Extrapolation, Times, likely_s
+from edge_agent.detection.trends.extrapolation import Extrapolation, Times, latest_s, likely_s
 from edge_agent.detection.trends.limits import Limit, limits_in
 from edge_agent.detection.trends.multiscale_window import MultiScaleWindow, number
 from edge_agent.detection.trends.operating_time import OperatingTime
@@ -33,6 +33,7 @@ from edge_agent.detection.trends.recurring_low import KEPT_S, RecurringLow
 from edge_agent.detection.verdicts import Verdict
 from edge_agent.protocol.faults import Severity
 from edge_agent.protocol.instant import Instant
+from edge_agent.protocol.wording import duration
 
 STATE_VERSION = 2
 READABLE_VERSIONS = (1, 2)  # 1 has no past of the series, and nothing that is expected
@@ -89,11 +90,13 @@ class Trends:
         probability = self._probability(extrapolation, verdict, times)
         verdict = with_probability(verdict, probability, self._network.name if self._network else "")
         left_s, allowed = likely_s(verdict), self.expected.allowing(limit, now)
-        case = probability is None or opens_case(probability, left_s)
-        extrapolation.case_open = (extrapolation.case_open or case) and left_s <= self._horizon_s and not allowed
+        case = extrapolation.case_open or probability is None or opens_case(probability, left_s)
+        paused = case and not extrapolation.case_open and extrapolation.has_paused(verdict)
+        extrapolation.case_open = case and not paused and left_s <= self._horizon_s and not allowed
         if extrapolation.case_open:
             return verdict
-        reason = f"{verdict.reason}; {allowed.reason}" if allowed else verdict.reason
+        why = allowed.reason if allowed else f"not in the last {duration(latest_s(verdict))}" if paused else ""
+        reason = f"{verdict.reason}; {why}" if why else verdict.reason
         return replace(verdict, severity=Severity.INFO, reason=reason)
 
     def _probability(self, extrapolation: Extrapolation, verdict: Verdict, times: Times) -> float | None:

@@ -110,8 +110,8 @@ def _luminance(colour: str) -> float:
 @pytest.mark.parametrize(
     ("judge", "version", "meaning"),
     [
-        ("trend", "trends-3", "not a probability: whether it goes on is not known"),
-        ("trend", "trends-3/persistence-2", "Of 100 trends with this confidence, about 62 reach their limit"),
+        ("trend", "trends-4", "not a probability: whether it goes on is not known"),
+        ("trend", "trends-4/persistence-2", "Of 100 trends with this confidence, about 62 reach their limit"),
         ("trend", "trends-2", "not a probability"),
         ("rule", "rules-3", "measured, not estimated"),
         ("model", "scorer-4", "not a probability"),
@@ -121,7 +121,7 @@ def test_a_confidence_is_explained_by_its_detector(judge: str, version: str, mea
     assert meaning in formatting.confidence_meaning(judge, version, 0.62)
 
 
-@pytest.mark.parametrize("version", ["trends-3", "trends-3/persistence-2"])
+@pytest.mark.parametrize("version", ["trends-4", "trends-4/persistence-2"])
 def test_a_limit_that_is_reached_is_no_estimate(version: str) -> None:
     assert "The limit is reached" in formatting.confidence_meaning("trend", version, 1.0)
 

@@ -131,6 +131,24 @@ def test_a_ramp_that_has_ended_is_not_announced() -> None:
     assert all(at_s < 1800 + 300 for at_s, _ in found)
 
 
+def test_a_ramp_that_has_paused_opens_no_case_although_hours_of_it_look_likely() -> None:
+    """A recorder reached its cap one to three hours ago: windows of ten hours do not show that yet."""
+
+    def reaches_cap(t: float) -> float:
+        return 60_000 * MIB - min(t, 72_000.0) * 0.5 * MIB
+
+    network = OneAnswer(UNLIKELY)
+    trends = Trends(10.0, 72 * 3600, network)
+    run(trends, lambda _: reaches_cap(0), int(DAY_S), 100.0, -DAY_S)
+    run(trends, reaches_cap, 75_600, 100.0)
+    network.logit = LIKELY
+    found = run(trends, reaches_cap, 7200, 100.0, 75_600.0)
+    paused = [verdict for _, verdict in found if verdict.confidence > 0.5]
+    assert paused
+    assert {verdict.severity for verdict in paused} == {Severity.INFO}
+    assert all("; not in the last 1 h" in verdict.reason for verdict in paused)
+
+
 def test_what_a_case_recovered_from_is_not_announced_again_however_small_the_recovery() -> None:
     def small_dip(t: float) -> float:
         return 420 * MIB - min(t % 21_600, 3000.0) * 0.025 * MIB if t % 21_600 < 4000 else 420 * MIB
