@@ -101,9 +101,9 @@ def _readings_of_a_pump(file: Path) -> Iterator[None]:
     stop, pump = threading.Event(), PumpCollector(PUMP, VirtualPump(PUMP))
 
     def write() -> None:
-        begun, partial = time.monotonic(), file.with_suffix(".tmp")
+        started, partial = time.monotonic(), file.with_suffix(".tmp")
         while not stop.wait(1.0):
-            lines = pump.readings(time.monotonic() - begun)
+            lines = pump.readings(time.monotonic() - started)
             assert len(lines) == len(CHANNELS)
             partial.write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
             partial.replace(file)
