@@ -55,7 +55,7 @@ async def case_facts(session: AsyncSession, since: datetime, until: datetime) ->
             OutcomeRow.noticed,
             OutcomeRow.impact_at,
             taken.c.at,
-        )  # fmt: skip
+        )
         .join(Device, Device.device == SupportCase.device)
         .join(opened, opened.c.case_number == SupportCase.number)
         .join(Episode, Episode.id == opened.c.id)
