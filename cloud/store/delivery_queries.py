@@ -1,5 +1,6 @@
 """The reads of dead letters: messages that could not be stored, with their cause, their cost and their content."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,7 +47,8 @@ async def dead_letters(
     if device:
         query = query.where(DeadLetter.device == device)
     if cause:
-        query = query.where(DeadLetter.cause == cause)
+        of_record = DeadLetter.cause.endswith(f": {cause}", autoescape=True) & DeadLetter.cause.startswith("record ")
+        query = query.where((DeadLetter.cause == cause) | of_record)
     if before is not None:
         query = query.where(DeadLetter.id < before)
     return tuple(
@@ -61,23 +63,35 @@ async def dead_letter(session: AsyncSession, id_: int) -> DeadLetter | None:
 
 
 async def causes(session: AsyncSession, limit: int, device: str = "") -> tuple[CauseLine, ...]:
-    """The causes of the dead letters that are kept, the most frequent first."""
-    number, newest = func.count(), func.max(DeadLetter.received_at)
-    query = (
-        select(
-            DeadLetter.cause,
-            number,
-            func.count(DeadLetter.device.distinct()),
-            func.sum(func.length(DeadLetter.payload)),
-            newest,
-        )
-        .group_by(DeadLetter.cause)
-        .order_by(number.desc(), newest.desc())
-        .limit(limit)
-    )
+    """The causes of the dead letters that are kept, the most frequent first; the number of a record is no cause."""
+    query = select(
+        DeadLetter.cause,
+        DeadLetter.device,
+        func.count(),
+        func.sum(func.length(DeadLetter.payload)),
+        func.max(DeadLetter.received_at),
+    ).group_by(DeadLetter.cause, DeadLetter.device)
     if device:
         query = query.where(DeadLetter.device == device)
-    return tuple(
-        CauseLine(cause=row[0], count=row[1], devices=row[2], size=int(row[3]), last_at=row[4])
-        for row in await session.execute(query)
-    )
+    found: dict[str, list[tuple[str, int, int, datetime]]] = {}
+    for cause, of, count, size, last_at in await session.execute(query):
+        found.setdefault(without_number(cause), []).append((of, count, int(size), last_at))
+    lines = [
+        CauseLine(
+            cause=cause,
+            count=sum(count for _, count, _, _ in rows),
+            devices=len({of for of, _, _, _ in rows if of}),
+            size=sum(size for _, _, size, _ in rows),
+            last_at=max(last_at for _, _, _, last_at in rows),
+        )
+        for cause, rows in found.items()
+    ]
+    return tuple(sorted(lines, key=lambda line: (-line.count, line.cause))[:limit])
+
+
+def without_number(cause: str) -> str:
+    """Return a cause without the number of its record."""
+    return _RECORD.sub("", cause)
+
+
+_RECORD = re.compile(r"^record \d+: ")

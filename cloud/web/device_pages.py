@@ -138,6 +138,7 @@ async def device(context: InPage, name: str, query: Annotated[ChartQuery, Query(
         feed=feed,
         file=file,
         strip=health_strip.strip_of(days),
+        short_strip=health_strip.strip_of(days[-health_strip.DAYS_ON_PHONES :]),
         letters=letters,
         telemetry=await _telemetry(context, file.device.device, newest, query),
         connections=list(_connections(file, now)),

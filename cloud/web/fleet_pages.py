@@ -55,6 +55,7 @@ async def figures(context: InPage, days: Days = DEFAULT_DAYS) -> Response:
     return context.page(
         "figures.html", active="figures", total=found.report.total, tables=tables, days=days, trends=trends,
         made_at=found.at,
+        most_drawn=trend_charts.MOST_DRAWN,
     )  # fmt: skip
 
 

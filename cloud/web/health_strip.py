@@ -10,7 +10,7 @@ from datetime import date
 from cloud.cases.device_health import Day, Run, runs_of, summary
 from edge_agent.protocol.faults import FAULTS, Severity
 
-DAYS = 60
+DAYS, DAYS_ON_PHONES = 60, 28
 CELL, HEIGHT, BASE = 16, 92, 70  # SVG units; the bars stand on BASE
 _TALL = {Severity.CRITICAL: 50, Severity.HIGH: 38, Severity.WARNING: 27, Severity.INFO: 16}
 

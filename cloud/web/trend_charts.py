@@ -40,6 +40,9 @@ def trend_view(trend: Trend) -> TrendView:
     return TrendView(trend=trend, precision=_precision(trend), lead=_lead(trend))
 
 
+MOST_DRAWN = 4  # groups; the table has them all
+
+
 def heat_rows(heat: Heat) -> list[tuple[str, list[HeatCell], int]]:
     """Return a row for each fault: its cells and their sum."""
     most = heat.most or 1
@@ -97,7 +100,7 @@ def _lead_text(week: date, seconds: float) -> str:
 
 def _chart(title: str, unit: str, axes: Axes, points: Sequence[Point], marks: tuple[Mark, ...]) -> LineChart:
     return LineChart(
-        title=title, unit=unit, width=SIZE[0], height=SIZE[1], x_ticks=axes.x_ticks(6), y_ticks=axes.y_ticks(4),
+        title=title, unit=unit, width=SIZE[0], height=SIZE[1], x_ticks=axes.x_ticks(7), y_ticks=axes.y_ticks(4),
         line=line_path(axes, points), marks=marks,
     )  # fmt: skip
 

@@ -106,6 +106,9 @@ class History:
         return names
 
     def _add_past(self, names: list[str]) -> None:
+        for fault, component, days in (("thermal.throttling", "cpu_thermal", 31), ("wifi.weak", "wlan0", 22)):
+            self._add_case("pump-07", fault, component, days, (1.0, 9.0))
+        self._add_case("pump-07", "storage.io_errors", "mmcblk0p2", 9.4, (1.0, 40.0))
         for fault, component, often, truth, lead_h in FAULTS_SEEN:
             for _ in range(often * 4):
                 day = self._random.uniform(1.5, DAYS - 1)
@@ -218,6 +221,7 @@ class History:
             device="pump-07", customer="Northfield Water", site="Mill Lane", owner="Field team south", tags="outdoor pump",
             consent=Consent.TELEMETRY, note="Key at the gate house.",
         )  # fmt: skip
+        pump.agent, pump.first_seen = "0.11.2", self._now - timedelta(days=52)
         for name, value in columns_of(known).items():
             setattr(pump, name, value)
         new = [DeviceEntry(device=f"freezer-{n}", customer="Lindqvist Dairy", site="Plant Uppsala") for n in (90, 91)]
