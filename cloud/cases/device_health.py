@@ -49,7 +49,7 @@ def days_of(spans: Sequence[Span], first_seen: datetime, now: datetime, count: i
     """Return the last `count` days, the oldest first, today last."""
     today = now.astimezone(UTC).date()
     days = [today - _DAY * back for back in range(count - 1, -1, -1)]
-    begun = first_seen.astimezone(UTC).date()
+    first_day = first_seen.astimezone(UTC).date()
     open_on: dict[date, list[Span]] = {}
     for span in spans:
         begin = max(span.start.astimezone(UTC).date(), days[0])
@@ -57,7 +57,7 @@ def days_of(spans: Sequence[Span], first_seen: datetime, now: datetime, count: i
         while begin <= end:
             open_on.setdefault(begin, []).append(span)
             begin += _DAY
-    return tuple(_day(day, open_on.get(day, []), known=day >= begun) for day in days)
+    return tuple(_day(day, open_on.get(day, []), known=day >= first_day) for day in days)
 
 
 def _day(day: date, spans: list[Span], *, known: bool) -> Day:

@@ -218,7 +218,7 @@ class History:
         await save_site(session, site, 1, "alice", self._now)
         pump = await session.get_one(Device, "pump-07")
         known = DeviceEntry(
-            device="pump-07", customer="Northfield Water", site="Mill Lane", owner="Field team south", tags="outdoor pump",
+            device="pump-07", customer="Northfield Water", site="Mill Lane", owner="Field team", tags="outdoor pump",
             consent=Consent.TELEMETRY, note="Key at the gate house.",
         )  # fmt: skip
         pump.agent, pump.first_seen = "0.11.2", self._now - timedelta(days=52)
@@ -234,7 +234,8 @@ class History:
 
         session.add_all(
             [
-                event(960, "boot", "", "b1"), event(700, "agent", "0.9.4", "0.10.0"), event(400, "firmware", "2026-09", "2026-10"),
+                event(960, "boot", "", "b1"), event(700, "agent", "0.9.4", "0.10.0"),
+                event(400, "firmware", "2026-09", "2026-10"),
                 event(399, "boot", "b1", "b2"), event(120, "agent", "0.10.0", "0.11.2"),
             ]
         )  # fmt: skip

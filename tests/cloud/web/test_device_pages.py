@@ -136,7 +136,7 @@ async def test_dead_letters_are_counted_by_cause_and_shown_harmlessly(
 ) -> None:
     payloads = [HOSTILE.encode(), bytes(range(256)), b""]
     rows = [
-        {"received_at": NOW, "topic": "forewarn/v1/pump-07/findings", "device": "pump-07", "cause": f"record {n}: twice", "payload": one}
+        {"received_at": NOW, "topic": "a/b", "device": "pump-07", "cause": f"record {n}: twice", "payload": one}
         for n, one in enumerate(payloads)
     ]  # fmt: skip
     async with staffed.begin() as session:
@@ -153,7 +153,7 @@ async def test_dead_letters_are_counted_by_cause_and_shown_harmlessly(
     await read(alice, f"/dead-letters/{2**80}", status=422)
 
 
-async def test_calendars_say_when_which_clock_runs(
+async def test_the_calendar_page_shows_hours_goals_and_holidays(
     staffed: Database, case_service: CaseService, change_signal: ChangeSignal, alice: httpx.AsyncClient
 ) -> None:
     assert "No calendar is configured" in await read(alice, "/calendars")

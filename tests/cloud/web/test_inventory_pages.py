@@ -135,7 +135,7 @@ async def test_the_api_reads_and_records(alice: httpx.AsyncClient, pump: Databas
     assert (await alice.get("/api/v1/inventory/devices?q=acme")).json()["total"] == 1
 
 
-async def test_the_api_imports_only_when_it_is_told_to(alice: httpx.AsyncClient, pump: Database) -> None:
+async def test_the_api_imports_only_without_a_dry_run(alice: httpx.AsyncClient, pump: Database) -> None:
     headers = {"Content-Type": "text/csv"}
     dry = (await alice.post("/api/v1/inventory/import", content=CSV, headers=headers)).json()
     assert (dry["applied"], len(dry["changes"])) == (False, 2)
