@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,6 +15,7 @@ from cloud.store.tables import SYSTEM_DEVICE, CaseState, Device, Episode, LossRo
 
 OPEN_STATES = frozenset(CaseState) - DONE
 ABSENT = "device.absent"
+WITH_CASES = "cases"  # a state to filter by: devices with open cases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,6 @@ class Choices:
 
     models: tuple[str, ...]
     firmwares: tuple[str, ...]
-    customers: tuple[str, ...]
     sites: tuple[str, ...]
 
 
@@ -65,31 +64,33 @@ class DeviceFile:
 
 
 async def device_page(session: AsyncSession, wanted: DeviceFilter, *, page: int, size: int) -> DevicePage:
-    """Devices with open cases first, the one with most on top, then by name."""
+    """Devices with open cases first, the one with most on top, then the others by name.
+
+    These are two queries, since few devices have open cases: neither has to sort all devices.
+    """
     opened = (
         select(SupportCase.device, func.count().label("cases"))
         .where(SupportCase.state.in_(OPEN_STATES))
         .group_by(SupportCase.device)
         .subquery("opened")
     )
-    cases = func.coalesce(opened.c.cases, 0)
-    fits = _fits(wanted, opened.c.cases)
-    query = (
-        select(Device, cases)
-        .outerjoin(opened, opened.c.device == Device.device)
-        .where(*fits)
-        .order_by(cases.desc(), Device.device)
-        .limit(size)
-        .offset((page - 1) * size)
-    )
-    lines = tuple(DeviceLine(device=row[0], open_cases=row[1]) for row in await session.execute(query))
-    counted = select(func.count()).select_from(Device)
-    if wanted.state == "cases":
-        counted = counted.outerjoin(opened, opened.c.device == Device.device)
-    return DevicePage(lines=lines, total=await session.scalar(counted.where(*fits)) or 0)
+    fits, first = _fits(wanted), (page - 1) * size
+    having = select(Device, opened.c.cases).join(opened, opened.c.device == Device.device).where(*fits)
+    with_cases = await session.scalar(select(func.count()).select_from(having.subquery())) or 0
+    total = with_cases
+    lines: list[DeviceLine] = []
+    if first < with_cases:
+        some = having.order_by(opened.c.cases.desc(), Device.device).limit(size).offset(first)
+        lines += [DeviceLine(device=row[0], open_cases=row[1]) for row in await session.execute(some)]
+    if wanted.state != WITH_CASES:
+        total = await session.scalar(select(func.count()).select_from(Device).where(*fits)) or 0
+        others = select(Device).where(*fits, Device.device.not_in(select(opened.c.device))).order_by(Device.device)
+        rest = others.limit(size - len(lines)).offset(max(0, first - with_cases))
+        lines += [DeviceLine(device=row, open_cases=0) for row in await session.scalars(rest)]
+    return DevicePage(lines=tuple(lines), total=total)
 
 
-def _fits(wanted: DeviceFilter, cases: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+def _fits(wanted: DeviceFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [Device.device != SYSTEM_DEVICE]
     same = [
         (Device.hardware, wanted.model),
@@ -100,9 +101,7 @@ def _fits(wanted: DeviceFilter, cases: ColumnElement[Any]) -> list[ColumnElement
     conditions += [column == value for column, value in same if value]
     if wanted.tag:
         conditions.append(Device.tags.contains(f" {wanted.tag.lower()} ", autoescape=True))
-    if wanted.state == "cases":
-        conditions.append(cases.is_not(None))
-    elif wanted.state:
+    if wanted.state and wanted.state != WITH_CASES:
         conditions.append(Device.presence == wanted.state)
     places = (
         Device.device, Device.customer, Device.site, Device.hardware, Device.firmware, Device.owner, Device.tags,
@@ -114,12 +113,12 @@ def _fits(wanted: DeviceFilter, cases: ColumnElement[Any]) -> list[ColumnElement
 
 
 async def choices(session: AsyncSession, most: int) -> Choices:
-    """The models, firmware versions, customers and sites that devices have."""
+    """The models, firmware versions and sites that devices have."""
     found = []
-    for column in (Device.hardware, Device.firmware, Device.customer, Device.site):
+    for column in (Device.hardware, Device.firmware, Device.site):
         query = select(column).where(column != "").distinct().order_by(column).limit(most)
         found.append(tuple(await session.scalars(query)))
-    return Choices(models=found[0], firmwares=found[1], customers=found[2], sites=found[3])
+    return Choices(models=found[0], firmwares=found[1], sites=found[2])
 
 
 async def all_devices(session: AsyncSession) -> Sequence[Device]:

@@ -109,28 +109,31 @@ _OPEN = [state for state in EpisodeState if state is not EpisodeState.RESOLVED]
 _ABSENT = (Episode.fault == ABSENT, Episode.state.in_(_OPEN))
 
 
-async def watched_now(session: AsyncSession, device: str, fault: str, most: int) -> tuple[WatchLine, ...]:
+async def watched_now(session: AsyncSession, device: str, fault: str, most: int, page: int) -> tuple[WatchLine, ...]:
     """Episodes that began for information and are not over: rising ones first, then the most confident."""
-    return await _watch(session, device, fault, most, over=False)
+    return await _watch(session, device, fault, (most, (page - 1) * most), over=False)
 
 
 async def watched_before(session: AsyncSession, device: str, fault: str, most: int) -> tuple[WatchLine, ...]:
     """Episodes that began for information and are over, the last one first."""
-    return await _watch(session, device, fault, most, over=True)
+    return await _watch(session, device, fault, (most, 0), over=True)
 
 
-async def _watch(session: AsyncSession, device: str, fault: str, most: int, *, over: bool) -> tuple[WatchLine, ...]:
+async def _watch(
+    session: AsyncSession, device: str, fault: str, part: tuple[int, int], *, over: bool
+) -> tuple[WatchLine, ...]:
     order = (
         (Episode.last_at.desc(),)
         if over
-        else (Episode.case_number.is_(None), Episode.confidence.desc(), Episode.last_at.desc())
+        else (Episode.case_number.is_(None), Episode.confidence.desc(), Episode.last_at.desc(), Episode.id)
     )
     query = (
         select(Episode, Device)
         .join(Device, Device.device == Episode.device)
         .where(*_watch_fits(device, fault), Episode.state.in_([EpisodeState.RESOLVED] if over else _OPEN))
         .order_by(*order)
-        .limit(most)
+        .limit(part[0])
+        .offset(part[1])
     )
     return tuple(WatchLine(episode=row[0], device=row[1]) for row in await session.execute(query))
 

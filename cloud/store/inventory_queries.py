@@ -64,6 +64,13 @@ async def customers(session: AsyncSession, text: str, *, page: int, size: int) -
     return CustomerPage(lines=lines, total=total)
 
 
+async def names(session: AsyncSession, most: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of customers and of sites, to choose from."""
+    known = select(CustomerRow.name).order_by(CustomerRow.name).limit(most)
+    places = select(SiteRow.name).distinct().order_by(SiteRow.name).limit(most)
+    return tuple(await session.scalars(known)), tuple(await session.scalars(places))
+
+
 async def sites(session: AsyncSession, customer: str, most: int) -> tuple[SiteLine, ...]:
     """The sites of a customer, by name."""
     query = select(SiteRow).where(SiteRow.customer == customer).order_by(SiteRow.name).limit(most)

@@ -87,6 +87,7 @@ class Device(Base):
         Index("device_hardware", "hardware"),
         Index("device_firmware", "firmware"),
         Index("device_place", "customer", "site"),
+        Index("device_site", "site"),
         Index("device_presence", "presence", "last_seen"),
     )
 

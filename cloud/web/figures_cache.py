@@ -14,12 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.cases.figure_trend import Heat, Trend, heat, trends
 from cloud.cases.figures import Report, report
-from cloud.store import figures_queries
+from cloud.store import figures_queries, fleet_queries
 from cloud.store.database import Database
+from cloud.store.fleet_queries import ModelLine
 
 FREE_S = 0.25
 KEPT_TIMES = 20
 MOST_DETECTORS, MOST_FAULTS, MOST_MODELS = 8, 40, 12
+MOST_WATCHED_MODELS = 20
 MOST_KEPT = 16  # periods
 
 
@@ -30,6 +32,7 @@ class FleetFigures:
     report: Report
     trends: tuple[Trend, ...]
     heat: Heat
+    models: tuple[ModelLine, ...]  # that are watched
     at: datetime
 
 
@@ -79,12 +82,14 @@ async def figures_of_period(session: AsyncSession, now: datetime, days: int) -> 
     facts = await figures_queries.case_facts(session, since, now)
     watched = await figures_queries.watched(session, since, now)
     seen = await figures_queries.sightings(session, since, now)
+    models = await fleet_queries.models(session, MOST_WATCHED_MODELS)
 
     def made() -> FleetFigures:
         return FleetFigures(
             report=report(facts, watched, seen),
             trends=trends(facts, since, now, MOST_DETECTORS),
             heat=heat(facts, MOST_FAULTS, MOST_MODELS),
+            models=models,
             at=now,
         )
 

@@ -16,9 +16,9 @@ from edge_agent.protocol.faults import FAULTS
 router = APIRouter(dependencies=[Depends(page_visitor)], include_in_schema=False)
 Days = Annotated[int, Query(ge=1, le=3650)]
 DEFAULT_DAYS = 90
-MOST_MODELS = 20
+MOST_GROUPS = 40  # lines of a table of figures
 MOST_ABSENT = 10
-MOST_WATCHED, MOST_BEFORE = 200, 50
+MOST_WATCHED, MOST_BEFORE = 60, 20
 LARGEST_ID = 2**31 - 1
 TITLES = {code: fault.title for code, fault in FAULTS.items()}
 
@@ -31,12 +31,12 @@ async def fleet(context: InPage, days: Days = DEFAULT_DAYS) -> Response:
         values: dict[str, Any] = {
             "feed": await queries.last_entry_id(session),
             "presence": await fleet_queries.presence(session),
-            "models": await fleet_queries.models(session, MOST_MODELS),
             "absent": await fleet_queries.absent(session, MOST_ABSENT),
             "fleet_status": await queries.fleet_status(session),
         }
     return context.page(
         "fleet.html", active="fleet", days=days, figures=figures, total=figures.report.total, heat=figures.heat,
+        models=figures.models,
         heat_rows=trend_charts.heat_rows(figures.heat), titles=TITLES, **values,
     )  # fmt: skip
 
@@ -56,6 +56,7 @@ async def figures(context: InPage, days: Days = DEFAULT_DAYS) -> Response:
         "figures.html", active="figures", total=found.report.total, tables=tables, days=days, trends=trends,
         made_at=found.at,
         most_drawn=trend_charts.MOST_DRAWN,
+        most_groups=MOST_GROUPS,
     )  # fmt: skip
 
 
@@ -64,20 +65,32 @@ async def watch(
     context: InPage,
     device: Annotated[str, Query(max_length=64)] = "",
     fault: Annotated[str, Query(max_length=200)] = "",
+    page: Annotated[int, Query(ge=1, le=100_000)] = 1,
 ) -> Response:
     """What may become a case, and what became of it?"""
     async with context.console.database.read() as session:
         values: dict[str, Any] = {
-            "lines": await fleet_queries.watched_now(session, device, fault, MOST_WATCHED),
+            "lines": await fleet_queries.watched_now(session, device, fault, MOST_WATCHED, page),
             "before": await fleet_queries.watched_before(session, device, fault, MOST_BEFORE),
             "counts": await fleet_queries.watch_counts(session, device),
             "feed": await queries.last_entry_id(session),
         }
-    here = urlencode({name: value for name, value in (("device", device), ("fault", fault)) if value})
+    total = sum(count.episodes for count in values["counts"] if fault in ("", count.fault))
+    query = {name: value for name, value in (("device", device), ("fault", fault)) if value}
     return context.page(
-        "watch.html", active="watch", device=device, fault=fault, fault_words=fault_words, titles=TITLES,
-        here=f"?{here}" if here else "", most=MOST_WATCHED, **values,
-    )  # fmt: skip
+        "watch.html",
+        active="watch",
+        device=device,
+        fault=fault,
+        fault_words=fault_words,
+        titles=TITLES,
+        page=page,
+        pages=max(1, -(-total // MOST_WATCHED)),
+        total=total,
+        size=MOST_WATCHED,
+        address=lambda number: f"/watch?{urlencode({**query, 'page': number})}",
+        **values,
+    )
 
 
 @router.post("/watch/{episode_id}/acknowledge")

@@ -71,13 +71,13 @@ async def _device_form(
 ) -> Response:
     async with context.console.database.read() as session:
         row = await session.get(Device, name)
-        choices = await device_queries.choices(session, MOST_SITES)
+        known = await inventory_queries.names(session, MOST_SITES)
     if row is None or row.device == SYSTEM_DEVICE:
         raise HTTPException(404, f"There is no device {name}.")
     return context.page(
         "device_form.html", 409 if stale else 422 if problems else 200, active="devices", device=row,
-        entry=given or entry_of(row), problems=problems or {}, refused=STALE if stale else "", choices=choices,
-        consents=CONSENTS,
+        entry=given or entry_of(row), problems=problems or {}, refused=STALE if stale else "",
+        known_customers=known[0], known_sites=known[1], consents=CONSENTS,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ _INDEXES = {
     "device_hardware": ("device", ["hardware"]),
     "device_firmware": ("device", ["firmware"]),
     "device_place": ("device", ["customer", "site"]),
+    "device_site": ("device", ["site"]),
     "device_presence": ("device", ["presence", "last_seen"]),
     "support_case_opened": ("support_case", ["opened_at"]),
     "episode_watch": ("episode", ["first_severity", "state", "last_at"]),
