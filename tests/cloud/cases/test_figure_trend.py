@@ -8,9 +8,17 @@ from tests.builders import NOON
 WEEK = timedelta(days=7)
 
 
-def a_case(number: int, weeks_ago: int, label: Label | None, detector: str = "trend 2", **columns: str) -> CaseFacts:
-    known = {"fault": "disk.filling", "model": "Pi 5", "site": ""} | columns
-    return CaseFacts(number=number, detector=detector, opened_at=NOON - weeks_ago * WEEK, label=label, **known)
+def a_case(
+    number: int,
+    weeks_ago: int,
+    label: Label | None,
+    detector: str = "trend 2",
+    *,
+    model: str = "Pi 5",
+    fault: str = "disk.filling",
+) -> CaseFacts:
+    at = NOON - weeks_ago * WEEK
+    return CaseFacts(number=number, detector=detector, opened_at=at, label=label, fault=fault, model=model, site="")
 
 
 def test_a_trend_has_every_week_and_each_detector_version_its_own() -> None:

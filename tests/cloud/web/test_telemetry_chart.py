@@ -14,7 +14,7 @@ BEGIN, END = NOON.timestamp(), (NOON + timedelta(hours=3)).timestamp()
 def a_batch(values: list[float], *aggregates: str, period_s: float = 300.0) -> bytes:
     start = Instant(boot_id=an_id(1), uptime_s=1.0, wall=NOON, synced=True)
     columns = [
-        Column(series=HEAT, aggregate=name, unit="Cel", resolution=0.1, values=np.array(values) + shift)
+        Column(series=HEAT, aggregate=name, unit="Cel", resolution=0.1, values=np.array(values, np.float64) + shift)
         for shift, name in enumerate(aggregates)
     ]
     return pack(Batch(start=start, period_s=period_s, columns=tuple(columns)))

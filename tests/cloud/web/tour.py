@@ -46,16 +46,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--all", action="store_true", help="pictures of the other pages too, for looking")
+    parser.add_argument("--page", action="append", metavar="NAME", help="visit only this page; may be repeated")
     given = parser.parse_args()
+    chosen = given.page or list(pages(0))
+    if unknown := sorted(set(chosen) - set(pages(0))):
+        parser.error(f"there is no page {unknown[0]}; known: {', '.join(pages(0))}")
     given.out.mkdir(parents=True, exist_ok=True)
-    faults = asyncio.run(tour(given.out, everything=given.all))
+    faults = asyncio.run(tour(given.out, chosen, everything=given.all))
     for fault in faults:
         print(fault)
     print(f"{len(faults)} faults")
     return 1 if faults else 0
 
 
-async def tour(out: Path, *, everything: bool) -> list[str]:
+async def tour(out: Path, chosen: list[str], *, everything: bool) -> list[str]:
     """Take the pictures; return what is wrong with the pages."""
     with tempfile.TemporaryDirectory(prefix="forewarn-tour-") as folder:
         database = Database(f"sqlite+aiosqlite:///{folder}/cloud.db")
@@ -65,7 +69,10 @@ async def tour(out: Path, *, everything: bool) -> list[str]:
             faults = []
             for size in SIZES:
                 for scheme in SCHEMES:
-                    faults += await _walk(browser, url, case, (size, scheme), out, everything)
+                    page = await _log_in(browser, url, (size, scheme))
+                    wanted = {name: url + path for name, path in pages(case).items() if name in chosen}
+                    faults += await _walk(page, wanted, f"{size}-{scheme}", out, everything=everything)
+                    await page.context.close()
             await browser.close()
         await database.close()
     return faults
@@ -116,32 +123,37 @@ def pages(case: int) -> dict[str, str]:
     }
 
 
-async def _walk(browser: Browser, url: str, case: int, kind: tuple[str, Any], out: Path, everything: bool) -> list[str]:
+async def _log_in(browser: Browser, url: str, kind: tuple[str, Any]) -> Page:
     size, scheme = kind
     width, height = SIZES[size]
     phone = size == "phone"
     context = await browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=phone, is_mobile=phone,
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        has_touch=phone,
+        is_mobile=phone,
         reduced_motion="reduce",
-    )  # fmt: skip
+    )
     page = await context.new_page()
     await page.goto(f"{url}/login")
     await page.get_by_label("Name").fill("alice")
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Log in").click()
     await page.wait_for_selector("#rows")
+    return page
+
+
+async def _walk(page: Page, addresses: dict[str, str], kind: str, out: Path, *, everything: bool) -> list[str]:
     faults = []
-    for name, address in pages(case).items():
-        await page.goto(url + address)
+    for name, address in addresses.items():
+        await page.goto(address)
         if await page.locator("figure[data-vega]").count():
-            await page.wait_for_selector("figure[data-drawn]")
-        faults += [f"{address} {size} {scheme}: {text}" for text in await wrong_with(page)]
+            await page.wait_for_selector("figure[data-drawn]", timeout=120_000)
+        faults += [f"{name} {kind}: {text}" for text in await wrong_with(page)]
         if everything or name in PICTURED:
-            file = out / f"{name}-{size}-{scheme}.png"
-            _write(file, await page.screenshot())
-            if everything:
-                _write(out / f"{name}-{size}-{scheme}-whole.png", await page.screenshot(full_page=True))
-    await context.close()
+            _write(out / f"{name}-{kind}.png", await page.screenshot())
+        if everything:
+            _write(out / f"{name}-{kind}-whole.png", await page.screenshot(full_page=True))
     return faults
 
 
