@@ -30,6 +30,7 @@ from cloud.service_levels import ClockKeeper
 from cloud.store.database import Database, is_trouble
 from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
+from cloud.web.service_times import ServiceTimes
 
 TICK_S = 1.0
 PRUNE_EVERY_S = 3600.0
@@ -64,9 +65,9 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
     room = config.ingest.waiting_mib << 20
     limits = Limits(waiting=room, device_waiting=room // DEVICE_SHARE, device_bytes_s=config.ingest.device_kib_s << 10)
     worker = IngestWorker(broker, writer, change_signal, now=_now, limits=limits)
-    console = _Console(
-        create_app(database, case_service, change_signal, now=_now, counters=worker.counters), change_signal, welcome
-    )
+    times = ServiceTimes(calendars=config.calendars, levels=config.service_levels, office=config.notify.office)
+    app = create_app(database, case_service, change_signal, now=_now, counters=worker.counters, service_times=times)
+    console = _Console(app, change_signal, welcome)
 
     monitor = Monitor(case_service, worker.health, worker.counters, config.absence, config.pipeline)
 

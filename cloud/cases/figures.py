@@ -158,6 +158,7 @@ class Sighting:
     device: str
     detector: str
     at: datetime
+    until: datetime | None = None  # the last time; None: that was the only one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,8 +212,8 @@ def _weeks_of_detectors(watched: Sequence[Watched], seen: Iterable[Sighting]) ->
         spans.setdefault(span.device, []).append(span)
     agents: dict[str, set[str]] = {}
     for sighting in seen:
-        agent = next((one.agent for one in spans.get(sighting.device, ()) if one.start <= sighting.at <= one.end), None)
-        if agent is not None:
-            agents.setdefault(sighting.detector, set()).add(agent)
+        last = sighting.until or sighting.at
+        having = [one.agent for one in spans.get(sighting.device, ()) if one.start <= last and sighting.at <= one.end]
+        agents.setdefault(sighting.detector, set()).update(having)
     by_agent = _weeks(watched, lambda one: one.agent)
-    return {detector: sum(by_agent[agent] for agent in having) for detector, having in agents.items()}
+    return {detector: sum(by_agent[agent] for agent in having) for detector, having in agents.items() if having}

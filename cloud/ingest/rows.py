@@ -10,8 +10,10 @@ from typing import Any
 
 from cloud.cases.episodes import dated
 from cloud.ingest.parsing import DEAD_LETTERED, ParsedRecord
+from cloud.store.outcome_tables import CONNECTION
 from cloud.store.streams import Row, StreamKey
 from cloud.store.tables import Device
+from edge_agent.protocol import topics
 from edge_agent.protocol.records import Presence, PresenceState
 
 _INT4_MAX = 2**31 - 1
@@ -60,6 +62,19 @@ def device_events(row: Device, presence: Presence, received_at: datetime) -> lis
         for kind, value in after.items()
         if value != before[kind]
     ]
+
+
+def connection_event(device: str, before: str, presence: Presence, received_at: datetime) -> Row:
+    """Return that a device went online or offline, for its connection history."""
+    return {"device": device, "at": received_at, "kind": CONNECTION, "before": before, "after": presence.state.value}
+
+
+def device_in(topic: str) -> str:
+    """Return the device that a topic names; empty if it is not a topic of ours."""
+    try:
+        return topics.parse(topic).device
+    except ValueError:
+        return ""
 
 
 def record_row(key: StreamKey, record: ParsedRecord, received_at: datetime) -> Row:

@@ -17,7 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cloud.case_service import CaseService
 from cloud.ingest.parsing import Delivery, ParsedMessage, ParsedRecord, ReceivedMessage, Rejected
-from cloud.ingest.rows import device_events, evidence_reference, is_same_record, record_row, update_device
+from cloud.ingest.rows import (
+    connection_event,
+    device_events,
+    device_in,
+    evidence_reference,
+    is_same_record,
+    record_row,
+    update_device,
+)
 from cloud.ingest.stream_cache import FOREIGN_MAX, StreamCache
 from cloud.store import streams
 from cloud.store.database import is_trouble
@@ -89,8 +97,11 @@ class BatchTransaction:
         rows = await streams.device_rows(self._session, {device for device, _, _ in by_device})
         changed = []
         for device, presence, at in by_device:
-            await streams.insert(self._session, DeviceEvent, device_events(rows[device], presence, at))
+            events, before = device_events(rows[device], presence, at), rows[device].presence
             changed.append(update_device(rows[device], presence, at))
+            if changed[-1]:
+                events.append(connection_event(device, before, presence, at))
+            await streams.insert(self._session, DeviceEvent, events)
         await self._session.flush()
         return any(changed)
 
@@ -244,5 +255,11 @@ class BatchTransaction:
         """Add a message, or one record of it, to the dead letters."""
         payload = content if isinstance(content, bytes) else json.dumps(content).encode()
         self._dead_letters.append(
-            {"received_at": received.at, "topic": received.topic, "cause": cause, "payload": payload}
+            {
+                "received_at": received.at,
+                "topic": received.topic,
+                "device": device_in(received.topic),
+                "cause": cause,
+                "payload": payload,
+            }
         )

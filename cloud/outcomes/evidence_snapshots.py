@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cloud.cases.cases import EntryKind
 from cloud.outcomes import snapshot_body
 from cloud.outcomes.snapshot_body import Body
-from cloud.store.outcome_tables import DeviceEvent, EvidenceSnapshot
+from cloud.store.outcome_tables import CONNECTION, DeviceEvent, EvidenceSnapshot
 from cloud.store.tables import CaseEntry, Device, Episode, EvidenceRow, SupportCase, TelemetryChunk
 from edge_agent.protocol import telemetry
 
@@ -135,7 +135,10 @@ async def _evidence(session: AsyncSession, episode: Episode) -> Sequence[Evidenc
 async def _happened(session: AsyncSession, episode: Episode, frozen_at: datetime) -> list[Body]:
     since = episode.first_at - LOOKED_BACK
     events = select(DeviceEvent).where(
-        DeviceEvent.device == episode.device, DeviceEvent.at >= since, DeviceEvent.at <= frozen_at
+        DeviceEvent.device == episode.device,
+        DeviceEvent.at >= since,
+        DeviceEvent.at <= frozen_at,
+        DeviceEvent.kind != CONNECTION,
     )
     others = select(Episode).where(
         Episode.device == episode.device,

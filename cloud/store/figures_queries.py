@@ -18,11 +18,16 @@ from cloud.cases.outcomes import Label, Noticed
 from cloud.store.outcome_tables import DeviceEvent, OutcomeRow
 from cloud.store.tables import SYSTEM_DEVICE, CaseEntry, Device, Episode, SupportCase
 
+ROWS_AT_ONCE = 500  # between which other requests get their turn
+
 
 async def case_facts(session: AsyncSession, since: datetime, until: datetime) -> list[CaseFacts]:
     """Return the cases that were opened in a period. A merged one counts as the case that it was merged into."""
     opened = (
-        select(Episode.case_number, func.min(Episode.id).label("id")).group_by(Episode.case_number).subquery("opened")
+        select(Episode.case_number, func.min(Episode.id).label("id"))
+        .where(Episode.case_number.is_not(None))
+        .group_by(Episode.case_number)
+        .subquery("opened")
     )
     outcome = (
         select(OutcomeRow.case_number, func.max(OutcomeRow.id).label("id"))
@@ -37,7 +42,20 @@ async def case_facts(session: AsyncSession, since: datetime, until: datetime) ->
         .subquery("taken")
     )
     query = (
-        select(SupportCase, Device, Episode, OutcomeRow.noticed, OutcomeRow.impact_at, taken.c.at)
+        select(
+            SupportCase.number,
+            SupportCase.opened_at,
+            SupportCase.closed_at,
+            SupportCase.label,
+            Device.hardware,
+            Device.site,
+            Episode.fault,
+            Episode.detector,
+            Episode.impact_at,
+            OutcomeRow.noticed,
+            OutcomeRow.impact_at,
+            taken.c.at,
+        )
         .join(Device, Device.device == SupportCase.device)
         .join(opened, opened.c.case_number == SupportCase.number)
         .join(Episode, Episode.id == opened.c.id)
@@ -51,30 +69,39 @@ async def case_facts(session: AsyncSession, since: datetime, until: datetime) ->
         )
         .order_by(SupportCase.number)
     )
-    return [_facts(*row) for row in await session.execute(query)]
+    facts: list[CaseFacts] = []
+    async for rows in (await session.stream(query)).partitions(ROWS_AT_ONCE):
+        facts += [_facts(*row) for row in rows]
+    return facts
 
 
-def _facts(
-    case: SupportCase,
-    device: Device,
-    episode: Episode,
+def _facts(  # noqa: PLR0913  the columns of the query above
+    number: int,
+    opened_at: datetime,
+    closed_at: datetime | None,
+    label: str | None,
+    model: str,
+    site: str,
+    fault: str,
+    detector: dict[str, Any],
+    predicted_at: datetime | None,
     noticed: str | None,
     impact_at: datetime | None,
     acknowledged_at: datetime | None,
 ) -> CaseFacts:
     return CaseFacts(
-        number=case.number,
-        fault=episode.fault,
-        detector=detector_name(episode.detector),
-        model=device.hardware,
-        site=device.site,
-        opened_at=case.opened_at,
+        number=number,
+        fault=fault,
+        detector=detector_name(detector),
+        model=model,
+        site=site,
+        opened_at=opened_at,
         acknowledged_at=acknowledged_at,
-        closed_at=case.closed_at,
-        label=Label(case.label) if case.label else None,
+        closed_at=closed_at,
+        label=Label(label) if label else None,
         noticed=Noticed(noticed or Noticed.NOT_ASKED),
         impact_at=impact_at,
-        predicted_at=episode.impact_at,
+        predicted_at=predicted_at,
     )
 
 
@@ -115,11 +142,22 @@ def _spans(device: Device, changes: Sequence[DeviceEvent], since: datetime, unti
 
 
 async def sightings(session: AsyncSession, since: datetime, until: datetime) -> list[Sighting]:
-    """Return which device reported with which detector, and when; episodes without a case count too."""
-    query = select(Episode.device, Episode.detector, Episode.first_at).where(
-        Episode.first_at >= since, Episode.first_at <= until
+    """Return which device reported first and last with which detector; episodes without a case count too."""
+    kind, version = Episode.detector["judge"].as_string(), Episode.detector["version"].as_string()
+    query = (
+        select(Episode.device, kind, version, func.min(Episode.first_at), func.max(Episode.first_at))
+        .where(Episode.first_at >= since, Episode.first_at <= until)
+        .group_by(Episode.device, kind, version)
     )
-    return [
-        Sighting(device=device, detector=detector_name(detector), at=at)
-        for device, detector, at in await session.execute(query)
-    ]
+    found: list[Sighting] = []
+    async for rows in (await session.stream(query)).partitions(ROWS_AT_ONCE):
+        found += [
+            Sighting(
+                device=row[0],
+                detector=detector_name({"judge": row[1] or "unknown", "version": row[2] or ""}),
+                at=row[3],
+                until=row[4],
+            )
+            for row in rows
+        ]
+    return found

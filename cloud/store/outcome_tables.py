@@ -96,14 +96,17 @@ class SensitivityProposal(Base):
     decided_at: Mapped[datetime | None]
 
 
+CONNECTION = "connection"  # kind of a device's event: it went online or offline
+
+
 class DeviceEvent(Base):
-    """A restart of a device, or another version of something on it."""
+    """A restart of a device, another version of something on it, or that it went online or offline."""
 
     __tablename__ = "device_event"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     device: Mapped[str] = mapped_column(ForeignKey("device.device"))
     at: Mapped[datetime]
-    kind: Mapped[str] = mapped_column(String(16))  # boot, agent, model, firmware, hardware
+    kind: Mapped[str] = mapped_column(String(16))  # boot, agent, model, firmware, hardware, connection
     before: Mapped[str] = mapped_column(String(128))
     after: Mapped[str] = mapped_column(String(128))
     __table_args__ = (Index("device_event_of", "device", "at"),)

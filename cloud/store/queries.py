@@ -16,11 +16,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 from cloud.cases.cases import DONE
 from cloud.cases.lanes import Lane
 from cloud.cases.problems import ProblemState
+from cloud.store.streams import NOT_SEEN
 from cloud.store.tables import (
     SYSTEM_DEVICE,
     CaseEntry,
     CaseState,
-    DeadLetter,
     Device,
     Episode,
     EpisodeState,
@@ -111,17 +111,6 @@ class DeviceLine:
     open_cases: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetterLine:
-    """A message that could not be taken, without its content."""
-
-    id: int
-    received_at: datetime
-    topic: str
-    cause: str
-    size: int
-
-
 async def inbox(session: AsyncSession, wanted: CaseFilter, limit: int) -> tuple[CaseLine, ...]:
     """What a list of cases shows, in the order in which they should be taken (see `_by_urgency`)."""
     closed_only = wanted.states <= DONE
@@ -156,7 +145,7 @@ async def tabs(session: AsyncSession, me: str) -> Tabs:
 async def fleet_status(session: AsyncSession) -> FleetStatus:
     """What the inbox says is being watched."""
     query = select(func.count(), func.count().filter(Device.presence == "online"), func.max(Device.last_seen)).where(
-        Device.device != SYSTEM_DEVICE
+        Device.device != SYSTEM_DEVICE, Device.presence != NOT_SEEN
     )
     row = (await session.execute(query)).one()
     return FleetStatus(devices=row[0], online=row[1], last_seen=row[2])
@@ -227,21 +216,6 @@ async def devices(session: AsyncSession) -> tuple[DeviceLine, ...]:
         .order_by(case((opened > 0, 0), else_=1), Device.device)
     )
     return tuple(DeviceLine(device=row[0], open_cases=row[1]) for row in await session.execute(query))
-
-
-async def dead_letters(session: AsyncSession, limit: int) -> tuple[DeadLetterLine, ...]:
-    """The newest messages that could not be taken, and why; their content stays in the database."""
-    query = (
-        select(
-            DeadLetter.id, DeadLetter.received_at, DeadLetter.topic, DeadLetter.cause, func.length(DeadLetter.payload)
-        )
-        .order_by(DeadLetter.id.desc())
-        .limit(limit)
-    )
-    return tuple(
-        DeadLetterLine(id=row[0], received_at=row[1], topic=row[2], cause=row[3], size=row[4])
-        for row in await session.execute(query)
-    )
 
 
 async def losses(session: AsyncSession, limit: int) -> tuple[LossRow, ...]:

@@ -16,12 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cloud.store.multi_row import insert_rows, raise_values
+from cloud.store.outcome_tables import CONNECTION, DeviceEvent
 from cloud.store.tables import Base, DeadLetter, Device, LossRow, RecordRow, Stream, TelemetryChunk
 from edge_agent.protocol.topics import Lane
 
 DEAD_LETTER_BYTES = 64 << 10  # of a dead letter that are kept
 CAUSE_LENGTH = 500
 ASKED_AT_ONCE = 5000  # numbers in one query; PostgreSQL takes 32,767 parameters
+NOT_SEEN = "expected"  # presence of a device that is in the inventory and has not reported yet
 AHEAD_MAX = 1024  # records of a stream that may wait behind a gap; a device has 128 in flight
 SPANS_MAX = 4096  # declared losses of a stream that may wait behind gaps
 
@@ -96,6 +98,13 @@ class StreamProgress:
                 return
 
 
+# A device that staff entered before it reported is first seen when it does.
+_FIRST_REPORT = ", ".join(
+    f"{name} = CASE WHEN device.presence = '{NOT_SEEN}' THEN excluded.{name} ELSE device.{name} END"
+    for name in ("first_seen", "presence")
+)
+
+
 async def mark_devices_seen(
     session: AsyncSession, seen: dict[str, datetime], telemetry: Collection[str] = frozenset()
 ) -> None:
@@ -107,13 +116,14 @@ async def mark_devices_seen(
     ]
     later = "CASE WHEN device.last_seen < excluded.last_seen THEN excluded.last_seen ELSE device.last_seen END"
     newer = "COALESCE(excluded.telemetry_at, device.telemetry_at)"
-    update = f"ON CONFLICT (device) DO UPDATE SET last_seen = {later}, telemetry_at = {newer}"
+    update = f"ON CONFLICT (device) DO UPDATE SET last_seen = {later}, telemetry_at = {newer}, {_FIRST_REPORT}"
     await insert_rows(session, _table(Device), rows, update)
 
 
 async def add_new_devices(session: AsyncSession, seen: dict[str, datetime]) -> None:
-    """Insert devices that are new; leave the others unchanged."""
-    await insert_rows(session, _table(Device), _new_devices(seen), "ON CONFLICT DO NOTHING")
+    """Insert devices that are new; leave the others unchanged, but for those that staff entered before."""
+    update = f"ON CONFLICT (device) DO UPDATE SET {_FIRST_REPORT} WHERE device.presence = '{NOT_SEEN}'"
+    await insert_rows(session, _table(Device), _new_devices(seen), update)
 
 
 def _new_devices(seen: dict[str, datetime]) -> list[Row]:
@@ -248,9 +258,11 @@ async def add_dead_letters(session: AsyncSession, rows: Sequence[Row], keep: int
 
 
 async def prune_telemetry(session: AsyncSession, now: datetime, retention_days: int) -> None:
-    """Delete telemetry that is older than `retention_days`. Evidence stays."""
+    """Delete telemetry and the connection history that are older than `retention_days`. Evidence stays."""
     before = now - timedelta(days=retention_days)
     await session.execute(delete(TelemetryChunk).where(TelemetryChunk.start_at < before))
+    connections = (DeviceEvent.kind == CONNECTION) & (DeviceEvent.at < before)
+    await session.execute(delete(DeviceEvent).where(connections))
 
 
 _KEY = (Stream.device, Stream.lane, Stream.stream)

@@ -78,6 +78,18 @@ class Device(Base):
     site: Mapped[str] = mapped_column(String(200), default="")
     telemetry_at: Mapped[datetime | None]  # arrival of the last telemetry, to a few seconds
     telemetry_every_s: Mapped[float | None]  # as the device announced
+    owner: Mapped[str] = mapped_column(String(200), default="", server_default="")  # who is asked about it
+    tags: Mapped[str] = mapped_column(String(400), default="", server_default="")  # " cold outdoor ", for LIKE
+    note: Mapped[str] = mapped_column(String(2000), default="", server_default="")
+    consent: Mapped[str] = mapped_column(String(16), default="unknown", server_default="unknown")
+    inventory_version: Mapped[int] = mapped_column(default=1, server_default="1")  # of what staff record
+    __table_args__ = (
+        Index("device_hardware", "hardware"),
+        Index("device_firmware", "firmware"),
+        Index("device_place", "customer", "site"),
+        Index("device_site", "site"),
+        Index("device_presence", "presence", "last_seen"),
+    )
 
 
 class Stream(Base):
@@ -114,6 +126,7 @@ class TelemetryChunk(Base):
     start_at: Mapped[datetime] = mapped_column(index=True)
     body: Mapped[bytes]
     received_at: Mapped[datetime]
+    __table_args__ = (Index("telemetry_chunk_of", "device", "start_at"),)
 
 
 class LossRow(Base):
@@ -138,6 +151,8 @@ class DeadLetter(Base):
     topic: Mapped[str] = mapped_column(String(256))
     cause: Mapped[str] = mapped_column(Text)
     payload: Mapped[bytes]
+    device: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    __table_args__ = (Index("dead_letter_device", "device"),)
 
 
 class Episode(Base):
@@ -178,6 +193,7 @@ class Episode(Base):
     __table_args__ = (
         Index("episode_open", "device", "fault", "component", "state"),
         Index("episode_state", "state"),
+        Index("episode_watch", "first_severity", "state", "last_at"),
     )
 
 
@@ -210,7 +226,7 @@ class SupportCase(Base):
     merged_into: Mapped[int | None] = mapped_column(ForeignKey("support_case.number"))
     merged_episodes: Mapped[list[Any]] = mapped_column(default=list)  # ids of those that moved, for the unmerge
     version: Mapped[int] = mapped_column(default=1)
-    __table_args__ = (Index("support_case_fault", "fault", "opened_at"),)
+    __table_args__ = (Index("support_case_fault", "fault", "opened_at"), Index("support_case_opened", "opened_at"))
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012  each change compares and sets it
 
 

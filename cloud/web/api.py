@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from sqlalchemy import text
 
 from cloud.cases.cases import DONE, Refused
-from cloud.store import queries
+from cloud.store import delivery_queries, queries
 from cloud.store.tables import CaseState
 from cloud.web import changes
 from cloud.web.api_models import (
@@ -128,7 +128,7 @@ async def devices(console: Here) -> DeviceList:
 async def dead_letters(console: Here, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 100) -> DeadLetterList:
     """List dead letters, the newest first."""
     async with console.database.read() as session:
-        lines = await queries.dead_letters(session, limit)
+        lines = await delivery_queries.dead_letters(session, limit)
     return DeadLetterList(dead_letters=[DeadLetterOut.model_validate(line) for line in lines])
 
 

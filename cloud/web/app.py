@@ -22,7 +22,12 @@ from cloud.web import (
     api,
     assets,
     case_actions,
+    delivery_pages,
+    device_pages,
     evidence_pages,
+    fleet_pages,
+    inventory_api,
+    inventory_pages,
     login,
     outcome_api,
     outcome_pages,
@@ -38,6 +43,7 @@ from cloud.web import (
 from cloud.web.auth import LoginNeeded
 from cloud.web.context import Console
 from cloud.web.render import environment, page
+from cloud.web.service_times import ServiceTimes
 
 # Nothing but our own files is loaded or run, and nothing inline. Vega draws without 'unsafe-eval': the page asks
 # for its expression interpreter. Referrer "same-origin" and not "no-referrer", which would make browsers send
@@ -64,9 +70,14 @@ ROUTERS = (
     outcome_api.router,
     evidence_pages.files,
     service_api.router,
+    inventory_api.router,
     assets.router,
     login.router,
     pages.router,
+    device_pages.router,
+    inventory_pages.router,
+    fleet_pages.router,
+    delivery_pages.router,
     case_actions.router,
     problem_pages.router,
     silence_pages.router,
@@ -85,6 +96,7 @@ def create_app(
     *,
     now: Callable[[], datetime],
     counters: Counters | None = None,
+    service_times: ServiceTimes | None = None,
 ) -> FastAPI:
     """Return the console and the API over this database. It reads no clock but `now`, and owns nothing it is given."""
     # No documentation page: FastAPI's loads its scripts from another host. The description is at /api/openapi.json.
@@ -95,6 +107,7 @@ def create_app(
         change_signal=change_signal,
         now=now,
         counters=counters or Counters(),
+        service_times=service_times or ServiceTimes(),
     )
     app.state.assets = assets.Assets()
     app.state.templates = environment(app.state.assets)

@@ -12,6 +12,9 @@ from cloud.case_service import CaseService
 from cloud.change_signal import ChangeSignal
 from cloud.ingest import Counters
 from cloud.store.database import Database
+from cloud.web.figures_cache import FiguresCache
+from cloud.web.pending_imports import PendingImports
+from cloud.web.service_times import ServiceTimes
 from cloud.web.sparklines import Sparklines
 
 
@@ -27,6 +30,9 @@ class Console:
     throttle: Throttle = field(default_factory=Throttle)
     recent: RecentPasswords = field(default_factory=RecentPasswords)
     sparklines: Sparklines = field(default_factory=Sparklines)
+    pending_imports: PendingImports = field(default_factory=PendingImports)
+    figures: FiguresCache = field(default_factory=FiguresCache)
+    service_times: ServiceTimes = field(default_factory=ServiceTimes)
 
 
 def console_of(request: Request) -> Console:

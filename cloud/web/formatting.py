@@ -52,7 +52,7 @@ LANES = {
     Lane.KNOWN: "Known or self-recovering",
 }
 
-PRESENCE = {"online": "Online", "offline": "Offline", "going_down": "Going down"}
+PRESENCE = {"online": "Online", "offline": "Offline", "going_down": "Going down", "expected": "Not reported yet"}
 
 CLOCKS = {
     "acknowledge": "acknowledge",

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel
 from cloud.cases.figures import Report
 from cloud.web.api import Here
 from cloud.web.auth import api_visitor
-from cloud.web.outcome_pages import DEFAULT_DAYS, Days, report_of
+from cloud.web.fleet_pages import DEFAULT_DAYS, Days
 
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(api_visitor)])
 
@@ -25,6 +25,5 @@ class FiguresOut(BaseModel):
 async def figures(console: Here, days: Days = DEFAULT_DAYS) -> FiguresOut:
     """Return precision, lead times, false cases and times of work, by fault, detector, model and site."""
     now = console.now()
-    async with console.database.read() as session:
-        found = await report_of(session, now, days)
-    return FiguresOut(since=now - timedelta(days=days), until=now, figures=found)
+    found = await console.figures.get(console.database, now, days)
+    return FiguresOut(since=found.at - timedelta(days=days), until=found.at, figures=found.report)

@@ -217,13 +217,3 @@ async def changed(
     else:
         where = f"/cases/{number}?" + urlencode(done)
     return RedirectResponse(where, 303)
-
-
-@router.get("/devices")
-async def devices(context: InPage) -> Response:
-    """What is being watched, and is it there?"""
-    async with context.console.database.read() as session:
-        feed = await queries.last_entry_id(session)
-        lines = await queries.devices(session)
-        fleet_status = await queries.fleet_status(session)
-    return context.page("devices.html", active="devices", feed=feed, lines=lines, fleet_status=fleet_status)

@@ -1,4 +1,4 @@
-"""Pages of problems and of the watch list."""
+"""Pages of problems."""
 
 from typing import Annotated
 
@@ -58,26 +58,6 @@ async def close(context: InPage, number: int, form: Annotated[CloseForm, Form()]
     return await _changed(
         context, number, lambda session, now: actions.close(session, number, who, form.outcome(), now)
     )
-
-
-@router.get("/watch")
-async def watch(context: InPage, device: str = "") -> Response:
-    """What may become a case, and what became of it?"""
-    async with context.console.database.read() as session:
-        lines = await rule_queries.watch_list(session, device[:64], MOST_ROWS)
-        feed = await queries.last_entry_id(session)
-    return context.page("watch.html", active="watch", lines=lines, feed=feed, device=device[:64])
-
-
-@router.post("/watch/{episode_id}/acknowledge")
-async def acknowledge(context: InPage, episode_id: int) -> Response:
-    """Say that I have seen it."""
-    staff, who = context.console.case_service.staff, context.visitor.name
-    try:
-        await changes.commit(context.console, lambda session, now: staff.acknowledge(session, episode_id, who, now))
-    except LookupError as error:
-        raise HTTPException(404, str(error)) from None
-    return RedirectResponse("/watch", 303)
 
 
 async def _problem_page(context: PageContext, number: int, refused: str = "") -> Response:

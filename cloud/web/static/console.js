@@ -250,7 +250,7 @@ function showAlert(text) {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post" || form.action.endsWith("/logout")) return;
+  if (form.method !== "post" || form.action.endsWith("/logout") || form.matches("[data-whole]")) return;
   event.preventDefault();
   send(form, event.submitter);
 });
@@ -291,7 +291,7 @@ function close() {
   }
 }
 
-const go = { i: "/", d: "/devices" };
+const go = { i: "/", d: "/devices", f: "/fleet" };
 const keys = {
   j: () => move(1), k: () => move(-1), a: take, e: close,
   "/": () => { $("#q")?.focus(); $("#q")?.select(); }, "?": () => $("#help").showModal(),

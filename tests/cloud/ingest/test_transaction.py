@@ -520,7 +520,7 @@ async def test_a_restart_and_other_versions_are_kept_as_events_of_the_device(
     await write(writer, PRESENCE, will, NOON + timedelta(hours=2))
     events = await rows(database, DeviceEvent)
     later = [(event.kind, event.before, event.after) for event in events if event.at > NOON]
-    assert later == [("firmware", "fw-3", "fw-4")]
+    assert later == [("firmware", "fw-3", "fw-4"), ("connection", "online", "offline")]
     assert [event.kind for event in events if event.before == ""] == ["boot", "agent", "model", "firmware", "hardware"]
     boots = [(event.at, event.after) for event in events if event.kind == "boot"]
     assert boots[-1] == (NOON, an_id(9))  # not before the device was first seen

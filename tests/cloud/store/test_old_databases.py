@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from cloud import accounts
-from cloud.store import queries
+from cloud.store import delivery_queries, queries
 from cloud.store.database import Database
 from cloud.store.tables import Account, CaseState
 
@@ -73,7 +73,7 @@ async def test_no_row_of_an_old_database_is_lost(migrated: tuple[Database, dict[
 
 async def test_messages_that_an_old_version_set_aside_can_be_read(migrated: tuple[Database, dict[str, Any]]) -> None:
     async with migrated[0].read() as session:
-        causes = [letter.cause for letter in await queries.dead_letters(session, 10)]
+        causes = [letter.cause for letter in await delivery_queries.dead_letters(session, 10)]
     assert len(causes) == 2
     assert all(causes)
 

@@ -274,6 +274,11 @@ def _pack(story: Story, finding: Finding, part: EvidencePart, start: float, end:
 async def a_day(database: Database, case_service: CaseService, now: datetime) -> dict[str, int]:
     """Tell all stories; Alice and Bob have been at work. Returns the case number of each device."""
     await add_fleet(database, now)
+    return await tell_a_day(database, case_service, now)
+
+
+async def tell_a_day(database: Database, case_service: CaseService, now: datetime) -> dict[str, int]:
+    """Tell all stories of devices that are there."""
     numbers = {story.device: await tell(database, case_service, story, now) for story in stories()}
     async with database.begin() as session:
         await case_service.staff.take(session, numbers["pump-11"], "bob", now - timedelta(hours=4))
