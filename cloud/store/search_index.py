@@ -36,13 +36,13 @@ class TextMatches(FunctionElement[bool]):
     name = "text_matches"
 
 
-@compiles(TextMatches, "sqlite")  # type: ignore[no-untyped-call,untyped-decorator]
+@compiles(TextMatches, "sqlite")
 def _on_sqlite(element: TextMatches, compiler: SQLCompiler, **options: Any) -> str:
     phrase = compiler.process(element.clauses, **options)
     return f"search_text.id IN (SELECT rowid FROM {NAME} WHERE {NAME} MATCH '\"' || {phrase} || '\" *')"
 
 
-@compiles(TextMatches, "postgresql")  # type: ignore[no-untyped-call,untyped-decorator]
+@compiles(TextMatches, "postgresql")
 def _on_postgresql(element: TextMatches, compiler: SQLCompiler, **options: Any) -> str:
     phrase = compiler.process(element.clauses, **options)
     return f"{_WORDS} @@ to_tsquery('simple', replace({phrase}, ' ', ' <-> ') || ':*')"
@@ -77,9 +77,10 @@ def install(connection: Connection) -> None:
     It runs at every start: a migration that copies a table on SQLite loses the table's triggers.
     """
     statements = _sqlite() if connection.dialect.name == "sqlite" else _postgresql()
-    is_new = connection.dialect.name == "sqlite" and not connection.exec_driver_sql(
-        "SELECT 1 FROM sqlite_master WHERE name = ?", (NAME,)
-    ).scalar()
+    is_new = (
+        connection.dialect.name == "sqlite"
+        and not connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = ?", (NAME,)).scalar()
+    )
     for statement in statements:
         connection.exec_driver_sql(statement)
     if is_new:

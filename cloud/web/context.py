@@ -9,10 +9,12 @@ from fastapi import Request
 
 from cloud.accounts import RecentPasswords, Throttle
 from cloud.case_service import CaseService
+from cloud.case_service.undo import UndoLog
 from cloud.change_signal import ChangeSignal
 from cloud.ingest import Counters
 from cloud.store.database import Database
 from cloud.web.sparklines import Sparklines
+from cloud.web.viewers import Viewers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,8 @@ class Console:
     throttle: Throttle = field(default_factory=Throttle)
     recent: RecentPasswords = field(default_factory=RecentPasswords)
     sparklines: Sparklines = field(default_factory=Sparklines)
+    undo: UndoLog = field(default_factory=UndoLog)
+    viewers: Viewers = field(default_factory=Viewers)
 
 
 def console_of(request: Request) -> Console:

@@ -54,6 +54,14 @@ LANES = {
 
 PRESENCE = {"online": "Online", "offline": "Offline", "going_down": "Going down"}
 
+SNOOZES = {  # how long a case is put off: its words, and seconds
+    "1h": ("1 hour", 3600),
+    "4h": ("4 hours", 4 * 3600),
+    "1d": ("1 day", 86_400),
+    "3d": ("3 days", 3 * 86_400),
+    "7d": ("1 week", 7 * 86_400),
+}
+
 CLOCKS = {
     "acknowledge": "acknowledge",
     "first_response": "first response",

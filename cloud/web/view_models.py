@@ -1,4 +1,4 @@
-"""What the pages show, made of rows: lines of the inbox, the parts of a case's page, the toast after a change.
+"""What the pages show, made of rows: lines of the inbox, the parts of a case's page.
 
 What flows in: rows and now. What flows out: frozen values in words, ready for the templates. Pure.
 """
@@ -12,7 +12,7 @@ from string import Formatter
 
 from cloud.cases.cases import DONE
 from cloud.store.queries import CaseFile, CaseLine
-from cloud.store.tables import CaseState, Episode, EpisodeState, EvidenceRow, Label, SupportCase
+from cloud.store.tables import CaseState, Episode, EpisodeState, EvidenceRow, SupportCase
 from cloud.web import formatting
 from cloud.web.charts import Chart, draw, frame_of
 from cloud.web.evidence_series import Curve, Seen, path, read_evidence, thin
@@ -96,16 +96,6 @@ class EpisodeView:
     severity_reason: str
     decisions: tuple[Reason, ...]  # all that are kept, oldest first
     newest: Reason | None  # the last of them, if it is neither the severity's reason nor the case's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Toast:
-    """What was just done, and the change that undoes it."""
-
-    text: str
-    undo: str = ""  # the action's name; empty when there is nothing to undo
-    number: int = 0
-    fields: tuple[tuple[str, str], ...] = ()
 
 
 def row(line: CaseLine, sparks: Mapping[str, str]) -> Row:
@@ -272,42 +262,6 @@ def _proof(rows: Sequence[EvidenceRow]) -> str:
         else "recorded before the detection, the rest follows"
     )
     return f"complete, checksum verified; {halves}" if len(rows) > 1 else f"checksum verified; {halves}"
-
-
-_DONE = {
-    "take": "Case {number} is assigned to you.",
-    "release": "Case {number} is unassigned.",
-    "close": "Case {number} is closed as “{label}”.",
-    "reopen": "Case {number} is reopened.",
-    "note": "Your note was added to case {number}.",
-    "hand_over": "Case {number} is handed over.",
-    "contact": "Case {number}: the customer knows. The customer clock runs.",
-    "snooze": "Case {number} is snoozed.",
-    "wake": "The snooze of case {number} is ended.",
-    "merge": "Case {number} is merged.",
-    "unmerge": "The merge of case {number} is taken back.",
-    "unlink": "Case {number} has left its problem.",
-}
-UNDONE = "undone within ten seconds"
-
-
-def toast(done: str, number: int, label: str) -> Toast | None:
-    """Say what a change did and name the one that undoes it; None for words that are not ours."""
-    known = label if label in set(Label) else ""
-    if done not in _DONE or (done == "close" and not known):
-        return None
-    text = _DONE[done].format(number=number, label=formatting.LABELS[Label(known)][0] if known else "")
-    undo: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-        "take": ("release", ()),
-        "release": ("take", ()),
-        "close": ("reopen", (("reason", UNDONE),)),
-        "snooze": ("wake", ()),
-        "merge": ("unmerge", (("reason", UNDONE),)),
-    }
-    if known:
-        undo["reopen"] = ("close", (("label", known), ("again", "true")))
-    action, fields = undo.get(done, ("", ()))
-    return Toast(text=text, undo=action, number=number, fields=fields)
 
 
 def is_open(case: SupportCase) -> bool:
