@@ -11,7 +11,7 @@ from cloud.store.tables import Base, BigId
 class SearchText(Base):
     """A text that is searched: a case's title and fault, a note in a case, or a device with its customer and site.
 
-    The database's own triggers write these rows (see search_index.py), so that whatever changes a case keeps them right.
+    Triggers of the database write these rows (see search_index.py), so that whatever changes a case keeps them right.
     """
 
     __tablename__ = "search_text"

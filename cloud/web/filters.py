@@ -28,7 +28,8 @@ _IS = {
     "all": frozenset(CaseState),
 }
 KEYS = (
-    "is", "severity", "device", "model", "site", "customer", "firmware", "owner", "fault", "problem", "lane", "informed",
+    "is", "severity", "device", "model", "site", "customer", "firmware", "owner", "fault", "problem", "lane",
+    "informed",
 )  # fmt: skip
 LONGEST = 400  # characters of a filter
 MOST_TEXTS = 8  # each word is one search

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import Field, field_validator
 
 from cloud.cases.cases import Refused
 from cloud.knowledge import library
 from cloud.store import queries, rule_queries, service_queries
-from cloud.web import changes, service_views, view_models
+from cloud.web import case_charts, changes, service_views, view_models
 from cloud.web.api_models import CloseIn
 from cloud.web.auth import PageVisitor, page_visitor
 from cloud.web.context import Console, console_of
@@ -82,8 +82,7 @@ async def case_page(
         similar = await library.similar_cases(session, number)
         clocks = await service_queries.clocks(session, number)
         mails = await service_queries.mails_of(session, number, file.case.problem_number)
-    # a chart takes 0.1 s to make, and other readers shall not wait for it
-    episode_views = await asyncio.to_thread(view_models.episode_views, file, context.console.now())
+    episode_views = view_models.episode_views(file, context.console.now())
     return context.page(
         "case.html",
         409 if refused else 200,
@@ -102,6 +101,22 @@ async def case_page(
         viewers=sentence(context.console.viewers.others(number, context.visitor.name, context.console.now())),
         refused=refused,
     )
+
+
+@router.get("/cases/{number}/charts/{episode}")
+async def charts(context: InPage, number: int, episode: int) -> JSONResponse:
+    """Return the specifications of the charts of an episode, for the script that draws them with tooltips."""
+    async with context.console.database.read() as session:
+        file = await queries.case_file(session, number)
+    found = [each for each in file.episodes if each.id == episode] if file else []
+    if not file or not found:
+        raise HTTPException(404, f"Case {number} has no episode {episode}.")
+    rows = file.evidence.get(found[0].evidence_id or "", ())
+    curves = case_charts.framed(found[0], rows, context.console.now())
+    is_leading = found[0] is file.episodes[0]
+    # a chart takes 0.1 s to make, and other readers shall not wait for it
+    specs = await asyncio.to_thread(case_charts.specifications, curves, is_leading=is_leading)
+    return JSONResponse(specs, headers={"Cache-Control": "no-store"})
 
 
 @router.post("/cases/{number}/take")

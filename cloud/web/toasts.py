@@ -1,7 +1,7 @@
 """The toast after a change: what was done, and the token that undoes it.
 
-What flows in: the address that a change leads to. What flows out: a sentence of ours, or nothing: an address can not put
-other words into the page.
+What flows in: the address that a change leads to. What flows out: a sentence of ours, or nothing: an address can not
+put other words into the page.
 """
 
 import re

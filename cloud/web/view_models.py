@@ -13,16 +13,14 @@ from string import Formatter
 from cloud.cases.cases import DONE
 from cloud.store.queries import CaseFile, CaseLine
 from cloud.store.tables import CaseState, Episode, EpisodeState, EvidenceRow, SupportCase
-from cloud.web import formatting
-from cloud.web.charts import Chart, draw, frame_of
-from cloud.web.evidence_series import Curve, Seen, path, read_evidence, thin
+from cloud.web import case_charts, formatting
+from cloud.web.case_charts import Plot
+from cloud.web.evidence_series import read_evidence
 from edge_agent.protocol.faults import FAULTS, DetectorKind
 from edge_agent.protocol.records import Carrier
 from edge_agent.protocol.wording import metric_words, quantity, span
 
 Pieces = tuple[tuple[str, bool], ...]  # text, and whether it names the device or component (shown strong)
-MOST_CHARTS = 3  # of one finding
-PLAIN_WIDTH, PLAIN_HEIGHT = 720, 200  # of the curve that stands there until the chart is drawn
 
 
 class ImpactStatus(StrEnum):
@@ -46,14 +44,6 @@ class Row:
     place: str  # customer and site, as far as known
     spark: str
     impact_status: ImpactStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
-    """A chart with the plain curve that stands in for it."""
-
-    chart: Chart
-    plain: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,24 +136,19 @@ def headline(episode: Episode | None, case: SupportCase) -> Pieces:
 def episode_views(file: CaseFile, now: datetime) -> tuple[EpisodeView, ...]:
     """Make the parts of the case's page, one for each episode, the leading one first."""
     return tuple(
-        _episode_view(
-            episode, file.case, file.evidence.get(episode.evidence_id or "", ()), now, height=260 if first else 180
-        )
-        for first, episode in ((index == 0, episode) for index, episode in enumerate(file.episodes))
+        _episode_view(episode, file.evidence.get(episode.evidence_id or "", ()), file, now) for episode in file.episodes
     )
 
 
-def _episode_view(
-    episode: Episode, case: SupportCase, rows: Sequence[EvidenceRow], now: datetime, *, height: int
-) -> EpisodeView:
+def _episode_view(episode: Episode, rows: Sequence[EvidenceRow], file: CaseFile, now: datetime) -> EpisodeView:
     fault = FAULTS.get(episode.fault)
     seen = read_evidence(rows) if rows else None
     carriers = [Carrier.model_validate(raw) for raw in episode.carriers]
     reasons = [_reason(raw) for raw in episode.reasons]
     return EpisodeView(
         episode=episode,
-        headline=headline(episode, case),
-        plots=_plots(episode, seen, carriers, now, height) if seen else (),
+        headline=headline(episode, file.case),
+        plots=case_charts.plots(case_charts.framed(episode, rows, now), is_leading=episode is file.episodes[0]),
         pending=_why_no_chart(episode, rows),
         carriers=tuple(_contributing_metric(carrier) for carrier in carriers),
         detector=_detector(episode),
@@ -194,38 +179,6 @@ def sentence(text: str) -> str:
     """Return a clause as a sentence: a capital at its start, a full stop at its end."""
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "!", "?")) else ".")
-
-
-def _plots(episode: Episode, seen: Seen, carriers: Sequence[Carrier], now: datetime, height: int) -> tuple[Plot, ...]:
-    bands = {c.metric: (c.expected_low, c.expected_high) for c in carriers}
-    shares = {c.metric: c.share for c in carriers}
-    limited = seen.threshold.metric if seen.threshold else ""
-    curves = sorted(seen.curves, key=lambda curve: (curve.metric != limited, -shares.get(curve.metric, 0.0)))
-    drawable = [curve for curve in curves if curve.values][:MOST_CHARTS]
-    return tuple(
-        _plot(curve, episode, seen, bands.get(curve.metric, (None, None)), now, height if index == 0 else 130)
-        for index, curve in enumerate(drawable)
-    )
-
-
-def _plot(
-    curve: Curve,
-    episode: Episode,
-    seen: Seen,
-    band: tuple[float | None, float | None],
-    now: datetime,
-    height: int,
-) -> Plot:
-    low, high = band
-    soonest, latest = episode.impact_low_at, episode.impact_high_at
-    frame = frame_of(
-        curve,
-        seen,
-        now=now.timestamp(),
-        expected=(low, high) if low is not None and high is not None else None,
-        impact=(soonest.timestamp(), latest.timestamp()) if soonest and latest else None,
-    )
-    return Plot(chart=draw(curve, frame, height), plain=path(thin(curve.points, 300), PLAIN_WIDTH, PLAIN_HEIGHT))
 
 
 def _why_no_chart(episode: Episode, rows: Sequence[EvidenceRow]) -> str:

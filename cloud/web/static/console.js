@@ -58,6 +58,13 @@ function tick(within = document) {
 // --- Charts: drawn in the page's own colours ---
 
 let embed;
+const specs = new Map(); // of this drawing: an episode's charts come together
+async function specOf(chart) {
+  const embedded = $("script", chart), address = chart.dataset.spec;
+  if (embedded) return JSON.parse(embedded.textContent);
+  if (!specs.has(address)) specs.set(address, fetch(address).then((answer) => { if (!answer.ok) throw new Error(`${answer.status}`); return answer.json(); }));
+  return (await specs.get(address))[Number(chart.dataset.place)];
+}
 const theme = () => {
   const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const font = getComputedStyle(document.body).fontFamily;
@@ -82,11 +89,12 @@ async function drawCharts(within = document) {
   const charts = $$("figure[data-vega]", within);
   if (!charts.length) return;
   const config = theme();
+  specs.clear();
   for (const chart of charts) {
     const canvas = $(".canvas", chart), plain = canvas.firstElementChild;
     try {
       embed ??= import(chart.dataset.vega).then(() => window.vegaEmbed);
-      const place = document.createElement("div"), spec = JSON.parse($("script", chart).textContent);
+      const place = document.createElement("div"), spec = await specOf(chart);
       place.className = "drawn";
       canvas.append(place);
       // ast: expressions are interpreted, because the content security policy forbids eval
@@ -98,7 +106,7 @@ async function drawCharts(within = document) {
     } catch (error) {
       embed = undefined;
       $(".drawn", canvas)?.remove();
-      if (!$(".chart-error", chart)) canvas.insertAdjacentHTML("afterend", '<p class="muted chart-error">The chart could not be drawn. The plain curve is shown instead; the table has the same data.</p>');
+      if (!$(".chart-error", chart)) canvas.insertAdjacentHTML("afterend", '<p class="muted chart-error">The interactive chart could not be drawn. The one above shows the same, with times in UTC.</p>');
       console.error(error);
     }
   }

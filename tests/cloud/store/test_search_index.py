@@ -49,8 +49,9 @@ async def test_words_are_found_in_title_notes_and_device_also_by_their_beginning
     await add_note(database, heat, "The fan is loud: replaced by O'Brien's shop, no 4711/b.")
     await add_note(database, heat, "The device sent a part of an evidence pack.", kind="evidence")
     expected: dict[tuple[str, ...], list[int]] = {
-        ("filling",): [disk],
-        ("fill",): [disk],
+        ("file system",): [disk],
+        ("file sys",): [disk],
+        ("fill",): [disk, heat],
         ("PUMP-07",): [disk],
         ("pump-0",): [disk],
         ("mill lane",): [disk],

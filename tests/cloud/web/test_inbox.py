@@ -8,18 +8,18 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from cloud.case_service import CaseService
-from cloud.store import queries
 from cloud.store.database import Database
 from cloud.store.tables import SupportCase
 from cloud.web import inbox_pages
 from cloud.web.viewers import EXPIRES, Viewers, sentence
-from tests.builders import a_finding
-from tests.cloud.web import seed
 from tests.cloud.web.conftest import NOW, ORIGIN, PASSWORD, form_token
 from tests.cloud.web.test_pages import read, words_of
 
-pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # the store's own tests run on both
+
+@pytest.fixture
+def database(sqlite: Database) -> Database:
+    """Only SQLite: the tests of the store run on both."""
+    return sqlite
 
 
 @pytest.fixture
@@ -112,21 +112,18 @@ async def test_a_bulk_action_that_is_refused_for_one_case_changes_none(
 
 
 async def test_cases_of_one_device_are_merged_and_taken_apart_again(
-    alice: httpx.AsyncClient, staffed: Database, case_service: CaseService, numbers: dict[str, int]
+    alice: httpx.AsyncClient, staffed: Database, numbers: dict[str, int]
 ) -> None:
     number = numbers["kiln-02"]
     async with staffed.begin() as session:
-        outage = a_finding(fault="connection.lost", component="connection", since_s=-60, reason="Silent.")
-        await case_service.apply_finding(session, "kiln-02", outage, NOW)
-    async with staffed.read() as session:
-        wanted = queries.CaseFilter(devices=frozenset({"kiln-02"}))
-        both = sorted(line.case.number for line in await queries.inbox(session, wanted, 9))
-    if len(both) < 2:
-        pytest.skip("the cloud put both faults into one case")
-    answer = await post(alice, "/cases/bulk", do="merge", case=both)
-    assert (await case_row(staffed, both[1])).merged_into == number
+        words = {"title": "kiln-02 is absent", "severity_reason": "high", "opened_reason": "", "merged_episodes": []}
+        other = SupportCase(device="kiln-02", state="new", severity="high", opened_at=NOW, updated_at=NOW, **words)
+        session.add(other)
+    answer = await post(alice, "/cases/bulk", do="merge", case=[number, other.number])
+    assert "merged." in await read(alice, answer.headers["location"])
+    assert (await case_row(staffed, other.number)).merged_into == number
     await undo_of(alice, answer)
-    assert (await case_row(staffed, both[1])).merged_into is None
+    assert (await case_row(staffed, other.number)).merged_into is None
 
 
 @pytest.mark.parametrize("action", ["release", "hand-over", "close", "snooze"])

@@ -197,16 +197,18 @@ async def test_the_case_page_answers_its_three_questions(alice: httpx.AsyncClien
     assert "Evidence Complete, checksum verified; recorded before and after the detection." in text
     assert "Ask what was installed or switched on when the rise began" in text
     assert "systemd: camera-recorder.service restarted" in text
-    spec = json.loads(re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[0])
-    without_charts = re.sub(r'<script type="application/json">.*?</script>', "", page, flags=re.DOTALL)
-    assert spec["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
-    assert len(without_charts.encode()) < 100_000
+    assert len(page.encode()) < 100_000
+    address = re.findall(r'data-spec="(.*?)"', page)[0]
+    specs = (await alice.get(address)).json()
+    assert [spec["$schema"][:40] for spec in specs] == ["https://vega.github.io/schema/vega-lite/"]
+    assert (await alice.get(address + "9")).status_code == 404
 
 
 async def test_a_chart_is_a_table_too(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     page = await read(alice, f"/cases/{numbers['meter-21']}")
     assert page.count("<figure") == 3
     assert page.count("Show as table") == 3
+    assert page.count('<svg class="plain"') == 3
     first = page[page.index("<table>") : page.index("</table>")]
     assert "Network traffic (transmit)" in first
     assert re.search(r"<td>30\d KiB/s</td>", first)
@@ -255,9 +257,8 @@ async def test_hostile_words_of_a_device_stay_words(
         assert "49" not in words_of(page), path
     page = await read(alice, "/cases/1")
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
-    spec = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[0]
-    assert "\\u003cimg src=x" in spec
-    assert HOSTILE in json.dumps(json.loads(spec), ensure_ascii=False).replace('\\"', '"')
+    spec = (await alice.get(re.findall(r'data-spec="(.*?)"', page)[0])).json()
+    assert HOSTILE in json.dumps(spec, ensure_ascii=False).replace('\\"', '"')
 
 
 async def test_a_fault_that_this_cloud_does_not_know_yet_is_shown_in_the_devices_words(
