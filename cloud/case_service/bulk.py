@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from cloud.cases.cases import Refused
 
 MOST_CASES = 200  # in one change
-_MOST_NAMED = 3  # refusals that are told; the first ones show what is wrong
+_MOST_NAMED = 3  # refusals in the sentence; the first ones show what is wrong
 
 
 async def for_all(numbers: Sequence[int], change: Callable[[int], Awaitable[None]]) -> None:
@@ -26,5 +26,5 @@ async def for_all(numbers: Sequence[int], change: Callable[[int], Awaitable[None
             refusals.append(str(refusal))
     if refusals:
         further = len(refusals) - _MOST_NAMED
-        told = " ".join(refusals[:_MOST_NAMED]) + (f" And {further} more." if further > 0 else "")
-        raise Refused(f"No case was changed. {told}" if len(numbers) > 1 else told)
+        named = " ".join(refusals[:_MOST_NAMED]) + (f" And {further} more." if further > 0 else "")
+        raise Refused(f"No case was changed. {named}" if len(numbers) > 1 else named)

@@ -29,7 +29,7 @@ def tokens(text: str) -> str:
 
 
 class TextMatches(FunctionElement[bool]):
-    """Whether the text of a row of `search_text` contains a phrase; its last word may go on."""
+    """Whether the text of a row of `search_text` contains a phrase, whose end may be the beginning of a word."""
 
     type = Boolean()
     inherit_cache = True

@@ -16,7 +16,7 @@ from cloud.web.evidence_series import Curve, Point, thin
 from edge_agent.protocol.wording import number
 
 WIDTH = 720
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 22, 38  # margins, for the words of the axes
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 36, 38  # margins, for the words of the axes
 _MOST_POINTS = 300
 _STEPS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 2 * 86_400, 7 * 86_400)
 _MOST_TIMES = 6
@@ -211,8 +211,8 @@ def _captions(frame: Frame, plan: _Plan) -> Iterator[Caption]:
         yield Caption(style="limit-text", x=_LEFT + 4, y=y, anchor="start", text=text)
     for name, at in _moments(frame, plan):
         x = plan.x(at)
-        anchor: Anchor = "end" if name == "detected" and x > _LEFT + 70 else "start"
-        yield Caption(style=f"{name}-text", x=x + (-3 if anchor == "end" else 3), y=14, anchor=anchor, text=name)
+        anchor: Anchor = "end" if name == "detected" else "start"
+        yield Caption(style=f"{name}-text", x=x + (-3 if anchor == "end" else 3), y=_TOP - 8, anchor=anchor, text=name)
 
 
 def _moments(frame: Frame, plan: _Plan) -> list[tuple[str, float]]:

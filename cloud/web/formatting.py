@@ -80,8 +80,8 @@ def confidence_meaning(judge: str, version: str, confidence: float) -> str:
         case "trend" if confidence >= 1:
             return "The limit is reached: measured, not estimated."
         case "trend" if _CALIBRATED in version:
-            come_true = f"Of 100 trends with this confidence, about {round(100 * confidence)} reach their limit"
-            return f"{come_true} within one and a half times the expected time."
+            come_true = f"Of 100 warnings like this one, about {round(100 * confidence)} came true"
+            return f"{come_true}: the trend reached its limit within one and a half times the expected time."
         case "trend":
             return "A measure of how steady the trend is, not a probability: whether it goes on is not known."
         case "rule":
