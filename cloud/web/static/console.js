@@ -153,6 +153,7 @@ function adoptRows(page, showNew) {
       else {
         if (changed.dataset.version !== row.dataset.version) changed.classList.add("changed");
         pick(changed);
+        changed.classList.toggle("current", row.classList.contains("current"));
         row.replaceWith(changed);
       }
     }

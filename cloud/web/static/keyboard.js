@@ -41,6 +41,7 @@ function ask(name, verb, path) {
   form.reset();
   form.action = `/cases/${chosen.dataset.number}/${path}`;
   $(`#${name}-title`).textContent = `${verb} case ${chosen.dataset.number}: ${$(".c-what", chosen).textContent.trim()}`;
+  $(`#${name}`).dataset.row = chosen.id;
   $(`#${name}`).showModal();
   $("input[type=radio], select", form).focus();
 }
@@ -95,4 +96,6 @@ document.addEventListener("keydown", (event) => {
 
 $("#help-button").hidden = false;
 $("#help-button").addEventListener("click", () => $("#help").showModal());
+// The row may have been replaced while its dialog was open, and the browser then has nothing to give the focus back to.
+$$("dialog[id$=ing]").forEach((dialog) => dialog.addEventListener("close", () => $(`#${dialog.dataset.row} a.c-what`)?.focus()));
 $$("[data-cancel]").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
