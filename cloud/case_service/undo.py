@@ -112,13 +112,22 @@ async def _refuse_if_changed(session: AsyncSession, step: UndoStep) -> None:
         raise Refused(text if text.endswith((".", "!", "?")) else f"{text}.")
 
 
+async def _take_apart(session: AsyncSession, staff: StaffActions, step: UndoStep, actor: str, now: datetime) -> None:
+    """Undo a merge: unmerge a case that continues elsewhere; the one where it does is put off again, if it was."""
+    row = await session.get_one(SupportCase, step.before.number)
+    if row.merged_into is not None:
+        await staff.unmerge(session, row.number, actor, _REASON, now)
+    elif row.state != step.before.state:
+        await staff.put_back(session, step.before, actor, now)
+
+
 async def _invert(session: AsyncSession, staff: StaffActions, step: UndoStep, actor: str, now: datetime) -> None:
     number = step.before.number
     match step.action:
         case "reopen":
             await staff.close_again(session, number, actor, now)
         case "merge":
-            await staff.unmerge(session, number, actor, _REASON, now)
+            await _take_apart(session, staff, step, actor, now)
         case "unmerge" if step.before.merged_into is not None:
             await staff.merge(session, number, step.before.merged_into, actor, now)
         case _:
