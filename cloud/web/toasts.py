@@ -20,7 +20,7 @@ _ONE = {
     "close": "Case {number} is closed as “{label}”.",
     "reopen": "Case {number} is reopened.",
     "note": "Your note was added to case {number}.",
-    "contact": "The contact is noted in case {number}.",
+    "contact": "Case {number}: the customer knows. The customer clock runs.",
     "hand_over": "Case {number} is handed over.",
     "snooze": "Case {number} is snoozed.",
     "wake": "The snooze of case {number} is ended.",
