@@ -72,6 +72,17 @@ class StaffActions:
             raise Refused(f"There is no account “{to}”.")
         await self._apply(session, number, actor, now, lambda case: staff_rules.handed_over(case, actor, to, note, now))
 
+    async def assign(self, session: AsyncSession, number: int, actor: str, to: str, now: datetime) -> None:
+        """Give the case to a person, whoever has it."""
+        if await session.get(tables.Account, to) is None:
+            raise Refused(f"There is no account “{to[:64]}”.")
+        await self._apply(session, number, actor, now, lambda case: staff_rules.assigned(case, to, actor, now))
+
+    async def put_back(self, session: AsyncSession, before: Case, actor: str, now: datetime) -> None:
+        """Set a case back to what a person changed a moment ago; its faults then decide what they decide."""
+        await self._apply(session, before.number, actor, now, lambda case: staff_rules.undone(case, before, actor, now))
+        await self._writer.recompute(session, before.number, (), now)
+
     async def contact(self, session: AsyncSession, number: int, actor: str, note: str, now: datetime) -> None:
         """Say that the customer has been told."""
         await self._apply(session, number, actor, now, lambda case: staff_rules.contacted(case, actor, note, now))

@@ -65,6 +65,7 @@ class EntryKind(StrEnum):
     UNLINKED = "unlinked"  # it does not, says a person
     EXPECTATION = "expectation"  # what the device learned from the label
     CONTACTED = "contacted"  # a person has spoken with the customer for the first time
+    UNDONE = "undone"  # a person took a change back at once
     BREACHED = "breached"  # a goal of the service level was missed
 
 

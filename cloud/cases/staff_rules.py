@@ -31,6 +31,36 @@ def handed_over(case: Case, actor: str, to: str, note: str, now: datetime) -> Ou
     return replace(case, owner=to, first_owner=first_owner, updated_at=now), (entry,)
 
 
+def assigned(case: Case, to: str, actor: str, now: datetime) -> Outcome:
+    """Give a case to a person, whoever has it; the one who had it is not kept informed, unlike after a hand-over."""
+    refuse_if_done(case)
+    if case.owner == to:
+        return case, ()
+    whose = f" (was {case.owner})" if case.owner else ""
+    kind = EntryKind.TAKEN if to == actor else EntryKind.HANDED_OVER
+    entry = TimelineEntry(kind, f"Assigned to {to} by {actor}{whose}.", {"from": case.owner or "", "to": to})
+    state = CaseState.OPEN if case.state is CaseState.NEW else case.state
+    return replace(case, owner=to, state=state, updated_at=now), (entry,)
+
+
+def undone(case: Case, before: Case, actor: str, now: datetime) -> Outcome:
+    """Put back what a person has just set; what devices have reported meanwhile stays."""
+    after = replace(
+        case,
+        state=before.state,
+        owner=before.owner,
+        label=before.label,
+        closed_at=before.closed_at,
+        first_owner=before.first_owner,
+        reminder_at=before.reminder_at,
+        reminder_note=before.reminder_note,
+        updated_at=now,
+    )
+    whose = f"assigned to {before.owner}" if before.owner else "unassigned"
+    text = f"Undone by {actor} within ten seconds: the case is {_words(before.state)} and {whose} again."
+    return after, (TimelineEntry(EntryKind.UNDONE, text),)
+
+
 def contacted(case: Case, actor: str, note: str, now: datetime) -> Outcome:
     """Say that a person has spoken with the customer: from then on the customer waits."""
     refuse_if_done(case)

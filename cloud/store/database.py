@@ -16,6 +16,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from cloud.store import search_index
+
 _DATA_STATES = ("22", "23")  # classes of SQLSTATE: data exception, integrity constraint violation
 BUSY_TIMEOUT_S = 10.0  # how long a transaction waits for another one's lock on SQLite
 
@@ -71,6 +73,7 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", "cloud.store:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    search_index.install(connection)
 
 
 def _sqlite(url: str) -> AsyncEngine:

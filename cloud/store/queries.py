@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cloud.cases.cases import DONE
-from cloud.cases.lanes import Lane
-from cloud.cases.problems import ProblemState
+from cloud.store.case_filter import CaseFilter as CaseFilter
+from cloud.store.case_filter import conditions
 from cloud.store.streams import NOT_SEEN
 from cloud.store.tables import (
     SYSTEM_DEVICE,
@@ -27,28 +27,11 @@ from cloud.store.tables import (
     EvidenceRow,
     LossRow,
     Notice,
-    Problem,
     SupportCase,
 )
 from edge_agent.protocol.faults import FAULTS, Severity
 
 _Order = ColumnElement[Any] | InstrumentedAttribute[Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseFilter:
-    """Which cases are wanted; all given fields must fit, and within one field any of its values."""
-
-    states: frozenset[CaseState] = frozenset(CaseState) - DONE
-    severities: frozenset[Severity] = frozenset()
-    devices: frozenset[str] = frozenset()
-    owners: frozenset[str] = frozenset()  # "" means nobody
-    faults: frozenset[str] = frozenset()
-    problems: frozenset[int] = frozenset()
-    lanes: frozenset[Lane] = frozenset()
-    informed: frozenset[str] = frozenset()  # handed over by these, who are kept informed
-    grouped: bool = False  # without the cases of open problems, which are shown as one; critical ones stay
-    texts: tuple[str, ...] = ()  # each must occur in title, device, customer or site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,34 +94,41 @@ class DeviceLine:
     open_cases: int
 
 
-async def inbox(session: AsyncSession, wanted: CaseFilter, limit: int) -> tuple[CaseLine, ...]:
-    """What a list of cases shows, in the order in which they should be taken (see `_by_urgency`)."""
-    closed_only = wanted.states <= DONE
-    query = _cases(wanted).order_by(*(_by_closing() if closed_only else _by_urgency())).limit(limit)
-    found = [(row[0], row[1]) for row in await session.execute(query)]
-    episodes = await _episodes_of(session, [case.number for case, _ in found])
+async def inbox(session: AsyncSession, wanted: CaseFilter, limit: int, skip: int = 0) -> tuple[CaseLine, ...]:
+    """What a list of cases shows, in the order in which they should be taken (see `_by_urgency`).
+
+    The order is found from the few columns that it needs, and then the rows of one page are read.
+    """
+    order = _by_closing() if wanted.states <= DONE else _by_urgency()
+    numbers = select(SupportCase.number).where(*conditions(wanted)).order_by(*order).limit(limit).offset(skip)
+    found = list(await session.scalars(numbers))
+    rows = {row[0].number: (row[0], row[1]) for row in await session.execute(_of_numbers(found))}
+    episodes = await _episodes_of(session, found)
     return tuple(
-        CaseLine(case=case, device=device, episodes=tuple(episodes.get(case.number, ()))) for case, device in found
+        CaseLine(case=rows[number][0], device=rows[number][1], episodes=tuple(episodes.get(number, ())))
+        for number in found
     )
 
 
 async def count(session: AsyncSession, wanted: CaseFilter) -> int:
     """How many cases fit, to say so when a list is cut off."""
-    return await session.scalar(select(func.count()).select_from(_cases(wanted).subquery())) or 0
+    return await session.scalar(select(func.count()).select_from(SupportCase).where(*conditions(wanted))) or 0
 
 
 async def tabs(session: AsyncSession, me: str) -> Tabs:
-    """The counts of the inbox's tabs, in one statement."""
-    is_open = SupportCase.state.not_in(DONE)
+    """The counts of the inbox's tabs, in one statement, each from an index."""
+    is_open = SupportCase.state.in_(CaseFilter().states)
+    counts = (
+        select(func.count(SupportCase.number)).where(condition).scalar_subquery()
+        for condition in (
+            is_open,
+            is_open & (SupportCase.owner == me),
+            is_open & (SupportCase.first_owner == me),
+            SupportCase.state == CaseState.CLOSED,
+        )
+    )
     unread = select(func.count(Notice.id)).where(Notice.account == me, Notice.read_at.is_(None)).scalar_subquery()
-    query = select(
-        func.count().filter(is_open),
-        func.count().filter(is_open & (SupportCase.owner == me)),
-        func.count().filter(is_open & (SupportCase.first_owner == me)),
-        func.count().filter(SupportCase.state == CaseState.CLOSED),
-        unread,
-    ).select_from(SupportCase)
-    row = (await session.execute(query)).one()
+    row = (await session.execute(select(*counts, unread))).one()
     return Tabs(open=row[0], mine=row[1], informed=row[2], closed=row[3], notices=row[4])
 
 
@@ -243,43 +233,12 @@ async def cases_changed_since(session: AsyncSession, entry_id: int) -> tuple[int
     return max((row[1] for row in rows), default=entry_id), sorted(row[0] for row in rows)
 
 
+def _of_numbers(numbers: Sequence[int]) -> "Select[SupportCase, Device]":
+    return _joined().where(SupportCase.number.in_(numbers))
+
+
 def _joined() -> "Select[SupportCase, Device]":
     return select(SupportCase, Device).join(Device, Device.device == SupportCase.device)
-
-
-def _cases(wanted: CaseFilter) -> "Select[SupportCase, Device]":
-    conditions: list[ColumnElement[bool]] = [SupportCase.state.in_(wanted.states)]
-    if wanted.severities:
-        conditions.append(SupportCase.severity.in_(wanted.severities))
-    if wanted.devices:
-        conditions.append(SupportCase.device.in_(wanted.devices))
-    if wanted.owners:
-        nobody = SupportCase.owner.is_(None) if "" in wanted.owners else false()
-        conditions.append(or_(SupportCase.owner.in_(wanted.owners - {""}), nobody))
-    if wanted.faults:
-        having = select(Episode.case_number).where(Episode.fault.in_(wanted.faults))
-        conditions.append(SupportCase.number.in_(having))
-    if wanted.problems:
-        conditions.append(SupportCase.problem_number.in_(wanted.problems))
-    if wanted.lanes:
-        conditions.append(SupportCase.lane.in_(wanted.lanes))
-    if wanted.informed:
-        conditions.append(SupportCase.first_owner.in_(wanted.informed))
-    if wanted.grouped:
-        conditions.append(_is_not_grouped())
-    places = (SupportCase.title, SupportCase.device, Device.customer, Device.site)
-    conditions += [or_(*(place.icontains(text, autoescape=True) for place in places)) for text in wanted.texts]
-    return _joined().where(*conditions)
-
-
-def _is_not_grouped() -> ColumnElement[bool]:
-    """Select what no open problem stands for: a critical case always stays on its own."""
-    grouping = select(Problem.number).where(Problem.state == ProblemState.OPEN)
-    return or_(
-        SupportCase.problem_number.is_(None),
-        SupportCase.problem_number.not_in(grouping),
-        SupportCase.severity == Severity.CRITICAL,
-    )
 
 
 def _by_urgency() -> tuple[_Order, ...]:

@@ -226,7 +226,12 @@ class SupportCase(Base):
     merged_into: Mapped[int | None] = mapped_column(ForeignKey("support_case.number"))
     merged_episodes: Mapped[list[Any]] = mapped_column(default=list)  # ids of those that moved, for the unmerge
     version: Mapped[int] = mapped_column(default=1)
-    __table_args__ = (Index("support_case_fault", "fault", "opened_at"), Index("support_case_opened", "opened_at"))
+    __table_args__ = (
+        Index("support_case_fault", "fault", "opened_at"),
+        Index("support_case_opened", "opened_at"),
+        Index("support_case_owner", "owner", "state"),
+        Index("support_case_first_owner", "first_owner"),
+    )
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012  each change compares and sets it
 
 

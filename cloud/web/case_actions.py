@@ -1,6 +1,6 @@
 """Further actions on the page of a case: hand-over with its notices, snooze, merge, and leaving a problem."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Response
@@ -12,7 +12,8 @@ from cloud.cases.silences import read_zone, to_utc
 from cloud.store import queries, rule_queries
 from cloud.web import changes
 from cloud.web.auth import page_visitor
-from cloud.web.pages import MOST_ROWS, InPage, case_page, changed
+from cloud.web.formatting import SNOOZES
+from cloud.web.pages import MOST_ROWS, BackTo, InPage, case_page, changed
 
 router = APIRouter(dependencies=[Depends(page_visitor)], include_in_schema=False)
 Text = Annotated[str, Form(max_length=4000)]
@@ -27,14 +28,29 @@ async def hand_over(context: InPage, number: int, to: Short, note: Text = "") ->
 
 
 @router.post("/cases/{number}/snooze")
-async def snooze(context: InPage, number: int, until: Short, zone: Short = "UTC", note: Text = "") -> Response:
-    """Put the case off until a local time."""
+async def snooze(  # noqa: PLR0913  the fields of the form
+    context: InPage,
+    number: int,
+    until: Short = "",
+    zone: Short = "UTC",
+    snooze_for: Short = "",
+    note: Text = "",
+    back: BackTo = "",
+) -> Response:
+    """Put the case off: for a while, or until a local time."""
     try:
-        at = read_local(until, zone)
+        at = context.console.now() + read_span(snooze_for) if snooze_for else read_local(until, zone)
     except Refused as refusal:
         return await case_page(context, number, refused=str(refusal))
     change = changes.snooze(context.console, number, context.visitor.name, at, note)
-    return await changed(context, number, change, {"done": "snooze"}, "")
+    return await changed(context, number, change, {"done": "snooze"}, back)
+
+
+def read_span(text: str) -> timedelta:
+    """Return how long a case is put off, such as 4h. Raises Refused."""
+    if text not in SNOOZES:
+        raise Refused(f"“{text}” is not a time to snooze for. Choose one of {', '.join(SNOOZES)}.")
+    return timedelta(seconds=SNOOZES[text][1])
 
 
 @router.post("/cases/{number}/wake")

@@ -1,10 +1,11 @@
 """Changes that people make to cases: one transaction, then the change_signal. The pages and the API share them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cloud.case_service import undo
 from cloud.cases.outcomes import Outcome
 from cloud.web.context import Console
 
@@ -16,6 +17,30 @@ async def commit(console: Console, change: Change) -> None:
     async with console.database.begin() as session:
         await change(session, console.now())
     console.change_signal.notify()
+
+
+async def commit_undoable(console: Console, action: str, numbers: Sequence[int], change: Change, actor: str) -> str:
+    """Make a change of these cases; return the token that undoes it, if that can be done. Raises as `commit`."""
+    if action not in undo.UNDOABLE:
+        await commit(console, change)
+        return ""
+    steps: list[undo.UndoStep] = []
+
+    async def noted(session: AsyncSession, now: datetime) -> None:
+        before = await undo.cases_before(session, numbers)
+        await change(session, now)
+        steps.extend(await undo.steps_after(session, action, before))
+
+    await commit(console, noted)
+    return console.undo.keep(actor, steps, console.now())
+
+
+async def undo_change(console: Console, token: str, actor: str) -> list[int]:
+    """Make the inverse of a change; return the cases. Raises Refused, also if somebody has changed one since."""
+    steps = console.undo.steps(token, actor, console.now())
+    await commit(console, lambda session, now: undo.undo(session, console.case_service.staff, steps, actor, now))
+    console.undo.used(token)
+    return [step.before.number for step in steps]
 
 
 def take(console: Console, number: int, actor: str) -> Change:
@@ -31,11 +56,6 @@ def release(console: Console, number: int, actor: str) -> Change:
 def close(console: Console, number: int, actor: str, outcome: Outcome) -> Change:
     """The case is done, and this is what it really was."""
     return lambda session, now: console.case_service.staff.close(session, number, actor, outcome, now)
-
-
-def close_again(console: Console, number: int, actor: str) -> Change:
-    """The case is done as before: reopening it was a mistake."""
-    return lambda session, now: console.case_service.staff.close_again(session, number, actor, now)
 
 
 def reopen(console: Console, number: int, actor: str, reason: str) -> Change:
@@ -56,6 +76,11 @@ def contact(console: Console, number: int, actor: str, note: str) -> Change:
 def hand_over(console: Console, number: int, actor: str, to: str, note: str) -> Change:
     """Another person goes on with the case."""
     return lambda session, now: console.case_service.staff.hand_over(session, number, actor, to, note, now)
+
+
+def assign(console: Console, number: int, actor: str, to: str) -> Change:
+    """A person has the case, whoever had it before."""
+    return lambda session, now: console.case_service.staff.assign(session, number, actor, to, now)
 
 
 def snooze(console: Console, number: int, actor: str, until: datetime, note: str) -> Change:

@@ -1,8 +1,9 @@
 """The chart of a finding, as a Vega-Lite specification made with Altair.
 
 What flows in: what an evidence pack shows, the expected band, the impact interval and now. What flows out: the
-specification, a title in words, and the same data as rows of a table. Colours are not in it: marks name a style
-(`measured`, `fitted`, `limit`, `expected`, `impact`, `detected`, `now`), and the page fills those in from its theme.
+specification, a title in words, and the same data as rows of a table; cloud/web/chart_svg.py draws the same on the
+server. Colours are not in it: marks name a style (`measured`, `fitted`, `limit`, `expected`, `impact`,
+`detected`, `now`), and the page fills those in from its theme.
 """
 
 from collections.abc import Sequence
@@ -39,13 +40,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One drawn curve: a title that says what it shows, the specification, and the data as text."""
+    """One drawn curve: a title that says what it shows, and the specification."""
 
     title: str
     spec: dict[str, Any]
-    value_name: str
-    rows: tuple[tuple[float, str], ...]
-    styles: tuple[str, ...]  # which styles occur, for the key below the chart
 
 
 def frame_of(curve: Curve, seen: Seen, **moments: Any) -> Frame:
@@ -57,22 +55,25 @@ def frame_of(curve: Curve, seen: Seen, **moments: Any) -> Frame:
 
 def draw(curve: Curve, frame: Frame, height: int) -> Chart:
     """Return the chart of one curve. The curve must have at least one reading."""
-    scale = _scale(curve, frame)
-    start, end = _across(curve, frame)
-    axes = _Axes(curve, frame, scale, (start, end), height)
+    scale = scale_of(curve, frame)
+    axes = _Axes(curve, frame, scale, across(curve, frame), height)
     layers = _layers(axes, curve, frame)
     chart = alt.layer(*layers.values()).properties(width="container", height=height, background="transparent")
     return Chart(
-        title=title_of(curve, frame, scale),
+        title=title_of(curve, frame),
         spec=chart.to_dict() | {"datasets": axes.datasets},
-        value_name=metric_words(curve.metric),
-        rows=tuple((at, _reading(value, scale)) for at, value in thin(curve.points, MOST_ROWS)),
-        styles=tuple(layers),
     )
 
 
-def title_of(curve: Curve, frame: Frame, scale: Scale) -> str:
+def table(curve: Curve, frame: Frame) -> tuple[tuple[float, str], ...]:
+    """Return the data of a chart as the rows of a table: instant, and reading with its unit."""
+    scale = scale_of(curve, frame)
+    return tuple((at, _reading(value, scale)) for at, value in thin(curve.points, MOST_ROWS))
+
+
+def title_of(curve: Curve, frame: Frame) -> str:
     """Say in one sentence what the chart shows: from where to where, how fast, and towards what."""
+    scale = scale_of(curve, frame)
     values, points = curve.values, curve.points
     took = duration(points[-1][0] - points[0][0])
     unit = f" {scale.unit}" if scale.unit else ""
@@ -91,15 +92,16 @@ def _reading(value: float | None, scale: Scale) -> str:
     return "no reading" if value is None else f"{number(value * scale.factor)} {scale.unit}".rstrip()
 
 
-def _scale(curve: Curve, frame: Frame) -> Scale:
+def scale_of(curve: Curve, frame: Frame) -> Scale:
+    """Return the unit that fits all that is drawn."""
     values = [*curve.values, *(frame.expected or ())]
     if frame.threshold:
         values.append(frame.threshold.value)
     return scale_for(values, curve.unit)
 
 
-def _across(curve: Curve, frame: Frame) -> tuple[float, float]:
-    """The instants at the left and right edge: the past, and as much of the future as leaves the past legible."""
+def across(curve: Curve, frame: Frame) -> tuple[float, float]:
+    """Return the instants at both edges: the past, and as much of the future as leaves the past legible."""
     start, end = curve.points[0][0], max(curve.points[-1][0], frame.detected)
     past = max(end - start, 60.0)
     future = [at for at in (_crossing(frame), *(frame.impact or ())) if at is not None and at > end]
@@ -141,8 +143,8 @@ def _layers(axes: "_Axes", curve: Curve, frame: Frame) -> dict[str, Any]:
     return layers
 
 
-def _fitted(frame: Frame, across: tuple[float, float]) -> list[Point]:
-    """The two ends of the fitted line: from the left edge to the limit, or to the right edge if that is nearer."""
+def fitted_ends(frame: Frame, across: tuple[float, float]) -> list[Point]:
+    """Return the ends of the fitted line: from the left edge to the limit, or to the right edge if that is nearer."""
     if not frame.line:
         return []
     line, crossing = frame.line, _crossing(frame)
@@ -154,7 +156,7 @@ class _Axes:
     """Both axes of one chart, and marks that are drawn on them."""
 
     def __init__(self, curve: Curve, frame: Frame, scale: Scale, across: tuple[float, float], height: int) -> None:
-        self.scale, self.across, self.fitted = scale, across, _fitted(frame, across)
+        self.scale, self.across, self.fitted = scale, across, fitted_ends(frame, across)
         values = [*curve.values, *(value for _, value in self.fitted if value is not None), *(frame.expected or ())]
         if frame.threshold:
             values.append(frame.threshold.value)

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from cloud.accounts import RecentPasswords, Throttle
 from cloud.case_service import CaseService
+from cloud.case_service.undo import UndoLog
 from cloud.change_signal import ChangeSignal
 from cloud.ingest import Counters
 from cloud.store.database import Database
@@ -16,6 +17,7 @@ from cloud.web.figures_cache import FiguresCache
 from cloud.web.pending_imports import PendingImports
 from cloud.web.service_times import ServiceTimes
 from cloud.web.sparklines import Sparklines
+from cloud.web.viewers import Viewers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,8 @@ class Console:
     pending_imports: PendingImports = field(default_factory=PendingImports)
     figures: FiguresCache = field(default_factory=FiguresCache)
     service_times: ServiceTimes = field(default_factory=ServiceTimes)
+    undo: UndoLog = field(default_factory=UndoLog)
+    viewers: Viewers = field(default_factory=Viewers)
 
 
 def console_of(request: Request) -> Console:

@@ -54,6 +54,14 @@ LANES = {
 
 PRESENCE = {"online": "Online", "offline": "Offline", "going_down": "Going down", "expected": "Not reported yet"}
 
+SNOOZES = {  # how long a case is put off: its words, and seconds
+    "1h": ("1 hour", 3600),
+    "4h": ("4 hours", 4 * 3600),
+    "1d": ("1 day", 86_400),
+    "3d": ("3 days", 3 * 86_400),
+    "7d": ("1 week", 7 * 86_400),
+}
+
 CLOCKS = {
     "acknowledge": "acknowledge",
     "first_response": "first response",
@@ -72,8 +80,8 @@ def confidence_meaning(judge: str, version: str, confidence: float) -> str:
         case "trend" if confidence >= 1:
             return "The limit is reached: measured, not estimated."
         case "trend" if _CALIBRATED in version:
-            come_true = f"Of 100 trends with this confidence, about {round(100 * confidence)} reach their limit"
-            return f"{come_true} within one and a half times the expected time."
+            come_true = f"Of 100 warnings like this one, about {round(100 * confidence)} came true"
+            return f"{come_true}: the trend reached its limit within one and a half times the expected time."
         case "trend":
             return "A measure of how steady the trend is, not a probability: whether it goes on is not known."
         case "rule":

@@ -1,36 +1,36 @@
-"""The staff console: inbox, case, devices, login. Server-rendered; readable and usable without JavaScript.
+"""The staff console: the page of a case and its changes, devices. Server-rendered; usable without JavaScript.
 
 What flows in: requests of logged-in staff. What flows out: pages, or a redirect to the page that shows the change.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import Field, field_validator
 
 from cloud.cases.cases import Refused
 from cloud.knowledge import library
 from cloud.store import queries, rule_queries, service_queries
-from cloud.store.tables import Label
-from cloud.web import changes, service_views, view_models
+from cloud.web import case_charts, changes, service_views, view_models
 from cloud.web.api_models import CloseIn
 from cloud.web.auth import PageVisitor, page_visitor
 from cloud.web.context import Console, console_of
-from cloud.web.filters import DEFAULT, read_filter
 from cloud.web.render import page
+from cloud.web.toasts import Done, Toast
+from cloud.web.viewers import sentence
 
 MOST_ROWS = 200  # in one list; beyond that nobody reads on, they filter
 
 
 class CloseForm(CloseIn):
-    """The form that closes a case. `again`: as it was closed before, which undoes a reopening."""
+    """The form that closes a case."""
 
-    again: bool = False
     back: str = Field(default="", max_length=500)
 
     @field_validator("impact_at", mode="before")
@@ -58,56 +58,17 @@ BackTo = Annotated[str, Form(max_length=500)]  # "inbox:" and its filter, when t
 router = APIRouter(dependencies=[Depends(page_visitor)], include_in_schema=False)
 
 
-@router.get("/")
-async def inbox(
-    context: InPage,
-    q: str = DEFAULT,
-    done: str = "",
-    case: int = 0,
-    label: str = "",
-) -> Response:
-    """What do I take next?"""
-    sentence, total = "", 0
-    lines: tuple[queries.CaseLine, ...] = ()
-    async with context.console.database.read() as session:
-        try:
-            wanted = read_filter(q, context.visitor.name)
-        except ValueError as error:
-            sentence = str(error)
-        else:
-            wanted = replace(wanted, grouped=q.strip() == DEFAULT)
-            lines = await queries.inbox(session, wanted, MOST_ROWS)
-            total = await queries.count(session, wanted) if len(lines) == MOST_ROWS else len(lines)
-        ids = [line.episodes[0].evidence_id or "" for line in lines if line.episodes]
-        values: dict[str, Any] = {
-            "tabs": await queries.tabs(session, context.visitor.name),
-            "fleet_status": await queries.fleet_status(session),
-            "feed": await queries.last_entry_id(session),
-            "problems": await rule_queries.problems(session, MOST_ROWS, open_only=True),
-        }
-        sparks = await context.console.sparklines.draw(session, ids)
-        values["due"] = await service_queries.next_due(session, [line.case.number for line in lines])
-    values |= {
-        "q": q,
-        "filter_error": sentence,
-        "rows": [view_models.row(line, sparks) for line in lines],
-        "total": total,
-    }
-    values["toast"] = view_models.toast(done, case, label)
-    return context.page("inbox.html", 400 if sentence else 200, active="inbox", **values)
-
-
 @router.get("/cases/{number}")
-async def case(context: InPage, number: int, done: str = "", label: str = "") -> Response:
+async def case(context: InPage, number: int, done: Annotated[Done, Depends()]) -> Response:
     """Is it real, how long have I got, what do I do?"""
-    return await case_page(context, number, toast=view_models.toast(done, number, label))
+    return await case_page(context, number, toast=done.toast(number))
 
 
 async def case_page(
     context: PageContext,
     number: int,
     *,
-    toast: view_models.Toast | None = None,
+    toast: Toast | None = None,
     refused: str = "",
 ) -> Response:
     """Render the page of a case; with the sentence why a change was refused, if one was."""
@@ -121,8 +82,7 @@ async def case_page(
         similar = await library.similar_cases(session, number)
         clocks = await service_queries.clocks(session, number)
         mails = await service_queries.mails_of(session, number, file.case.problem_number)
-    # a chart takes 0.1 s to make, and other readers shall not wait for it
-    episode_views = await asyncio.to_thread(view_models.episode_views, file, context.console.now())
+    episode_views = view_models.episode_views(file, context.console.now())
     return context.page(
         "case.html",
         409 if refused else 200,
@@ -138,8 +98,25 @@ async def case_page(
         articles=articles,
         similar=similar,
         toast=toast,
+        viewers=sentence(context.console.viewers.others(number, context.visitor.name, context.console.now())),
         refused=refused,
     )
+
+
+@router.get("/cases/{number}/charts/{episode}")
+async def charts(context: InPage, number: int, episode: int) -> JSONResponse:
+    """Return the specifications of the charts of an episode, for the script that draws them with tooltips."""
+    async with context.console.database.read() as session:
+        file = await queries.case_file(session, number)
+    found = [each for each in file.episodes if each.id == episode] if file else []
+    if not file or not found:
+        raise HTTPException(404, f"Case {number} has no episode {episode}.")
+    rows = file.evidence.get(found[0].evidence_id or "", ())
+    curves = case_charts.framed(found[0], rows, context.console.now())
+    is_leading = found[0] is file.episodes[0]
+    # a chart takes 0.1 s to make, and other readers shall not wait for it
+    specs = await asyncio.to_thread(case_charts.specifications, curves, is_leading=is_leading)
+    return JSONResponse(specs, headers={"Cache-Control": "no-store"})
 
 
 @router.post("/cases/{number}/take")
@@ -163,12 +140,7 @@ async def close(
     form: Annotated[CloseForm, Form()],
 ) -> Response:
     """Say what the case really was."""
-    name = context.visitor.name
-    change = (
-        changes.close_again(context.console, number, name)
-        if form.again
-        else changes.close(context.console, number, name, form.outcome())
-    )
+    change = changes.close(context.console, number, context.visitor.name, form.outcome())
     return await changed(context, number, change, {"done": "close", "label": form.label}, form.back)
 
 
@@ -177,13 +149,11 @@ async def reopen(
     context: InPage,
     number: int,
     reason: Annotated[str, Form(max_length=4000)] = "",
-    label: Annotated[Label | None, Form()] = None,
     back: BackTo = "",
 ) -> Response:
-    """Take the closing back. `label` is what the case was closed as: undoing this needs it again."""
+    """Take the closing back."""
     change = changes.reopen(context.console, number, context.visitor.name, reason.strip())
-    done = {"done": "reopen"} | ({"label": label} if label else {})
-    return await changed(context, number, change, done, back)
+    return await changed(context, number, change, {"done": "reopen"}, back)
 
 
 @router.post("/cases/{number}/note")
@@ -205,15 +175,19 @@ async def changed(
     done: dict[str, str],
     back: str,
 ) -> Response:
-    """Commit, then show where it was done from: the inbox with its filter, or the case."""
+    """Commit, then show where it was done from, with the means to undo it: the inbox with its filter, or the case."""
     try:
-        await changes.commit(context.console, change)
+        token = await changes.commit_undoable(context.console, done["done"], [number], change, context.visitor.name)
     except LookupError:
         raise HTTPException(404, f"There is no case {number}.") from None
     except Refused as refusal:
         return await case_page(context, number, refused=str(refusal))
+    return RedirectResponse(back_to(back, number, done | ({"undo": token} if token else {})), 303)
+
+
+def back_to(back: str, number: int, done: Mapping[str, str | int]) -> str:
+    """Return the address that shows what was done: the inbox with the filter in `back`, or a case."""
     if back.startswith("inbox:"):
-        where = "/?" + urlencode({"q": back.removeprefix("inbox:"), "case": number, **done})
-    else:
-        where = f"/cases/{number}?" + urlencode(done)
-    return RedirectResponse(where, 303)
+        where = {"q": back.removeprefix("inbox:")} | ({"case": number} if number else {})
+        return "/?" + urlencode({**where, **done})
+    return f"/cases/{number}?" + urlencode(done)

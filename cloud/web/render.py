@@ -13,7 +13,6 @@ from cloud.web import formatting
 from cloud.web.assets import Assets
 from cloud.web.context import Console
 from cloud.web.sparklines import HEIGHT, WIDTH
-from cloud.web.view_models import PLAIN_HEIGHT, PLAIN_WIDTH
 from edge_agent.protocol.wording import metric_words, quantity, span
 
 TimeStyle = Literal["ago", "in", "clock"]
@@ -37,7 +36,6 @@ def environment(assets: Assets) -> Environment:
         "when": when,
         "system_device": SYSTEM_DEVICE,
         "spark_size": (WIDTH, HEIGHT),
-        "plain_size": (PLAIN_WIDTH, PLAIN_HEIGHT),
     }
     made.filters["utc"] = lambda seconds: datetime.fromtimestamp(seconds, tz=UTC)
     return made

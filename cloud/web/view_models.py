@@ -1,4 +1,4 @@
-"""What the pages show, made of rows: lines of the inbox, the parts of a case's page, the toast after a change.
+"""What the pages show, made of rows: lines of the inbox, the parts of a case's page.
 
 What flows in: rows and now. What flows out: frozen values in words, ready for the templates. Pure.
 """
@@ -12,17 +12,15 @@ from string import Formatter
 
 from cloud.cases.cases import DONE
 from cloud.store.queries import CaseFile, CaseLine
-from cloud.store.tables import CaseState, Episode, EpisodeState, EvidenceRow, Label, SupportCase
-from cloud.web import formatting
-from cloud.web.charts import Chart, draw, frame_of
-from cloud.web.evidence_series import Curve, Seen, path, read_evidence, thin
+from cloud.store.tables import CaseState, Episode, EpisodeState, EvidenceRow, SupportCase
+from cloud.web import case_charts, formatting
+from cloud.web.case_charts import Plot
+from cloud.web.evidence_series import read_evidence
 from edge_agent.protocol.faults import FAULTS, DetectorKind
 from edge_agent.protocol.records import Carrier
 from edge_agent.protocol.wording import metric_words, quantity, span
 
 Pieces = tuple[tuple[str, bool], ...]  # text, and whether it names the device or component (shown strong)
-MOST_CHARTS = 3  # of one finding
-PLAIN_WIDTH, PLAIN_HEIGHT = 720, 200  # of the curve that stands there until the chart is drawn
 
 
 class ImpactStatus(StrEnum):
@@ -46,14 +44,6 @@ class Row:
     place: str  # customer and site, as far as known
     spark: str
     impact_status: ImpactStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
-    """A chart with the plain curve that stands in for it."""
-
-    chart: Chart
-    plain: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +86,6 @@ class EpisodeView:
     severity_reason: str
     decisions: tuple[Reason, ...]  # all that are kept, oldest first
     newest: Reason | None  # the last of them, if it is neither the severity's reason nor the case's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Toast:
-    """What was just done, and the change that undoes it."""
-
-    text: str
-    undo: str = ""  # the action's name; empty when there is nothing to undo
-    number: int = 0
-    fields: tuple[tuple[str, str], ...] = ()
 
 
 def row(line: CaseLine, sparks: Mapping[str, str]) -> Row:
@@ -156,24 +136,19 @@ def headline(episode: Episode | None, case: SupportCase) -> Pieces:
 def episode_views(file: CaseFile, now: datetime) -> tuple[EpisodeView, ...]:
     """Make the parts of the case's page, one for each episode, the leading one first."""
     return tuple(
-        _episode_view(
-            episode, file.case, file.evidence.get(episode.evidence_id or "", ()), now, height=260 if first else 180
-        )
-        for first, episode in ((index == 0, episode) for index, episode in enumerate(file.episodes))
+        _episode_view(episode, file.evidence.get(episode.evidence_id or "", ()), file, now) for episode in file.episodes
     )
 
 
-def _episode_view(
-    episode: Episode, case: SupportCase, rows: Sequence[EvidenceRow], now: datetime, *, height: int
-) -> EpisodeView:
+def _episode_view(episode: Episode, rows: Sequence[EvidenceRow], file: CaseFile, now: datetime) -> EpisodeView:
     fault = FAULTS.get(episode.fault)
     seen = read_evidence(rows) if rows else None
     carriers = [Carrier.model_validate(raw) for raw in episode.carriers]
     reasons = [_reason(raw) for raw in episode.reasons]
     return EpisodeView(
         episode=episode,
-        headline=headline(episode, case),
-        plots=_plots(episode, seen, carriers, now, height) if seen else (),
+        headline=headline(episode, file.case),
+        plots=case_charts.plots(case_charts.framed(episode, rows, now), is_leading=episode is file.episodes[0]),
         pending=_why_no_chart(episode, rows),
         carriers=tuple(_contributing_metric(carrier) for carrier in carriers),
         detector=_detector(episode),
@@ -204,38 +179,6 @@ def sentence(text: str) -> str:
     """Return a clause as a sentence: a capital at its start, a full stop at its end."""
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "!", "?")) else ".")
-
-
-def _plots(episode: Episode, seen: Seen, carriers: Sequence[Carrier], now: datetime, height: int) -> tuple[Plot, ...]:
-    bands = {c.metric: (c.expected_low, c.expected_high) for c in carriers}
-    shares = {c.metric: c.share for c in carriers}
-    limited = seen.threshold.metric if seen.threshold else ""
-    curves = sorted(seen.curves, key=lambda curve: (curve.metric != limited, -shares.get(curve.metric, 0.0)))
-    drawable = [curve for curve in curves if curve.values][:MOST_CHARTS]
-    return tuple(
-        _plot(curve, episode, seen, bands.get(curve.metric, (None, None)), now, height if index == 0 else 130)
-        for index, curve in enumerate(drawable)
-    )
-
-
-def _plot(
-    curve: Curve,
-    episode: Episode,
-    seen: Seen,
-    band: tuple[float | None, float | None],
-    now: datetime,
-    height: int,
-) -> Plot:
-    low, high = band
-    soonest, latest = episode.impact_low_at, episode.impact_high_at
-    frame = frame_of(
-        curve,
-        seen,
-        now=now.timestamp(),
-        expected=(low, high) if low is not None and high is not None else None,
-        impact=(soonest.timestamp(), latest.timestamp()) if soonest and latest else None,
-    )
-    return Plot(chart=draw(curve, frame, height), plain=path(thin(curve.points, 300), PLAIN_WIDTH, PLAIN_HEIGHT))
 
 
 def _why_no_chart(episode: Episode, rows: Sequence[EvidenceRow]) -> str:
@@ -272,42 +215,6 @@ def _proof(rows: Sequence[EvidenceRow]) -> str:
         else "recorded before the detection, the rest follows"
     )
     return f"complete, checksum verified; {halves}" if len(rows) > 1 else f"checksum verified; {halves}"
-
-
-_DONE = {
-    "take": "Case {number} is assigned to you.",
-    "release": "Case {number} is unassigned.",
-    "close": "Case {number} is closed as “{label}”.",
-    "reopen": "Case {number} is reopened.",
-    "note": "Your note was added to case {number}.",
-    "hand_over": "Case {number} is handed over.",
-    "contact": "Case {number}: the customer knows. The customer clock runs.",
-    "snooze": "Case {number} is snoozed.",
-    "wake": "The snooze of case {number} is ended.",
-    "merge": "Case {number} is merged.",
-    "unmerge": "The merge of case {number} is taken back.",
-    "unlink": "Case {number} has left its problem.",
-}
-UNDONE = "undone within ten seconds"
-
-
-def toast(done: str, number: int, label: str) -> Toast | None:
-    """Say what a change did and name the one that undoes it; None for words that are not ours."""
-    known = label if label in set(Label) else ""
-    if done not in _DONE or (done == "close" and not known):
-        return None
-    text = _DONE[done].format(number=number, label=formatting.LABELS[Label(known)][0] if known else "")
-    undo: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-        "take": ("release", ()),
-        "release": ("take", ()),
-        "close": ("reopen", (("reason", UNDONE),)),
-        "snooze": ("wake", ()),
-        "merge": ("unmerge", (("reason", UNDONE),)),
-    }
-    if known:
-        undo["reopen"] = ("close", (("label", known), ("again", "true")))
-    action, fields = undo.get(done, ("", ()))
-    return Toast(text=text, undo=action, number=number, fields=fields)
 
 
 def is_open(case: SupportCase) -> bool:

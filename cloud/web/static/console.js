@@ -58,6 +58,13 @@ function tick(within = document) {
 // --- Charts: drawn in the page's own colours ---
 
 let embed;
+const specs = new Map(); // of this drawing: an episode's charts come together
+async function specOf(chart) {
+  const embedded = $("script", chart), address = chart.dataset.spec;
+  if (embedded) return JSON.parse(embedded.textContent);
+  if (!specs.has(address)) specs.set(address, fetch(address).then((answer) => { if (!answer.ok) throw new Error(`${answer.status}`); return answer.json(); }));
+  return (await specs.get(address))[Number(chart.dataset.place)];
+}
 const theme = () => {
   const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const font = getComputedStyle(document.body).fontFamily;
@@ -82,11 +89,12 @@ async function drawCharts(within = document) {
   const charts = $$("figure[data-vega]", within);
   if (!charts.length) return;
   const config = theme();
+  specs.clear();
   for (const chart of charts) {
     const canvas = $(".canvas", chart), plain = canvas.firstElementChild;
     try {
       embed ??= import(chart.dataset.vega).then(() => window.vegaEmbed);
-      const place = document.createElement("div"), spec = JSON.parse($("script", chart).textContent);
+      const place = document.createElement("div"), spec = await specOf(chart);
       place.className = "drawn";
       canvas.append(place);
       // ast: expressions are interpreted, because the content security policy forbids eval
@@ -98,7 +106,7 @@ async function drawCharts(within = document) {
     } catch (error) {
       embed = undefined;
       $(".drawn", canvas)?.remove();
-      if (!$(".chart-error", chart)) canvas.insertAdjacentHTML("afterend", '<p class="muted chart-error">The chart could not be drawn. The plain curve is shown instead; the table has the same data.</p>');
+      if (!$(".chart-error", chart)) canvas.insertAdjacentHTML("afterend", '<p class="muted chart-error">The interactive chart could not be drawn. The one above shows the same, with times in UTC.</p>');
       console.error(error);
     }
   }
@@ -134,7 +142,9 @@ function adoptRows(page, showNew) {
   const list = $("#rows"), fresh = page.getElementById("rows");
   if (!list || !fresh) return;
   const focused = document.activeElement?.closest?.(".row")?.id;
-  if (showNew) list.replaceChildren(...fresh.children);
+  const picked = new Set($$(".c-pick input:checked", list).map((box) => box.value));
+  const pick = (row) => { const box = $(".c-pick input", row); if (box) box.checked = picked.has(box.value) && !box.disabled; };
+  if (showNew) { $$(".row", fresh).forEach(pick); list.replaceChildren(...fresh.children); }
   else {
     const known = new Set($$(".row", list).map((row) => row.id));
     for (const row of $$(".row", list)) {
@@ -142,6 +152,8 @@ function adoptRows(page, showNew) {
       if (!changed) row.classList.add("gone");
       else {
         if (changed.dataset.version !== row.dataset.version) changed.classList.add("changed");
+        pick(changed);
+        changed.classList.toggle("current", row.classList.contains("current"));
         row.replaceWith(changed);
       }
     }
@@ -150,6 +162,7 @@ function adoptRows(page, showNew) {
   if (showNew) announce(0);
   waitingPage = page;
   if (focused) $(`#${focused} a`)?.focus({ preventScroll: true });
+  document.dispatchEvent(new Event("forewarn:rows"));
 }
 
 function announce(count) {
@@ -159,7 +172,7 @@ function announce(count) {
 }
 
 const parse = (html) => new DOMParser().parseFromString(html, "text/html");
-const here = () => { const url = new URL(location); ["done", "case", "label"].forEach((key) => url.searchParams.delete(key)); return url; };
+const here = () => { const url = new URL(location); ["done", "case", "label", "undo", "count"].forEach((key) => url.searchParams.delete(key)); return url; };
 
 let refreshing = false, again = false;
 async function refresh(showNew = false) {
@@ -187,14 +200,15 @@ let stream = null;
 function follow() {
   stream?.close();
   if (document.hidden) { stream = null; return; }
-  stream = new EventSource(`/live?after=${root.dataset.feed}`);
+  const mine = $("#actions")?.dataset.number;
+  stream = new EventSource(`/live?after=${root.dataset.feed}${mine ? `&case=${mine}` : ""}`);
   stream.onopen = () => live("Live", true);
   stream.onerror = () => live(stream?.readyState === EventSource.CLOSED ? "Not live: reload the page" : "Reconnecting…", false);
   stream.addEventListener("changed", (event) => {
     root.dataset.feed = event.lastEventId;
-    const mine = $("#actions")?.dataset.number;
     if ($("#rows") || $("#devices") || JSON.parse(event.data).cases.includes(Number(mine))) refresh();
   });
+  stream.addEventListener("viewers", (event) => setText($("#viewers"), JSON.parse(event.data).text));
   stream.addEventListener("devices", (event) => {
     const watch = JSON.parse(event.data), time = $("#watch time");
     if ($("#watched")) setText($("#watched"), `${watch.devices} ${watch.devices === 1 ? "device" : "devices"} watched, ${watch.online} online`);
@@ -228,6 +242,7 @@ async function send(form, submitter) {
     const menu = form.closest("details.menu");  // not another one, which was opened while this was on its way
     if (menu) menu.open = false;
     form.closest("dialog")?.close();
+    if (form.id === "bulk" && answer.ok) { form.reset(); $$(".menu", form).forEach((each) => { each.open = false; }); $$(".c-pick input:checked").forEach((box) => { box.checked = false; }); }
     const alert = $("[role=alert]:not([hidden])", page);
     if (page.getElementById("toast") && $("#summary", page) !== null === ($("#summary") !== null)) {
       adopt(page, false);
@@ -255,60 +270,6 @@ document.addEventListener("submit", (event) => {
   send(form, event.submitter);
 });
 
-// --- Keyboard ---
-
-const row = () => document.activeElement?.closest?.(".row") ?? $(".row.current");
-function move(step) {
-  const links = $$(".row a.c-what"), at = links.indexOf($("a.c-what", row() ?? document.createElement("i")));
-  const next = links[at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step))];
-  $$(".row.current").forEach((old) => old.classList.remove("current"));
-  next?.closest(".row").classList.add("current");
-  next?.focus();
-  next?.scrollIntoView({ block: "nearest" });
-}
-
-function take() {
-  const chosen = row();
-  if (!chosen) return $("#act-take, #act-release")?.requestSubmit();
-  if (["closed", "merged"].includes(chosen.dataset.state)) return showAlert("This case is closed. Open its page to reopen it.");
-  const mine = chosen.dataset.owner === $(".who span").textContent;
-  const form = $("#quick");
-  form.action = `/cases/${chosen.dataset.number}/${mine ? "release" : "take"}`;
-  form.requestSubmit();
-}
-
-function close() {
-  const menu = $("#act-close"), chosen = row();
-  if (menu) {
-    menu.open = true;
-    $("input[type=radio]", menu).focus();
-  } else if (chosen && !["closed", "merged"].includes(chosen.dataset.state)) {
-    $("#closing-form").reset();
-    $("#closing-form").action = `/cases/${chosen.dataset.number}/close`;
-    setText($("#closing-title"), `Close case ${chosen.dataset.number}: ${$(".c-what", chosen).textContent.trim()}`);
-    $("#closing").showModal();
-    $("#closing input[type=radio]").focus();
-  }
-}
-
-const go = { i: "/", d: "/devices", f: "/fleet" };
-const keys = {
-  j: () => move(1), k: () => move(-1), a: take, e: close,
-  "/": () => { $("#q")?.focus(); $("#q")?.select(); }, "?": () => $("#help").showModal(),
-};
-let prefix = 0;
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape") {
-    const menu = $("details.menu[open]");
-    if (menu) { menu.open = false; $("summary", menu).focus(); } else if (document.activeElement === $("#q")) $("#q").blur();
-    return;
-  }
-  if (event.target.closest("input, textarea, select, dialog[open]")) return;
-  if (Date.now() - prefix < 1500 && go[event.key]) return location.assign(go[event.key]);
-  prefix = event.key === "g" ? Date.now() : 0;
-  if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
-});
 document.addEventListener("click", (event) => {
   for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
@@ -322,9 +283,7 @@ document.addEventListener("toggle", (event) => {
 
 // --- Start ---
 
-$("#help-button").hidden = false;
-$("#help-button").addEventListener("click", () => $("#help").showModal());
-$("#closing-cancel")?.addEventListener("click", () => $("#closing").close());
+document.addEventListener("forewarn:alert", (event) => showAlert(event.detail)); // from keyboard.js
 $("#announce")?.addEventListener("click", () => (waitingPage ? refresh(true) : refresh()));
 $("#retry")?.addEventListener("click", () => refresh());
 if (location.search !== here().search) history.replaceState(null, "", here());

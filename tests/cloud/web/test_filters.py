@@ -14,7 +14,9 @@ def test_the_default_is_open_cases() -> None:
 
 def test_every_key_narrows_and_values_of_one_key_add_up() -> None:
     wanted = read_filter(
-        'is:all severity:critical severity:high device:pump-07 owner:me fault:disk.filling "mill lane"', "alice"
+        "is:all severity:critical severity:high device:pump-07 owner:me fault:disk.filling model:P2 "
+        'site:"Mill Lane" customer:north firmware:2026-10 "mill lane"',
+        "alice",
     )
     assert wanted == CaseFilter(
         states=frozenset(CaseState),
@@ -22,6 +24,10 @@ def test_every_key_narrows_and_values_of_one_key_add_up() -> None:
         devices=frozenset({"pump-07"}),
         owners=frozenset({"alice"}),
         faults=frozenset({"disk.filling"}),
+        models=frozenset({"P2"}),
+        sites=frozenset({"Mill Lane"}),
+        customers=frozenset({"north"}),
+        firmware=frozenset({"2026-10"}),
         texts=("mill lane",),
     )
 
@@ -35,9 +41,17 @@ def test_nobody_is_an_owner_that_can_be_asked_for() -> None:
     [
         (
             "colour:red",
-            "“colour:” is not a filter. Known are is:, severity:, device:, owner:, fault:, problem:, lane:, informed:",
+            "“colour:” is not a filter. Known are is:, severity:, device:, model:, site:, customer:, firmware:, owner:,"
+            " fault:, problem:, lane:, informed:",
         ),
-        ("is:ready", "“is:ready” is not known. Write is:open, is:new, is:taken, is:closed, is:merged or is:all"),
+        (
+            "is:ready",
+            "“is:ready” is not known. Write is:open, is:new, is:taken, is:snoozed, is:resolved, is:closed, is:merged"
+            " or is:all",
+        ),
+        ("open -- now", "“--” has no letter or digit to search for. Take it out"),
+        ("a b c d e f g h i", "The filter has 9 words to search for. Use at most 8"),
+        ("x" * 401, "The filter has 401 characters. Use at most 400"),
         ("severity:", "“severity:” needs a value right after the colon"),
         (
             "severity:red",

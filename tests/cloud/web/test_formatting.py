@@ -111,7 +111,7 @@ def _luminance(colour: str) -> float:
     ("judge", "version", "meaning"),
     [
         ("trend", "trends-4", "not a probability: whether it goes on is not known"),
-        ("trend", "trends-4/persistence-2", "Of 100 trends with this confidence, about 62 reach their limit"),
+        ("trend", "trends-4/persistence-2", "Of 100 warnings like this one, about 62 came true"),
         ("trend", "trends-2", "not a probability"),
         ("rule", "rules-3", "measured, not estimated"),
         ("model", "scorer-4", "not a probability"),

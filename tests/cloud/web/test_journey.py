@@ -75,7 +75,7 @@ async def test_alice_works_on_a_case_from_its_arrival_to_its_label(
     await expect(page.locator("#summary")).to_contain_text("Closed as true fault")
     await page.locator("#toast").get_by_role("button", name="Undo").click()
     await expect(page.locator("#summary")).to_contain_text("Impact in")
-    await expect(page.locator("#timeline")).to_contain_text("undone within ten seconds")
+    await expect(page.locator("#timeline")).to_contain_text("Undone by alice within ten seconds")
 
 
 async def test_what_is_being_read_does_not_move(

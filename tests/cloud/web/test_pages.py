@@ -125,7 +125,7 @@ async def test_a_form_needs_its_token_and_our_origin(
 
 async def test_the_inbox_shows_what_to_take_next(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     page = await read(alice, "/")
-    rows = [words_of(row) for row in re.findall(r'<li class="row.*?</li>', page, re.DOTALL)]
+    rows = [words_of(row) for row in re.findall(r'<li class="row.*?</label>(.*?)</li>', page, re.DOTALL)]
     assert rows == [
         "Critical Memory of gateway-03 is running out"
         " Okafor Cold Storage · Dock B impact in 5 min Unassigned 4 min ago",
@@ -152,6 +152,12 @@ async def test_tabs_and_filters_show_matching_cases(alice: httpx.AsyncClient, nu
         "owner:nobody severity:high": ["pump-07"],
         "fault:disk.filling": ["pump-07"],
         '"northfield water" harbour': ["pump-11"],
+        "customer:northfield site:harbour": ["pump-11"],
+        'is:all model:"raspberry pi 5"': ["gateway-03"],
+        "scanner": ["pump-11"],
+        "pump-0": ["pump-07"],
+        "disk.fill": ["pump-07"],
+        "#5": ["pump-07"],
         "is:taken": ["pump-11", "kiln-02"],
         "100%": [],
     }
@@ -191,16 +197,18 @@ async def test_the_case_page_answers_its_three_questions(alice: httpx.AsyncClien
     assert "Evidence Complete, checksum verified; recorded before and after the detection." in text
     assert "Ask what was installed or switched on when the rise began" in text
     assert "systemd: camera-recorder.service restarted" in text
-    spec = json.loads(re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[0])
-    without_charts = re.sub(r'<script type="application/json">.*?</script>', "", page, flags=re.DOTALL)
-    assert spec["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
-    assert len(without_charts.encode()) < 100_000
+    assert len(page.encode()) < 100_000
+    address = re.findall(r'data-spec="(.*?)"', page)[0]
+    specs = (await alice.get(address)).json()
+    assert [spec["$schema"][:40] for spec in specs] == ["https://vega.github.io/schema/vega-lite/"]
+    assert (await alice.get(address + "9")).status_code == 404
 
 
 async def test_a_chart_is_a_table_too(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
     page = await read(alice, f"/cases/{numbers['meter-21']}")
     assert page.count("<figure") == 3
     assert page.count("Show as table") == 3
+    assert page.count('<svg class="plain"') == 3
     first = page[page.index("<table>") : page.index("</table>")]
     assert "Network traffic (transmit)" in first
     assert re.search(r"<td>30\d KiB/s</td>", first)
@@ -249,9 +257,8 @@ async def test_hostile_words_of_a_device_stay_words(
         assert "49" not in words_of(page), path
     page = await read(alice, "/cases/1")
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
-    spec = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[0]
-    assert "\\u003cimg src=x" in spec
-    assert HOSTILE in json.dumps(json.loads(spec), ensure_ascii=False).replace('\\"', '"')
+    spec = (await alice.get(re.findall(r'data-spec="(.*?)"', page)[0])).json()
+    assert HOSTILE in json.dumps(spec, ensure_ascii=False).replace('\\"', '"')
 
 
 async def test_a_fault_that_this_cloud_does_not_know_yet_is_shown_in_the_devices_words(
@@ -276,19 +283,17 @@ async def test_forms_work_without_a_script_and_offer_to_undo(alice: httpx.AsyncC
         assert answer.status_code == 303
         return words_of(await read(alice, answer.headers["location"]))
 
-    assert "Assigned to you" in await post("take")
-    assert "Case 5 is assigned to you. Undo" in await post("take")
+    taken = await post("take")
+    assert "Assigned to you" in taken
+    assert "Case 5 is assigned to you. Undo" in taken
     assert "Case 5 is unassigned. Undo" in await post("release")
     assert "Called them." in await post("note", text="Called them.")
     text = await post("close", label="expected", cause="planned_work", note="A backup runs.", impact_at="")
     assert "Closed as expected" in text
     assert "Case 5 is closed as “Expected”. Undo" in text
-    text = await post("reopen", reason="undone within ten seconds", label="expected")
+    text = await post("reopen", reason="It is back.")
     assert "Case 5 is reopened. Undo" in text
     assert "Impact in 2 h 52 min" in text
-    again = await post("close", label="expected", again="true")
-    assert "Closed as expected" in again
-    assert again.count("Closed by alice as expected. Cause: planned work. A backup runs.") == 2
 
 
 async def test_a_change_made_in_the_inbox_leads_back_to_its_filter(
@@ -297,7 +302,7 @@ async def test_a_change_made_in_the_inbox_leads_back_to_its_filter(
     page = await read(alice, "/?q=severity:high")
     form = {"form_token": form_token(page), "back": "inbox:severity:high"}
     answer = await alice.post(f"/cases/{numbers['pump-07']}/take", data=form)
-    assert answer.headers["location"] == "/?q=severity%3Ahigh&case=5&done=take"
+    assert re.fullmatch(r"/\?q=severity%3Ahigh&case=5&done=take&undo=[\w-]{22}", answer.headers["location"])
     assert "Case 5 is assigned to you." in await read(alice, answer.headers["location"])
 
 
@@ -365,7 +370,7 @@ async def test_a_list_costs_the_same_number_of_statements_however_long_it_is(
         sent.clear()
         await read(alice, f"/?{httpx.QueryParams(q=text)}")
         counts.append(len([statement for statement in sent if statement.startswith("SELECT")]))
-    assert max(counts) <= 9
+    assert max(counts) <= 13
     sent.clear()
     await read(alice, "/devices")
     assert len([statement for statement in sent if statement.startswith("SELECT")]) <= 9
