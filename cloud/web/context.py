@@ -7,9 +7,10 @@ from typing import cast
 
 from fastapi import Request
 
-from cloud.accounts import RecentPasswords, Throttle
+from cloud.accounts import RecentPasswords, SessionLimits, Throttle
 from cloud.case_service import CaseService
 from cloud.change_signal import ChangeSignal
+from cloud.console_settings import WebTable
 from cloud.ingest import Counters
 from cloud.store.database import Database
 from cloud.web.sparklines import Sparklines
@@ -24,9 +25,15 @@ class Console:
     change_signal: ChangeSignal
     now: Callable[[], datetime]
     counters: Counters
+    settings: WebTable
     throttle: Throttle = field(default_factory=Throttle)
     recent: RecentPasswords = field(default_factory=RecentPasswords)
     sparklines: Sparklines = field(default_factory=Sparklines)
+
+    @property
+    def session_limits(self) -> SessionLimits:
+        """How long logins last."""
+        return SessionLimits(idle=self.settings.idle, whole=self.settings.whole)
 
 
 def console_of(request: Request) -> Console:

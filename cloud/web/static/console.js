@@ -167,7 +167,7 @@ async function refresh(showNew = false) {
   refreshing = true;
   $("#main").ariaBusy = "true";
   try {
-    const answer = await fetch(here(), { headers: { Accept: "text/html" } });
+    const answer = await fetch(here(), { headers: { Accept: "text/html", "Forewarn-Refresh": "live" } });
     if (answer.redirected && new URL(answer.url).pathname === "/login") return location.reload();
     if (!answer.ok) throw new Error(`${answer.status}`);
     const page = parse(await answer.text());
@@ -250,7 +250,7 @@ function showAlert(text) {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post" || form.action.endsWith("/logout")) return;
+  if (form.method !== "post" || form.action.endsWith("/logout") || "plain" in form.dataset) return;
   event.preventDefault();
   send(form, event.submitter);
 });
@@ -273,6 +273,7 @@ function take() {
   if (["closed", "merged"].includes(chosen.dataset.state)) return showAlert("This case is closed. Open its page to reopen it.");
   const mine = chosen.dataset.owner === $(".who span").textContent;
   const form = $("#quick");
+  if (!form) return; // a role that only reads
   form.action = `/cases/${chosen.dataset.number}/${mine ? "release" : "take"}`;
   form.requestSubmit();
 }
@@ -282,7 +283,7 @@ function close() {
   if (menu) {
     menu.open = true;
     $("input[type=radio]", menu).focus();
-  } else if (chosen && !["closed", "merged"].includes(chosen.dataset.state)) {
+  } else if (chosen && $("#closing") && !["closed", "merged"].includes(chosen.dataset.state)) {
     $("#closing-form").reset();
     $("#closing-form").action = `/cases/${chosen.dataset.number}/close`;
     setText($("#closing-title"), `Close case ${chosen.dataset.number}: ${$(".c-what", chosen).textContent.trim()}`);
