@@ -131,7 +131,7 @@ def web_mistake(web: WebTable) -> tuple[str, object, str] | None:
         return (
             "web.oidc.roles",
             oidc.roles,
-            "nobody could log in; map role_claim, or set default_role",
+            "nobody could log in; map role_claim or set default_role",
         )
     if not oidc.issuer and not oidc.local_login:
         return "web.oidc.local_login", False, "nobody could log in; set web.oidc.issuer, or leave it true"
