@@ -119,8 +119,8 @@ def web_mistake(web: WebTable) -> tuple[str, object, str] | None:
             return "web.certificate_file", web.certificate_file, remedy
     if not web.listen.is_loopback and not web.has_tls and not web.trusted_proxies:
         remedy = (
-            "others could reach the console without TLS; set web.certificate_file and web.key_file, or put a proxy with "
-            "TLS in front of it and set its address in web.trusted_proxies"
+            "others could reach the console without TLS; set web.certificate_file and web.key_file, or put a proxy "
+            "with TLS in front of it and set its address in web.trusted_proxies"
         )
         return "web.listen", str(web.listen), remedy
     oidc = web.oidc
