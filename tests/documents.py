@@ -173,8 +173,8 @@ def _ticks(role: Role) -> Iterator[str]:
 def _allowed() -> Iterator[tuple[str, ...]]:
     for operation, route in sorted(operations(ROUTERS), key=lambda each: (each[1].path, each[0])):
         needed = TABLE[operation]
-        said = (route.endpoint.__doc__ or "").strip().splitlines()[0]
-        yield (f"`{operation}`", said, needed, *("yes" if needed in PERMISSIONS[role] else "" for role in Role))
+        purpose = (route.endpoint.__doc__ or "").strip().splitlines()[0]
+        yield (f"`{operation}`", purpose, needed, *("yes" if needed in PERMISSIONS[role] else "" for role in Role))
 
 
 def help_of(main: Any, arguments: list[str]) -> str:

@@ -104,7 +104,7 @@ def record(
 
 def _put(info: Mapping[Any, Any], subject: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     changed = info[_PENDING].setdefault(subject, _Changed())
-    changed.before = {**before, **changed.before}  # what stood there first
+    changed.before = {**before, **changed.before}  # what was there first
     changed.after |= after
 
 
@@ -115,8 +115,8 @@ def _collect(session: Session, _context: UOWTransaction) -> None:
         if type(row) in _TIMELINES:
             name, key = _TIMELINES[type(row)]
             subject = f"{name} {getattr(row, key)}"
-            said = session.info[_PENDING].get(subject, _Changed()).after.get("timeline", [])
-            _put(session.info, subject, {}, {"timeline": [*said, row.text]})
+            written = session.info[_PENDING].get(subject, _Changed()).after.get("timeline", [])
+            _put(session.info, subject, {}, {"timeline": [*written, row.text]})
         elif audited := AUDITED.get(type(row)):
             before, after = _difference(row, audited, is_gone=row in session.deleted, is_new=row in session.new)
             if before or after:

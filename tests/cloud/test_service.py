@@ -150,7 +150,7 @@ async def test_with_a_certificate_the_console_has_tls_and_its_cookie_is_sent_ove
         assert (await cloud.stopped())[0] == 0
 
 
-async def test_behind_a_proxy_only_what_came_over_tls_is_served_and_only_the_proxy_can_say_so(
+async def test_behind_a_proxy_only_what_came_over_tls_is_served_and_only_its_headers_count(
     options: list[str], tmp_path: Path
 ) -> None:
     file, secret = tmp_path / "cloud.toml", tmp_path / "password"

@@ -108,7 +108,7 @@ def test_an_address_that_guesses_many_names_must_wait_and_a_network_of_ipv6_is_o
     assert throttle.wait_s("alice", "2001:db8::ffff", NOW) == 2
     assert throttle.wait_s("alice", "2001:db8:0:1::1", NOW) == 0
     throttle.failed("guess", "2001:db8::1", NOW + throttle.FORGOTTEN_AFTER)
-    assert throttle.wait_s("alice", "2001:db8::1", NOW + throttle.FORGOTTEN_AFTER) == 0, "an hour later it begins anew"
+    assert throttle.wait_s("alice", "2001:db8::1", NOW + throttle.FORGOTTEN_AFTER) == 0, "forgotten after an hour"
 
 
 def test_whoever_logs_in_does_not_forgive_the_other_failures_of_the_address() -> None:

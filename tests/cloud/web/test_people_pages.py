@@ -103,12 +103,12 @@ async def test_what_can_not_be_meant_is_refused_with_the_reason(dora: httpx.Asyn
 
 
 async def test_sessions_are_ended_by_an_admin_and_by_their_owner(app: FastAPI, dora: httpx.AsyncClient) -> None:
-    async with logged_in(app, "alice") as desk, logged_in(app, "alice") as phone:
-        await post(desk, "/account", "/account/sessions/end")
-        assert (await desk.get("/devices")).status_code == 200
+    async with logged_in(app, "alice") as computer, logged_in(app, "alice") as phone:
+        await post(computer, "/account", "/account/sessions/end")
+        assert (await computer.get("/devices")).status_code == 200
         assert (await phone.get("/devices")).status_code == 303
         await post(dora, "/people", "/people/alice/sessions/end")
-        assert (await desk.get("/devices")).status_code == 303
+        assert (await computer.get("/devices")).status_code == 303
 
 
 async def test_only_use_by_a_person_keeps_a_session(app: FastAPI, staffed: Database, alice: httpx.AsyncClient) -> None:

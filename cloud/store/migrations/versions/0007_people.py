@@ -10,7 +10,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Create the tables and the columns. All sessions end: nobody knows when they were last used."""
+    """Create the tables and the columns. Sessions count as last used when they began."""
     _accounts()
     _sessions()
     _tokens()
@@ -27,18 +27,11 @@ def _accounts() -> None:
 
 
 def _sessions() -> None:
-    op.drop_table("login_session")
-    op.create_table(
-        "login_session",
-        column("token_hash", sa.String(length=64)),
-        column("account", sa.String(length=64)),
-        column("created_at", AT),
-        column("last_used_at", AT),
-        column("expires_at", AT),
-        column("address", sa.String(length=64)),
-        sa.ForeignKeyConstraint(["account"], ["account.name"]),
-        sa.PrimaryKeyConstraint("token_hash"),
-    )
+    op.add_column("login_session", column("last_used_at", AT, optional=True))
+    op.add_column("login_session", sa.Column("address", sa.String(length=64), nullable=False, server_default=""))
+    op.execute("UPDATE login_session SET last_used_at = created_at")
+    with op.batch_alter_table("login_session") as session:  # no other table points to it, so SQLite may copy it
+        session.alter_column("last_used_at", existing_type=AT, nullable=False)
     op.create_index("ix_login_session_account", "login_session", ["account"])
 
 
