@@ -1,4 +1,4 @@
-"""The command line of the cloud: `support-cloud run | check-config | case story | labels export | version`.
+"""The command line of the cloud: `support-cloud run | check-config | account | case story | labels export | version`.
 
 Exit codes: 0 done, 1 failed while starting or running, 2 wrong command line or configuration.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloud import __version__, service
+from cloud import __version__, account_commands, service
 from cloud.case_service.story import story
 from cloud.cases.outcomes import Label
 from cloud.config import Config, ConfigError, load
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        arguments.command(arguments)
+        (_account if "account_action" in arguments else arguments.command)(arguments)
     except ConfigError as error:
         return _failed(error, 2)
     except LookupError as error:
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     check = commands.add_parser("check-config", parents=[options], help="read the configuration, change nothing")
     check.set_defaults(command=_check_config)
+    account_commands.add_parsers(commands, options)
     actions = commands.add_parser("case", help="read a case").add_subparsers(required=True, metavar="ACTION")
     story_parser = actions.add_parser(
         "story", parents=[options], help="print all that happened in a case, with the reasons"
@@ -96,7 +97,9 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--broker-password-file", metavar="FILE", help="password for USER of --broker, mode 0600")
     options.add_argument("--web", metavar="HOST:PORT", help="where the console listens (default: 127.0.0.1:8080)")
     options.add_argument("--password-file", metavar="FILE", help="password of the first account, mode 0600")
-    options.add_argument("--allow-remote", action="store_true", help="listen beyond this machine, without TLS")
+    options.add_argument(
+        "--allow-remote", action="store_true", help="let the embedded broker listen beyond this machine"
+    )
     return options
 
 
@@ -116,6 +119,10 @@ def _check_config(arguments: argparse.Namespace) -> None:
     config = _load(arguments)
     broker = config.broker.url or f"embedded on {config.broker.listen}"
     print(f"the configuration is good: data in {config.data_dir}, broker {broker}, console on {config.web.listen}")
+
+
+def _account(arguments: argparse.Namespace) -> None:
+    print(asyncio.run(account_commands.run_action(_load(arguments), arguments)))
 
 
 def _story(arguments: argparse.Namespace) -> None:

@@ -5,27 +5,29 @@ that names the source, the key, its value and the remedy.
 """
 
 import difflib
-import ipaddress
 import logging
 import os
 import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from cloud.cases.absence import AbsenceRules
 from cloud.cases.calendars import ALWAYS, Calendar, CalendarTable
 from cloud.cases.episodes import Rules
 from cloud.cases.pipeline import PipelineRules
 from cloud.cases.service_levels import ServiceLevels
+from cloud.console_settings import WebTable as WebTable
+from cloud.console_settings import web_mistake
+from cloud.endpoint import Endpoint as Endpoint
+from cloud.endpoint import Listen, Table
 from cloud.notify import NotifyTable
 
 COMMAND_LINE = "command line"
-ANY_IPV4, ANY_IPV6 = str(ipaddress.IPv4Address(0)), str(ipaddress.IPv6Address(0))  # "listen everywhere"
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 RENAMED = {"data.parked_max": "data.dead_letters_max"}  # keys of the version before, read with a warning
 
@@ -36,50 +38,7 @@ class ConfigError(ValueError):
     """One line for a person: source, key, value, remedy."""
 
 
-class Endpoint(NamedTuple):
-    """Where to listen or to connect."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-    @property
-    def from_here(self) -> "Endpoint":
-        """Where this machine itself connects to what listens here."""
-        return Endpoint({ANY_IPV4: "127.0.0.1", ANY_IPV6: "::1"}.get(self.host, self.host), self.port)
-
-
-def _endpoint(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        parts = urlsplit(f"//{value}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or not port or parts.netloc != value or parts.username:
-        raise ValueError("write it as HOST:PORT, for instance 127.0.0.1:8080")
-    return Endpoint(host, port)
-
-
-Listen = Annotated[Endpoint, BeforeValidator(_endpoint)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class DataTable(_Table):
+class DataTable(Table):
     """What is kept, where and for how long."""
 
     dir: str = Field(
@@ -105,7 +64,7 @@ class DataTable(_Table):
         return value
 
 
-class BrokerTable(_Table):
+class BrokerTable(Table):
     """Where devices and cloud meet."""
 
     url: str = Field(
@@ -147,7 +106,7 @@ class BrokerTable(_Table):
         return self.url.startswith("mqtts://")
 
 
-class IngestTable(_Table):
+class IngestTable(Table):
     """How much may come in."""
 
     waiting_mib: int = Field(default=64, ge=1, le=65_536, description="messages that may wait in RAM for the database")
@@ -156,21 +115,11 @@ class IngestTable(_Table):
     )
 
 
-class WebTable(_Table):
-    """The console."""
-
-    listen: Listen = Field(default=Endpoint("127.0.0.1", 8080), description="HOST:PORT of the console")
-    password_file: str = Field(
-        default="",
-        description="file with the first account's password, mode 0600. Empty: one is generated and shown once",
-    )
-
-
-class Config(_Table):
+class Config(Table):
     """Everything the cloud can be told. Tables and keys of the file are the fields here."""
 
     allow_remote: bool = Field(
-        default=False, description="listen beyond this machine although neither console nor embedded broker has TLS yet"
+        default=False, description="let the embedded broker listen beyond this machine although it has no TLS"
     )
     data: DataTable = DataTable()
     broker: BrokerTable = BrokerTable()
@@ -270,13 +219,11 @@ def _put(tree: dict[str, Any], key: str, value: object) -> None:
 
 def _check(config: Config, sources: _Sources) -> None:
     """What no key can know by itself."""
-    listening = [("web.listen", config.web.listen)] + (
-        [] if config.broker.url else [("broker.listen", config.broker.listen)]
-    )
-    for key, endpoint in listening:
-        if not endpoint.is_loopback and not config.allow_remote:
-            remedy = "others could reach this without TLS; set --allow-remote (allow_remote = true) to allow it"
-            raise sources.error(key, str(endpoint), remedy)
+    if not config.broker.url and not config.broker.listen.is_loopback and not config.allow_remote:
+        remedy = "others could reach this without TLS; set --allow-remote (allow_remote = true) to allow it"
+        raise sources.error("broker.listen", str(config.broker.listen), remedy)
+    if mistake := web_mistake(config.web):
+        raise sources.error(*mistake)
     broker = config.broker
     if broker.ca_file:
         _check_authority("broker.ca_file", broker.ca_file, sources)
@@ -285,7 +232,7 @@ def _check(config: Config, sources: _Sources) -> None:
     if broker.password_file and not broker.tls and not broker.address.is_loopback:
         raise sources.error("broker.url", broker.url, "would send the password in clear text; use mqtts://")
     _check_notify(config, sources)
-    for secret in (broker.password_file, config.web.password_file, config.notify.password_file):
+    for secret in (broker.password_file, *config.web.secrets, config.notify.password_file):
         if secret:
             read_secret(secret)
 

@@ -19,6 +19,7 @@ from cloud.case_service import CaseService
 from cloud.cases.sensitivity import changed_rules
 from cloud.change_signal import ChangeSignal
 from cloud.config import Config, ConfigError, Endpoint, read_secret
+from cloud.console_settings import WebTable, server_context
 from cloud.ingest import BatchWriter, BrokerAddress, ExpectedPublisher, IngestWorker, Limits, embedded_broker
 from cloud.ingest.outage_log import OutageLog
 from cloud.monitoring import LOOK_EVERY_S, Monitor
@@ -61,13 +62,23 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
     writer = BatchWriter(database, case_service, dead_letters_max=config.data.dead_letters_max)
     listening = _listen(config.web.listen)
     # Only now: a password that is shown once must not be made by a start that then finds a port taken.
-    welcome = f"Console: http://{_name(listening)}/\n{await _welcome(database, config)}"
+    scheme = "https" if config.web.has_tls else "http"
+    welcome = f"Console: {scheme}://{_name(listening)}/\n{await _welcome(database, config)}"
     room = config.ingest.waiting_mib << 20
     limits = Limits(waiting=room, device_waiting=room // DEVICE_SHARE, device_bytes_s=config.ingest.device_kib_s << 10)
     worker = IngestWorker(broker, writer, change_signal, now=_now, limits=limits)
     times = ServiceTimes(calendars=config.calendars, levels=config.service_levels, office=config.notify.office)
-    app = create_app(database, case_service, change_signal, now=_now, counters=worker.counters, service_times=times)
-    console = _Console(app, change_signal, welcome)
+    app = create_app(
+        database,
+        case_service,
+        change_signal,
+        now=_now,
+        counters=worker.counters,
+        service_times=times,
+        settings=config.web,
+        client_secret=read_secret(config.web.oidc.client_secret_file) if config.web.oidc.issuer else "",
+    )
+    console = _Console(app, change_signal, welcome, config.web)
 
     monitor = Monitor(case_service, worker.health, worker.counters, config.absence, config.pipeline)
 
@@ -107,7 +118,7 @@ class _Console(uvicorn.Server):
     uvicorn's own handlers raise the signal again after the stop, which would end this process with an error.
     """
 
-    def __init__(self, app: FastAPI, change_signal: ChangeSignal, welcome: str) -> None:
+    def __init__(self, app: FastAPI, change_signal: ChangeSignal, welcome: str, web: WebTable) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -116,7 +127,10 @@ class _Console(uvicorn.Server):
             server_header=False,
             ws="none",
             lifespan="off",
-            proxy_headers=False,  # anybody could name an address in them and slip past the login's brake
+            # from anybody else: they could name an address in them and slip past the login's limits
+            proxy_headers=bool(web.trusted_proxies),
+            forwarded_allow_ips=web.trusted_proxies,
+            ssl_context_factory=(lambda _config, _default: server_context(web)) if web.has_tls else None,
             timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
         )
         super().__init__(config)

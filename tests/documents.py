@@ -15,8 +15,12 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from cloud import cli as cloud_cli
+from cloud.account_commands import ACTIONS
+from cloud.accounts import PERMISSIONS, Permission, Role
 from cloud.config import Config as CloudConfig
 from cloud.config import Endpoint
+from cloud.web.app import ROUTERS
+from cloud.web.permissions import TABLE, operations
 from edge_agent import cli as agent_cli
 from edge_agent.config import AgentConfig
 from edge_agent.protocol.faults import FAULTS
@@ -130,7 +134,17 @@ def commands() -> str:
     """The help text of each program."""
     programs = {
         "edge-agent": (agent_cli.main, ("run", "sample", "record", "machine reset", "check-config", "version")),
-        "support-cloud": (cloud_cli.main, ("run", "check-config", "case story", "labels export", "version")),
+        "support-cloud": (
+            cloud_cli.main,
+            (
+                "run",
+                "check-config",
+                *(f"account {action}" for action in ACTIONS),
+                "case story",
+                "labels export",
+                "version",
+            ),
+        ),
         "virtual-devices": (devices_cli.main, ("demo", "smoke", "run")),
     }
     parts = ["# Commands\n", "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.\n"]
@@ -138,6 +152,29 @@ def commands() -> str:
         parts.append(f"## {name}\n")
         parts += [f"```\n{help_of(main, [*subcommand.split(), '--help'])}```\n" for subcommand in subcommands]
     return "\n".join(parts)
+
+
+def permissions() -> str:
+    """Roles and every page, action and endpoint."""
+    parts = [
+        "# Who may do what\n",
+        "The console refuses what is not allowed here, and does not offer it. An API token may no more than its person "
+        "and its scopes; each scope includes `read`. `own`: whoever is logged in, for what is theirs; no token can.\n",
+        table(("role", *map(str, Permission)), *((f"`{role}`", *_ticks(role)) for role in Role)),
+        table(("page, action or endpoint", "what", "needs", *map(str, Role)), *_allowed()),
+    ]
+    return "\n".join(parts)
+
+
+def _ticks(role: Role) -> Iterator[str]:
+    return ("yes" if permission in PERMISSIONS[role] else "" for permission in Permission)
+
+
+def _allowed() -> Iterator[tuple[str, ...]]:
+    for operation, route in sorted(operations(ROUTERS), key=lambda each: (each[1].path, each[0])):
+        needed = TABLE[operation]
+        purpose = (route.endpoint.__doc__ or "").strip().splitlines()[0]
+        yield (f"`{operation}`", purpose, needed, *("yes" if needed in PERMISSIONS[role] else "" for role in Role))
 
 
 def help_of(main: Any, arguments: list[str]) -> str:
@@ -158,6 +195,7 @@ PAGES = {
     "faults.md": faults,
     "topics.md": topics,
     "commands.md": commands,
+    "permissions.md": permissions,
 }
 
 

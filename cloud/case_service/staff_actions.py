@@ -68,8 +68,11 @@ class StaffActions:
         self, session: AsyncSession, number: int, actor: str, to: str, note: str, now: datetime
     ) -> None:
         """Give the case to another person, with a note."""
-        if await session.get(tables.Account, to) is None:
-            raise Refused(f"There is no account “{to}”.")
+        account = await session.get(tables.Account, to)
+        if account is None or account.disabled_at:
+            raise Refused(f"There is no account “{to}”, or it is disabled.")
+        if account.role == "viewer":
+            raise Refused(f"{to} only reads. Choose somebody who works on cases.")
         await self._apply(session, number, actor, now, lambda case: staff_rules.handed_over(case, actor, to, note, now))
 
     async def assign(self, session: AsyncSession, number: int, actor: str, to: str, now: datetime) -> None:

@@ -16,6 +16,7 @@ from cloud.cases.figures import Interval, wilson
 from cloud.cases.outcomes import Advice, Cause, Label, Noticed, Outcome
 from cloud.cases.similar import Match, Precedent, similar
 from cloud.knowledge.articles import Article, shipped_article
+from cloud.store.audit import record
 from cloud.store.outcome_tables import ArticleRow, OutcomeRow
 from cloud.store.tables import Device, Episode, SupportCase
 
@@ -75,6 +76,8 @@ async def edit(session: AsyncSession, article: Article, version: int, actor: str
         raise Refused("The article was edited by somebody else at the same time. Reload it and try again.")
     if article.is_empty:
         raise Refused("The article is empty.")
+    before = (await articles(session, [article.fault])).get(article.fault)
+    record(session, f"article {article.fault}", _texts(before.article) if before else {}, _texts(article))
     session.add(
         ArticleRow(
             fault=article.fault,
@@ -87,6 +90,10 @@ async def edit(session: AsyncSession, article: Article, version: int, actor: str
             edited_at=now,
         )
     )
+
+
+def _texts(article: Article) -> dict[str, str]:
+    return {"what": article.what, "confirm": article.confirm, "steps": article.steps, "tell": article.tell}
 
 
 async def similar_cases(session: AsyncSession, number: int) -> tuple[Match, ...]:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cloud.store import search_index
+from cloud.store.audit import Actor, AuditedSession, session_info
 
 _DATA_STATES = ("22", "23")  # classes of SQLSTATE: data exception, integrity constraint violation
 BUSY_TIMEOUT_S = 10.0  # how long a transaction waits for another one's lock on SQLite
@@ -36,13 +37,18 @@ class Database:
             await connection.run_sync(_upgrade)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncGenerator[AsyncSession]:
+    async def begin(self, actor: Actor | None = None) -> AsyncGenerator[AsyncSession]:
         """One transaction that may write: committed on leaving, rolled back on an error.
+
+        What it changes for a person, `actor` or the one that acts in this context, goes into the audit log.
 
         Within this process they take their turns in the order in which they ask. Left to the databases, SQLite would
         let one wait for ever beside a busy ingest, and PostgreSQL break off two that lock the same rows crosswise.
         """
-        async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+        session = AsyncSession(
+            self._engine, sync_session_class=AuditedSession, expire_on_commit=False, info=session_info(actor)
+        )
+        async with self._writing, session, session.begin():
             yield session
 
     @asynccontextmanager

@@ -20,6 +20,9 @@ from cloud.store.tables import (
 )
 from edge_agent.protocol.faults import Severity
 
+_CASE_WORKERS = (
+    select(Account.name).where(Account.disabled_at.is_(None), Account.role != "viewer").order_by(Account.name)
+)
 _RANK = case({each.value: each.rank for each in Severity}, value=SupportCase.severity, else_=len(Severity))
 
 
@@ -138,7 +141,7 @@ async def case_links(session: AsyncSession, found: SupportCase, episodes: tuple[
         problem=await session.get(Problem, found.problem_number) if found.problem_number else None,
         merged=tuple(merged),
         causes={effect: faults[cause] for effect, cause in explained.items() if cause in faults},
-        accounts=tuple(await session.scalars(select(Account.name).order_by(Account.name))),
+        accounts=tuple(await session.scalars(_CASE_WORKERS)),
         others=tuple(others),
     )
 

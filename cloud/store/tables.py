@@ -336,9 +336,14 @@ class Account(Base):
 
     __tablename__ = "account"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    password_hash: Mapped[str] = mapped_column(Text)
-    role: Mapped[str] = mapped_column(String(16), default="agent")
+    password_hash: Mapped[str] = mapped_column(Text)  # empty: they log in with single sign-on only
+    role: Mapped[str] = mapped_column(String(16), default="agent")  # see `cloud.accounts.roles.Role`
     created_at: Mapped[datetime]
+    must_change: Mapped[bool] = mapped_column(default=False)  # the password is a one-time password
+    password_expires_at: Mapped[datetime | None]  # of a one-time password
+    disabled_at: Mapped[datetime | None]
+    last_login_at: Mapped[datetime | None]
+    oidc_subject: Mapped[str | None] = mapped_column(String(600), unique=True, index=True)  # issuer and subject
 
 
 class LoginSession(Base):
@@ -346,6 +351,8 @@ class LoginSession(Base):
 
     __tablename__ = "login_session"
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    account: Mapped[str] = mapped_column(ForeignKey("account.name"))
+    account: Mapped[str] = mapped_column(ForeignKey("account.name"), index=True)
     created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime]  # to a minute
     expires_at: Mapped[datetime]
+    address: Mapped[str] = mapped_column(String(64), default="")

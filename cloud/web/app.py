@@ -1,5 +1,6 @@
 """The web application: puts the pages, the stream, the API and the headers that guard them together."""
 
+import secrets
 from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
@@ -11,16 +12,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud import __version__
 from cloud.case_service import CaseService
 from cloud.change_signal import ChangeSignal
+from cloud.console_settings import WebTable
 from cloud.ingest import Counters
+from cloud.store.audit import nobody_acts
 from cloud.store.database import Database
 from cloud.web import (
+    account_pages,
     api,
     assets,
+    audit_pages,
     case_actions,
     delivery_pages,
     device_pages,
@@ -31,9 +37,12 @@ from cloud.web import (
     inventory_api,
     inventory_pages,
     login,
+    oidc_login,
     outcome_api,
     outcome_pages,
     pages,
+    people_pages,
+    permissions,
     problem_pages,
     rule_api,
     sensitivity_pages,
@@ -42,7 +51,7 @@ from cloud.web import (
     service_pages,
     silence_pages,
 )
-from cloud.web.auth import LoginNeeded
+from cloud.web.auth import LoginNeeded, PasswordChangeNeeded
 from cloud.web.context import Console
 from cloud.web.render import environment, page
 from cloud.web.service_times import ServiceTimes
@@ -62,7 +71,9 @@ GUARDS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-
+STRICT_TRANSPORT = f"max-age={365 * 86400}"
+NO_TLS = "This came without TLS. Use https://, and let the proxy send X-Forwarded-Proto: https."
+DEFAULTS = WebTable()
 
 ROUTERS = (
     api.health,
@@ -77,6 +88,11 @@ ROUTERS = (
     login.router,
     inbox_pages.router,
     inbox_actions.router,
+    oidc_login.router,
+    account_pages.router,
+    people_pages.router,
+    audit_pages.router,
+    audit_pages.api,
     pages.router,
     device_pages.router,
     inventory_pages.router,
@@ -93,7 +109,7 @@ ROUTERS = (
 )
 
 
-def create_app(
+def create_app(  # noqa: PLR0913  all that it is given is its own
     database: Database,
     case_service: CaseService,
     change_signal: ChangeSignal,
@@ -101,8 +117,11 @@ def create_app(
     now: Callable[[], datetime],
     counters: Counters | None = None,
     service_times: ServiceTimes | None = None,
+    settings: WebTable = DEFAULTS,
+    client_secret: str = "",
 ) -> FastAPI:
     """Return the console and the API over this database. It reads no clock but `now`, and owns nothing it is given."""
+    permissions.check_complete(ROUTERS)
     # No documentation page: FastAPI's loads its scripts from another host. The description is at /api/openapi.json.
     app = FastAPI(title="Forewarn", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = Console(
@@ -112,24 +131,36 @@ def create_app(
         now=now,
         counters=counters or Counters(),
         service_times=service_times or ServiceTimes(),
+        settings=settings,
     )
     app.state.assets = assets.Assets()
     app.state.templates = environment(app.state.assets)
     for router in ROUTERS:
         app.include_router(router)
+    app.state.oidc = oidc_login.provider(settings.oidc, client_secret) if settings.oidc.issuer else None
     app.add_exception_handler(LoginNeeded, _to_login)
+    app.add_exception_handler(PasswordChangeNeeded, _to_account)
     app.add_exception_handler(HTTPException, _error_page)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(Exception, _server_error)
-    app.add_middleware(_Guarded)
+    app.add_middleware(
+        SessionMiddleware,  # only for the way to a provider and back; logins have sessions of their own
+        secret_key=secrets.token_urlsafe(32),
+        session_cookie=oidc_login.STATE_COOKIE,
+        max_age=oidc_login.STATE_LASTS_S,
+        same_site="lax",
+        https_only=settings.needs_https,
+        path="/login/oidc",
+    )
+    app.add_middleware(_Guarded, needs_https=settings.needs_https)
     return app
 
 
 class _Guarded:
-    """Adds the guarding headers to every answer, streams included."""
+    """Adds the guarding headers to every answer, streams included, and lets nothing in that others could read."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, needs_https: bool) -> None:
+        self._app, self._needs_https = app, needs_https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
@@ -137,9 +168,17 @@ class _Guarded:
                 headers = MutableHeaders(scope=message)
                 for name, value in GUARDS.items():
                     headers[name] = value
+                if scope["scheme"] == "https":
+                    headers["Strict-Transport-Security"] = STRICT_TRANSPORT
             await send(message)
 
-        await self._app(scope, receive, guarded if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif self._needs_https and scope["scheme"] != "https" and scope["path"] != "/healthz":
+            await Response(NO_TLS, 403)(scope, receive, guarded)
+        else:
+            with nobody_acts():
+                await self._app(scope, receive, guarded)
 
 
 def _wants_page(request: Request) -> bool:
@@ -161,6 +200,11 @@ async def _to_login(request: Request, error: Exception) -> Response:  # noqa: AR
     elif request.headers.get("sec-fetch-site") == "cross-site":
         return HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0"><title>Forewarn</title>')
     return RedirectResponse("/login" + (f"?next={quote(target)}" if target != "/" else ""), 303)
+
+
+async def _to_account(request: Request, error: Exception) -> Response:  # noqa: ARG001  the handler's signature
+    """Send somebody with a one-time password to where they choose another one."""
+    return RedirectResponse("/account", 303) if _wants_page(request) else Response("Change your password first.", 403)
 
 
 async def _error_page(request: Request, error: Exception) -> Response:

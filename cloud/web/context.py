@@ -7,10 +7,11 @@ from typing import cast
 
 from fastapi import Request
 
-from cloud.accounts import RecentPasswords, Throttle
+from cloud.accounts import RecentPasswords, SessionLimits, Throttle
 from cloud.case_service import CaseService
 from cloud.case_service.undo import UndoLog
 from cloud.change_signal import ChangeSignal
+from cloud.console_settings import WebTable
 from cloud.ingest import Counters
 from cloud.store.database import Database
 from cloud.web.figures_cache import FiguresCache
@@ -29,6 +30,7 @@ class Console:
     change_signal: ChangeSignal
     now: Callable[[], datetime]
     counters: Counters
+    settings: WebTable
     throttle: Throttle = field(default_factory=Throttle)
     recent: RecentPasswords = field(default_factory=RecentPasswords)
     sparklines: Sparklines = field(default_factory=Sparklines)
@@ -37,6 +39,11 @@ class Console:
     service_times: ServiceTimes = field(default_factory=ServiceTimes)
     undo: UndoLog = field(default_factory=UndoLog)
     viewers: Viewers = field(default_factory=Viewers)
+
+    @property
+    def session_limits(self) -> SessionLimits:
+        """How long logins last."""
+        return SessionLimits(idle=self.settings.idle, whole=self.settings.whole)
 
 
 def console_of(request: Request) -> Console:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Form, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
-from cloud.accounts import SUPERVISOR
 from cloud.cases.cases import Refused
 from cloud.cases.sensitivity import Sensitivity, changed_rules
 from cloud.outcomes import sensitivity_proposals
@@ -47,8 +46,6 @@ async def decide(context: InPage, number: int, decision: Literal["approve", "rej
     """Let a change hold from now on, or not."""
     console, visitor = context.console, context.visitor
     try:
-        if visitor.role != SUPERVISOR:
-            raise Refused("Only a supervisor can decide on a proposal.")
         async with console.database.begin() as session:
             await sensitivity_proposals.decide(session, number, decision == "approve", visitor.name, console.now())
             changes = await sensitivity_proposals.approved_changes(session)
@@ -67,5 +64,5 @@ async def _page(context: PageContext, refused: str = "") -> Response:
     thresholds = {fault: rules.thresholds(fault) for fault in FAULTS}
     return context.page(
         "sensitivity.html", 409 if refused else 200, active="sensitivity",
-        proposals=rows, thresholds=thresholds, refused=refused, may_decide=context.visitor.role == SUPERVISOR,
+        proposals=rows, thresholds=thresholds, refused=refused, may_decide=context.visitor.may("supervise"),
     )  # fmt: skip

@@ -116,7 +116,7 @@ async def _read_changes(request: Request, console: Console, seen: int) -> _Chang
     """
     changes = None
     with CancelScope(shield=True):
-        if await by_cookie(request, console):
+        if await by_cookie(request, console, is_use=False):
             async with console.database.read() as session:
                 seen, numbers = await queries.cases_changed_since(session, seen)
                 changes = _Changes(seen, numbers, await queries.fleet_status(session))

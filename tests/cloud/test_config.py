@@ -80,7 +80,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("[data]\ntelemetry_retention_days = 0", "data.telemetry_retention_days = 0: Input should be greater"),
         ('[web]\nlisten = "8080"', "web.listen = '8080': write it as HOST:PORT"),
         ('[web]\nlisten = "a:99999"', "web.listen = 'a:99999': write it as HOST:PORT"),
-        ('[web]\nlisten = "0.0.0.0:80"', "web.listen = '0.0.0.0:80': others could reach this without TLS"),
+        ('[web]\nlisten = "0.0.0.0:80"', "web.listen = '0.0.0.0:80': others could reach the console without TLS"),
         ('[broker]\nlisten = "10.0.0.1:1883"', "broker.listen = '10.0.0.1:1883': others could reach this"),
         ('[broker]\nurl = "http://x"', "broker.url = 'http://x': write it as mqtt://"),
         ('[broker]\nurl = "mqtt://x:port"', "broker.url = 'mqtt://x:port': Port could not be cast"),
@@ -116,8 +116,12 @@ def test_a_mistake_of_the_command_line_is_not_blamed_on_the_file(tmp_path: Path)
 
 
 def test_listening_beyond_this_machine_is_a_decision(tmp_path: Path) -> None:
-    path = a_file(tmp_path, 'allow_remote = true\n[web]\nlisten = "0.0.0.0:80"\n')
-    assert load(path, {}).web.listen.from_here == Endpoint("127.0.0.1", 80)
+    path = a_file(tmp_path, '[web]\nlisten = "0.0.0.0:80"\ntrusted_proxies = ["10.0.0.5", "fd00::/8"]\n')
+    web = load(path, {}).web
+    assert web.listen.from_here == Endpoint("127.0.0.1", 80)
+    assert web.needs_https
+    with pytest.raises(ConfigError, match=r"others could reach the console without TLS; set web\.certificate_file"):
+        load(OLD, {})
     assert load(None, {"web.listen": "localhost:80"}).web.listen.is_loopback
 
 
@@ -132,7 +136,7 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_the_version_before_is_read_and_a_renamed_key_is_warned_about(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert load(OLD, {}) == Config(
+    assert load(OLD, {"web.listen": "127.0.0.1:8443"}) == Config(
         allow_remote=True,
         data=DataTable(
             dir="/var/lib/forewarn-cloud",
@@ -142,7 +146,7 @@ def test_a_file_of_the_version_before_is_read_and_a_renamed_key_is_warned_about(
         ),
         broker=BrokerTable(url="mqtts://cloud@broker.example:8884", listen=Endpoint("0.0.0.0", 1884)),
         ingest=IngestTable(waiting_mib=128, device_kib_s=512),
-        web=WebTable(listen=Endpoint("0.0.0.0", 8443)),
+        web=WebTable(listen=Endpoint("127.0.0.1", 8443)),
         rules=Rules(
             critical_within_s=600,
             high_within_s=7200,
@@ -177,3 +181,29 @@ def test_a_table_of_mail_that_can_not_be_meant_is_refused(tmp_path: Path, table:
     file.write_text(f'[calendars.office]\nzone = "Europe/Berlin"\n[notify]\n{table}\n')
     with pytest.raises(ConfigError, match=re.escape(error)):
         load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        ('certificate_file = "/x"', "certificate_file and key_file belong together"),
+        ('certificate_file = "/x"\nkey_file = "/y"', "can't be used with key_file (No such file or directory)"),
+        ('trusted_proxies = ["proxy"]', "is no address or network"),
+        ('trusted_proxies = ["0.0.0.0/0"]', "trusts everybody"),
+        ("session_hours = 0", "web.session_hours = 0: Input should be greater than 0"),
+        ('[web.oidc]\nissuer = "http://id.example"', "write it as https://HOST/PATH"),
+        (
+            '[web.oidc]\nissuer = "https://id.example"',
+            "web.oidc.client_id = '': the issuer https://id.example needs it",
+        ),
+        (
+            '[web.oidc]\nissuer = "https://id.example"\nclient_id = "a"\nclient_secret_file = "/s"',
+            "web.oidc.roles = {}: nobody could log in",
+        ),
+        ('[web.oidc]\nroles = {staff = "boss"}', "web.oidc.roles.staff = 'boss': Input should be 'viewer'"),
+        ("[web.oidc]\nlocal_login = false", "nobody could log in; set web.oidc.issuer"),
+    ],
+)
+def test_a_console_that_can_not_be_meant_is_refused(tmp_path: Path, table: str, error: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(error)):
+        load(a_file(tmp_path, f"[web]\n{table}\n"), {})

@@ -5,12 +5,14 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
 from edge_agent.protocol.faults import Severity
 from tests.builders import DEVICE, a_finding, an_envelope
@@ -122,6 +124,54 @@ async def test_the_first_password_can_come_from_a_file(options: list[str], tmp_p
         async with httpx.AsyncClient(auth=("admin", "correct horse battery")) as staff:
             assert (await staff.get(f"{cloud.url}api/v1/cases")).status_code == 200
         await cloud.stopped()
+
+
+async def test_with_a_certificate_the_console_has_tls_and_its_cookie_is_sent_over_nothing_else(
+    options: list[str], tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "chain.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "key.pem").chmod(0o600)
+    file = tmp_path / "cloud.toml"
+    file.write_text(f'[web]\ncertificate_file = "{tmp_path}/chain.pem"\nkey_file = "{tmp_path}/key.pem"\n')
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    async with a_cloud("run", *options, "--config", str(file)) as cloud:
+        await cloud.ready()
+        assert cloud.url.startswith("https://127.0.0.1:")
+        async with httpx.AsyncClient(base_url=cloud.url, verify=trust) as staff:
+            answer = await staff.post("/login", data={"name": "admin", "password": cloud.password})
+            assert answer.status_code == 303
+            assert "Secure" in answer.headers["set-cookie"]
+            assert answer.headers["strict-transport-security"] == "max-age=31536000"
+            assert (await staff.get("/people")).status_code == 200, "the first account is an admin"
+        assert (await cloud.stopped())[0] == 0
+
+
+async def test_behind_a_proxy_only_what_came_over_tls_is_served_and_only_its_headers_count(
+    options: list[str], tmp_path: Path
+) -> None:
+    file, secret = tmp_path / "cloud.toml", tmp_path / "password"
+    secret.write_text("correct horse battery\n")
+    secret.chmod(0o600)
+    statuses = {}
+    port = options[-1].rpartition(":")[2]
+    for proxy in ("127.0.0.1", "10.99.99.99"):
+        file.write_text(f'[web]\nlisten = "0.0.0.0:{port}"\ntrusted_proxies = ["{proxy}"]\n')
+        async with a_cloud("run", *options[:-2], "--config", str(file), "--password-file", str(secret)) as cloud:
+            assert cloud.process.stdout is not None
+            await asyncio.wait_for(cloud.process.stdout.readline(), START_S)
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as staff:
+                through = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+                statuses[proxy] = [
+                    (await staff.get("/login")).status_code,
+                    (await staff.get("/login", headers=through)).status_code,
+                    (await staff.get("/healthz")).status_code,
+                ]
+            await cloud.stopped()
+    assert statuses == {"127.0.0.1": [403, 200, 200], "10.99.99.99": [403, 403, 200]}
 
 
 @pytest.mark.parametrize("option", ["--mqtt", "--web"])

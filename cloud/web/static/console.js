@@ -180,7 +180,7 @@ async function refresh(showNew = false) {
   refreshing = true;
   $("#main").ariaBusy = "true";
   try {
-    const answer = await fetch(here(), { headers: { Accept: "text/html" } });
+    const answer = await fetch(here(), { headers: { Accept: "text/html", "Forewarn-Refresh": "live" } });
     if (answer.redirected && new URL(answer.url).pathname === "/login") return location.reload();
     if (!answer.ok) throw new Error(`${answer.status}`);
     const page = parse(await answer.text());
@@ -265,7 +265,7 @@ function showAlert(text) {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post" || form.action.endsWith("/logout") || form.matches("[data-whole]")) return;
+  if (form.method !== "post" || form.action.endsWith("/logout") || form.matches("[data-whole], [data-plain]")) return;
   event.preventDefault();
   send(form, event.submitter);
 });

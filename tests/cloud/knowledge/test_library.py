@@ -35,7 +35,7 @@ async def a_case(session: AsyncSession, number: int, outcome: Outcome | None = N
     finding = a_finding(severity=Severity.CRITICAL, finding_id=an_id(number)).model_copy(update=given)
     await SERVICE.apply_finding(session, device, finding, NOON)
     if outcome:
-        await SERVICE.staff.close(session, number, "alice", outcome, NOON + timedelta(hours=number))
+        await SERVICE.staff.close(session, number, "bob", outcome, NOON + timedelta(hours=number))
 
 
 async def test_the_advice_counts_the_cases_in_which_it_was_used(session: AsyncSession) -> None:
@@ -54,9 +54,9 @@ async def test_an_edit_is_a_new_version_and_two_edits_at_once_do_not_overwrite_e
     session: AsyncSession,
 ) -> None:
     article = Article(fault="disk.filling", what="It fills.", steps="Delete it.\nCheck again.")
-    await library.edit(session, article, 0, "alice", NOON)
+    await library.edit(session, article, 0, "bob", NOON)
     known = (await library.articles(session, ["disk.filling"]))["disk.filling"]
-    assert (known.version, known.edited_by, known.article) == (1, "alice", article)
+    assert (known.version, known.edited_by, known.article) == (1, "bob", article)
     with pytest.raises(Refused, match="edited by somebody else"):
         await library.edit(session, Article(fault="disk.filling", what="Mine."), 0, "bob", NOON)
     with pytest.raises(Refused, match="is empty"):
@@ -83,41 +83,41 @@ async def test_similar_cases_come_with_their_outcome_and_without_a_match_there_a
 
 
 async def test_staff_read_and_edit_an_article_and_the_case_page_shows_it(
-    alice: httpx.AsyncClient, numbers: dict[str, int]
+    bob: httpx.AsyncClient, numbers: dict[str, int]
 ) -> None:
-    page = (await alice.get("/knowledge/disk.filling")).text
+    page = (await bob.get("/knowledge/disk.filling")).text
     assert "What to tell the customer" in page
     assert "As shipped." in page
     form = {"form_token": form_token(page), "version": "0", "what": "<script>alert(1)</script>", "steps": "Call Bob."}
-    assert (await alice.post("/knowledge/disk.filling", data=form)).status_code == 303
-    page = (await alice.get("/knowledge/disk.filling")).text
+    assert (await bob.post("/knowledge/disk.filling", data=form)).status_code == 303
+    page = (await bob.get("/knowledge/disk.filling")).text
     assert "&lt;script&gt;alert(1)" in page
     assert "<script>alert(1)" not in page
-    assert "Version 1, edited by alice" in page
-    case = (await alice.get(f"/cases/{numbers['pump-07']}")).text
+    assert "Version 1, edited by bob" in page
+    case = (await bob.get(f"/cases/{numbers['pump-07']}")).text
     assert "<li>Call Bob.</li>" in case
-    again = await alice.post("/knowledge/disk.filling", data=form)
+    again = await bob.post("/knowledge/disk.filling", data=form)
     assert again.status_code == 409
     assert "was edited by somebody else" in again.text
     assert "Call Bob." in again.text  # what was written is not lost
 
 
 async def test_a_fault_without_an_article_is_shown_as_such_and_staff_can_write_one(
-    alice: httpx.AsyncClient, numbers: dict[str, int]
+    bob: httpx.AsyncClient, numbers: dict[str, int]
 ) -> None:
-    page = (await alice.get("/knowledge/pump.cavitation")).text
+    page = (await bob.get("/knowledge/pump.cavitation")).text
     assert "There is no article for this fault." in page
     form = {"form_token": form_token(page), "version": "0", "what": "Bubbles in the pump."}
-    assert (await alice.post("/knowledge/pump.cavitation", data=form)).status_code == 303
-    listed = (await alice.get("/knowledge")).text
+    assert (await bob.post("/knowledge/pump.cavitation", data=form)).status_code == 303
+    listed = (await bob.get("/knowledge")).text
     assert "pump.cavitation" in listed
     assert all(fault in listed for fault in FAULTS)
 
 
 async def test_the_page_of_a_case_shows_honestly_that_there_is_nothing_to_compare_with(
-    alice: httpx.AsyncClient, numbers: dict[str, int]
+    bob: httpx.AsyncClient, numbers: dict[str, int]
 ) -> None:
-    alone = (await alice.get(f"/cases/{numbers['pump-07']}")).text
+    alone = (await bob.get(f"/cases/{numbers['pump-07']}")).text
     assert "No closed case had this fault. There is nothing to compare with." in alone
-    matched = (await alice.get(f"/cases/{numbers['kiln-02']}")).text
+    matched = (await bob.get(f"/cases/{numbers['kiln-02']}")).text
     assert "true fault</b>, hardware. Fan was stuck." in matched

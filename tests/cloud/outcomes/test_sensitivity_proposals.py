@@ -101,8 +101,8 @@ async def test_staff_propose_and_only_a_supervisor_decides(
     assert "waits for a supervisor" in page
     token = {"form_token": form_token(page)}
     refused = await alice.post("/sensitivity/1/approve", data=token)
-    assert refused.status_code == 409
-    assert "Only a supervisor can decide" in refused.text
+    assert refused.status_code == 403
+    assert "This needs the role supervisor" in refused.text
     assert case_service.rules == Rules()
     async with staffed.begin() as session:
         await session.execute(update(Account).where(Account.name == "alice").values(role="supervisor"))

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -23,19 +24,20 @@ from tests.cloud.web import seed
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 ORIGIN = "http://console.test"
 PASSWORD = "correct horse"
+ROLES = {"vera": "viewer", "alice": "agent", "bob": "supervisor", "dora": "admin"}
 
 
 @pytest.fixture(scope="session")
 def hashed_accounts() -> dict[str, str]:
     """Hashing takes its time on purpose; once is enough."""
-    return {name: accounts._HASHER.hash(PASSWORD) for name in ("alice", "bob")}
+    return {name: accounts._HASHER.hash(PASSWORD) for name in ROLES}
 
 
 @pytest.fixture
 async def staffed(database: Database, hashed_accounts: dict[str, str]) -> Database:
     async with database.begin() as session:
         for name, password_hash in hashed_accounts.items():
-            session.add(Account(name=name, password_hash=password_hash, created_at=NOW))
+            session.add(Account(name=name, password_hash=password_hash, role=ROLES[name], created_at=NOW))
     return database
 
 
@@ -89,11 +91,32 @@ async def carol(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-async def alice(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client in which Alice is logged in."""
+@asynccontextmanager
+async def logged_in(app: FastAPI, name: str) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client in which somebody is logged in."""
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers={"Origin": ORIGIN}) as client:
-        answer = await client.post("/login", data={"name": "alice", "password": PASSWORD})
+        answer = await client.post("/login", data={"name": name, "password": PASSWORD})
         assert answer.status_code == 303
+        yield client
+
+
+@pytest.fixture
+async def alice(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client in which Alice, a support agent, is logged in."""
+    async with logged_in(app, "alice") as client:
+        yield client
+
+
+@pytest.fixture
+async def bob(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client in which Bob, a supervisor, is logged in."""
+    async with logged_in(app, "bob") as client:
+        yield client
+
+
+@pytest.fixture
+async def dora(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client in which Dora, an admin, is logged in."""
+    async with logged_in(app, "dora") as client:
         yield client

@@ -25,7 +25,7 @@ async def serve(folder: Path, port: int) -> None:
     case_service = CaseService(Rules())
     if fresh:
         async with database.begin() as session:
-            await accounts.add_account(session, "alice", "correct horse", datetime.now(UTC))
+            await accounts.add_account(session, "alice", "correct horse", datetime.now(UTC), accounts.Role.ADMIN)
         (folder / "password").write_text("correct horse\n")
         await seed.a_day(database, case_service, datetime.now(UTC))
     app = create_app(database, case_service, ChangeSignal(), now=lambda: datetime.now(UTC))

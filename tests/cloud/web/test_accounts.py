@@ -5,6 +5,7 @@ from argon2 import extract_parameters
 from sqlalchemy import select
 
 from cloud import accounts
+from cloud.accounts import sessions
 from cloud.store.database import Database
 from cloud.store.tables import Account, LoginSession
 from tests.cloud.web.conftest import NOW, PASSWORD
@@ -44,11 +45,14 @@ async def test_a_login_ends_after_its_time_and_at_logout(staffed: Database) -> N
         token = await accounts.open_session(session, "alice", NOW)
         other = await accounts.open_session(session, "bob", NOW)
     async with staffed.begin() as session:
-        just_before = NOW + accounts.SESSION_LASTS - timedelta(seconds=1)
-        account = await accounts.session_account(session, token, just_before)
-        assert account is not None
-        assert account.name == "alice"
-        assert await accounts.session_account(session, token, NOW + accounts.SESSION_LASTS) is None
+        idle, whole = sessions.DEFAULT_LIMITS.idle, sessions.DEFAULT_LIMITS.whole
+        found = await accounts.session_account(session, token, NOW + idle - timedelta(seconds=1))
+        assert found is not None
+        assert (found.account.name, found.is_stale) == ("alice", True)
+        assert await accounts.session_account(session, token, NOW + idle) is None, "not used so long"
+        await sessions.touch(session, token, NOW + whole - timedelta(minutes=1))
+        assert await accounts.session_account(session, token, NOW + whole - timedelta(seconds=1))
+        assert await accounts.session_account(session, token, NOW + whole) is None, "however much it is used"
         await accounts.end_session(session, token)
         assert await accounts.session_account(session, token, NOW) is None
         assert await accounts.session_account(session, other, NOW) is not None
@@ -67,7 +71,7 @@ async def test_the_database_holds_neither_passwords_nor_tokens(staffed: Database
 async def test_logins_that_are_over_are_swept_out_at_the_next_login(staffed: Database) -> None:
     async with staffed.begin() as session:
         await accounts.open_session(session, "alice", NOW)
-        await accounts.open_session(session, "alice", NOW + 2 * accounts.SESSION_LASTS)
+        await accounts.open_session(session, "alice", NOW + sessions.DEFAULT_LIMITS.whole)
     async with staffed.read() as session:
         assert len((await session.scalars(select(LoginSession))).all()) == 1
 
@@ -90,10 +94,32 @@ def test_the_wait_has_an_end_and_so_has_the_memory_of_failures() -> None:
     throttle = accounts.Throttle()
     for _ in range(60):
         throttle.failed("alice", "10.0.0.1", NOW)
-    assert throttle.wait_s("alice", "10.0.0.1", NOW) == accounts.Throttle.LONGEST_S
-    for number in range(accounts.Throttle.REMEMBERED):
-        throttle.failed(f"guess-{number}", "10.0.0.1", NOW)
+    assert throttle.wait_s("alice", "10.0.0.1", NOW) == accounts.Throttle.PAIR.longest_s
+    assert throttle.wait_s("alice", "10.0.0.2", NOW) == accounts.Throttle.NAME.longest_s, "from anywhere, but shortly"
+    for number in range(accounts.Throttle.REMEMBERED // 3 + 1):
+        throttle.failed(f"guess-{number}", f"10.1.{number // 256}.{number % 256}", NOW)
     assert throttle.wait_s("alice", "10.0.0.1", NOW) == 0
+
+
+def test_an_address_that_guesses_many_names_must_wait_and_a_network_of_ipv6_is_one_address() -> None:
+    throttle = accounts.Throttle()
+    for number in range(26):
+        throttle.failed(f"guess-{number}", f"2001:db8::{number:x}", NOW)
+    assert throttle.wait_s("alice", "2001:db8::ffff", NOW) == 2
+    assert throttle.wait_s("alice", "2001:db8:0:1::1", NOW) == 0
+    throttle.failed("guess", "2001:db8::1", NOW + throttle.FORGOTTEN_AFTER)
+    assert throttle.wait_s("alice", "2001:db8::1", NOW + throttle.FORGOTTEN_AFTER) == 0, "forgotten after an hour"
+
+
+def test_whoever_logs_in_does_not_forgive_the_other_failures_of_the_address() -> None:
+    throttle = accounts.Throttle()
+    for number in range(25):
+        throttle.failed(f"guess-{number}", "10.0.0.1", NOW)
+    throttle.failed("alice", "10.0.0.1", NOW)
+    throttle.succeeded("alice", "10.0.0.1")
+    assert throttle.wait_s("alice", "10.0.0.1", NOW) == 0
+    throttle.failed("guess", "10.0.0.1", NOW)
+    assert throttle.wait_s("alice", "10.0.0.1", NOW) == 2
 
 
 @pytest.mark.parametrize(

@@ -33,32 +33,32 @@ async def test_a_storm_is_listed_as_one_problem(
 
 
 async def test_a_problem_is_taken_announced_and_closed(
-    staffed: Database, case_service: CaseService, alice: httpx.AsyncClient
+    staffed: Database, case_service: CaseService, bob: httpx.AsyncClient
 ) -> None:
     await a_storm(staffed, case_service)
-    await ask(alice, "POST", "/problems/1/take", 204)
-    await ask(alice, "POST", "/problems/1/announce", 204, text="Roll firmware 9 back.")
-    await ask(alice, "POST", "/problems/1/close", 204, label="true_fault")
-    await ask(alice, "POST", "/problems/1/take", 409)
-    await ask(alice, "POST", "/problems/9/take", 404)
-    (problem,) = (await ask(alice, "GET", "/problems"))["problems"]
-    assert (problem["state"], problem["owner"], problem["open_cases"]) == ("closed", "alice", 0)
+    await ask(bob, "POST", "/problems/1/take", 204)
+    await ask(bob, "POST", "/problems/1/announce", 204, text="Roll firmware 9 back.")
+    await ask(bob, "POST", "/problems/1/close", 204, label="true_fault")
+    await ask(bob, "POST", "/problems/1/take", 409)
+    await ask(bob, "POST", "/problems/9/take", 404)
+    (problem,) = (await ask(bob, "GET", "/problems"))["problems"]
+    assert (problem["state"], problem["owner"], problem["open_cases"]) == ("closed", "bob", 0)
     assert problem["announcement"] == "Roll firmware 9 back."
 
 
 async def test_a_silence_is_created_listed_and_ended(
-    staffed: Database, case_service: CaseService, alice: httpx.AsyncClient
+    staffed: Database, case_service: CaseService, bob: httpx.AsyncClient
 ) -> None:
     body = {"reason": "swap", "zone": "Europe/Berlin", "device": "kiln-1", "ends_at": "2026-07-01T18:00:00+02:00"}
-    assert await ask(alice, "POST", "/silences", 201, **body) == {"number": 1}
+    assert await ask(bob, "POST", "/silences", 201, **body) == {"number": 1}
     await report(staffed, case_service, "kiln-1", minutes_ago=0)
-    (silence,) = (await ask(alice, "GET", "/silences"))["silences"]
-    assert (silence["active"], silence["suppressed"], silence["owner"]) == (True, [1], "alice")
-    await ask(alice, "POST", "/silences/1/end")
-    await ask(alice, "POST", "/silences/1/end", 409)
-    await ask(alice, "POST", "/silences/7/end", 404)
-    await ask(alice, "POST", "/silences", 409, **body | {"zone": "Nowhere"})
-    await ask(alice, "POST", "/silences", 422, **body | {"ends_at": "2026-07-01T18:00:00"})
+    (silence,) = (await ask(bob, "GET", "/silences"))["silences"]
+    assert (silence["active"], silence["suppressed"], silence["owner"]) == (True, [1], "bob")
+    await ask(bob, "POST", "/silences/1/end")
+    await ask(bob, "POST", "/silences/1/end", 409)
+    await ask(bob, "POST", "/silences/7/end", 404)
+    await ask(bob, "POST", "/silences", 409, **body | {"zone": "Nowhere"})
+    await ask(bob, "POST", "/silences", 422, **body | {"ends_at": "2026-07-01T18:00:00"})
 
 
 async def test_information_is_on_the_watch_list(

@@ -72,37 +72,37 @@ async def test_the_inbox_shows_a_storm_as_one_problem_and_the_critical_case_besi
 
 
 async def test_a_problem_is_worked_on_and_announced_in_one_place(
-    staffed: Database, case_service: CaseService, alice: httpx.AsyncClient
+    staffed: Database, case_service: CaseService, bob: httpx.AsyncClient
 ) -> None:
     await a_storm(staffed, case_service)
-    await post(alice, "/problems/1", "/problems/1/take")
-    await post(alice, "/problems/1", "/problems/1/announce", text=HOSTILE)
-    await post(alice, "/problems/1", "/problems/1/note", text="asked the firmware team")
-    page = words_of(await read(alice, "/problems/1"))
+    await post(bob, "/problems/1", "/problems/1/take")
+    await post(bob, "/problems/1", "/problems/1/announce", text=HOSTILE)
+    await post(bob, "/problems/1", "/problems/1/note", text="asked the firmware team")
+    page = words_of(await read(bob, "/problems/1"))
     assert "Assigned to you" in page
     assert "3 devices of firmware fw-9 reported disk.filling" in page
     assert "asked the firmware team" in page
-    case = await read(alice, "/cases/1")
+    case = await read(bob, "/cases/1")
     assert HOSTILE not in case
-    assert "Announcement by alice: &lt;img src=x" in case.replace("<b>", "").replace("</b>", "")
-    await post(alice, "/problems/1", "/problems/1/close", label="true_fault", cause="software", note="rolled back")
-    assert "0 open of 4 cases" in words_of(await read(alice, "/problems/1"))
-    assert "Cause: software. With problem 1. rolled back" in words_of(await read(alice, "/cases/1"))
+    assert "Announcement by bob: &lt;img src=x" in case.replace("<b>", "").replace("</b>", "")
+    await post(bob, "/problems/1", "/problems/1/close", label="true_fault", cause="software", note="rolled back")
+    assert "0 open of 4 cases" in words_of(await read(bob, "/problems/1"))
+    assert "Cause: software. With problem 1. rolled back" in words_of(await read(bob, "/cases/1"))
 
 
 async def test_a_silence_is_entered_in_its_zone_and_shows_what_it_suppressed(
-    staffed: Database, case_service: CaseService, alice: httpx.AsyncClient
+    staffed: Database, case_service: CaseService, bob: httpx.AsyncClient
 ) -> None:
     fields = {"device": "kiln-1", "reason": HOSTILE, "zone": "Europe/Berlin", "ends": "2026-07-01T18:00"}
-    await post(alice, "/silences", "/silences", **fields)
+    await post(bob, "/silences", "/silences", **fields)
     await report(staffed, case_service, "kiln-1", minutes_ago=0)
-    page = await read(alice, "/silences")
+    page = await read(bob, "/silences")
     assert HOSTILE not in page
     words = words_of(page)
-    assert "2026-07-01 14:00 to 2026-07-01 18:00 (Europe/Berlin) Active alice" in words
+    assert "2026-07-01 14:00 to 2026-07-01 18:00 (Europe/Berlin) Active bob" in words
     assert "kiln-1: disk.filling on /data, evaluated again at its end" in words
-    await post(alice, "/silences", "/silences/1/end")
-    assert "Ended early by alice" in words_of(await read(alice, "/silences"))
+    await post(bob, "/silences", "/silences/1/end")
+    assert "Ended early by bob" in words_of(await read(bob, "/silences"))
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ async def test_a_silence_is_entered_in_its_zone_and_shows_what_it_suppressed(
     ],
 )
 async def test_a_silence_that_makes_no_sense_is_refused_and_what_was_entered_stays(
-    alice: httpx.AsyncClient, fields: dict[str, str], sentence: str
+    bob: httpx.AsyncClient, fields: dict[str, str], sentence: str
 ) -> None:
     given = {"device": "kiln-1", "reason": "swap", "zone": "Europe/Berlin"} | fields
-    answer = await post(alice, "/silences", "/silences", 409, **given)
+    answer = await post(bob, "/silences", "/silences", 409, **given)
     assert sentence in words_of(answer.text)
     assert 'value="swap"' in answer.text
 
@@ -199,7 +199,7 @@ async def test_a_case_names_its_lane_and_the_cause_of_a_fault(
     assert "Explained by disk.filling" in page
 
 
-async def test_a_problem_or_silence_that_does_not_exist_is_not_found(alice: httpx.AsyncClient) -> None:
-    await read(alice, "/problems/9", 404)
+async def test_a_problem_or_silence_that_does_not_exist_is_not_found(bob: httpx.AsyncClient) -> None:
+    await read(bob, "/problems/9", 404)
     for action in ("/problems/9/take", "/silences/9/end", "/watch/9/acknowledge"):
-        await post(alice, "/silences", action, 404)
+        await post(bob, "/silences", action, 404)

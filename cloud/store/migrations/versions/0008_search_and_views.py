@@ -7,7 +7,7 @@ from cloud.store.migrations.columns import AT, BIG_ID, column
 from cloud.store.search_index import FILL
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 
 
 def upgrade() -> None:

@@ -6,7 +6,7 @@ from alembic import op
 from cloud.store.migrations.columns import AT, column
 
 revision = "0009"
-down_revision = "0005"
+down_revision = "0008"
 
 _INDEXES = {
     "device_hardware": ("device", ["hardware"]),
