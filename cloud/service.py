@@ -31,6 +31,7 @@ from cloud.service_levels import ClockKeeper
 from cloud.store.database import Database, is_trouble
 from cloud.store.streams import prune_telemetry
 from cloud.web.app import create_app
+from cloud.web.request_timeout import TimedProtocol
 from cloud.web.service_times import ServiceTimes
 
 TICK_S = 1.0
@@ -74,6 +75,7 @@ async def _serve(config: Config, database: Database, broker: BrokerAddress) -> N
         change_signal,
         now=_now,
         counters=worker.counters,
+        health=worker.health,
         service_times=times,
         settings=config.web,
         client_secret=read_secret(config.web.oidc.client_secret_file) if config.web.oidc.issuer else "",
@@ -127,6 +129,7 @@ class _Console(uvicorn.Server):
             server_header=False,
             ws="none",
             lifespan="off",
+            http=TimedProtocol,
             # from anybody else: they could name an address in them and slip past the login's limits
             proxy_headers=bool(web.trusted_proxies),
             forwarded_allow_ips=web.trusted_proxies,

@@ -6,7 +6,6 @@ Log in with HTTP Basic, or with the console's cookie. The description is at /api
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from sqlalchemy import text
 
 from cloud.cases.cases import DONE, Refused
 from cloud.store import delivery_queries, queries
@@ -25,7 +24,6 @@ from cloud.web.api_models import (
     EpisodeOut,
     EvidenceHalf,
     EvidenceOut,
-    Health,
     IngestOut,
     LossList,
     LossOut,
@@ -34,28 +32,19 @@ from cloud.web.api_models import (
 )
 from cloud.web.auth import ApiVisitor, api_visitor
 from cloud.web.context import Console, console_of
+from cloud.web.description import describe
 
 MOST_ROWS = 500
 
 Here = Annotated[Console, Depends(console_of)]
-health = APIRouter(tags=["health"])
 description = APIRouter(dependencies=[Depends(api_visitor)], include_in_schema=False)
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(api_visitor)])
-
-
-@health.get("/healthz")
-async def healthz(console: Here) -> Health:
-    """Ask the database before style that all is well."""
-    async with console.database.read() as session:
-        await session.execute(text("SELECT 1"))
-    return Health(status="ok")
 
 
 @description.get("/api/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
     """Describe this API."""
-    described: dict[str, Any] = request.app.openapi()
-    return described
+    return describe(request.app)
 
 
 _STATES = {

@@ -1,7 +1,7 @@
 """The bodies of the REST API, version 1: what requests carry and what answers return. Times are ISO 8601 UTC."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -214,9 +214,3 @@ class NoteIn(BaseModel):
     """A note for the timeline."""
 
     text: str = Field(min_length=1, max_length=4000)
-
-
-class Health(BaseModel):
-    """The service and its database answer."""
-
-    status: Literal["ok"]

@@ -6,8 +6,7 @@ from datetime import datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import MutableHeaders
@@ -19,7 +18,7 @@ from cloud import __version__
 from cloud.case_service import CaseService
 from cloud.change_signal import ChangeSignal
 from cloud.console_settings import WebTable
-from cloud.ingest import Counters
+from cloud.ingest import Counters, IngestHealth
 from cloud.store.audit import nobody_acts
 from cloud.store.database import Database
 from cloud.web import (
@@ -43,6 +42,7 @@ from cloud.web import (
     pages,
     people_pages,
     permissions,
+    probes,
     problem_pages,
     rule_api,
     sensitivity_pages,
@@ -53,7 +53,11 @@ from cloud.web import (
 )
 from cloud.web.auth import LoginNeeded, PasswordChangeNeeded
 from cloud.web.context import Console
+from cloud.web.description import describe
+from cloud.web.input_limits import BodyLimit, check_input
+from cloud.web.problem_details import field_errors, is_in_path, problem
 from cloud.web.render import environment, page
+from cloud.web.request_metrics import RequestTimes
 from cloud.web.service_times import ServiceTimes
 
 # Nothing but our own files is loaded or run, and nothing inline. Vega draws without 'unsafe-eval': the page asks
@@ -76,7 +80,7 @@ NO_TLS = "This came without TLS. Use https://, and let the proxy send X-Forwarde
 DEFAULTS = WebTable()
 
 ROUTERS = (
-    api.health,
+    probes.router,
     api.description,
     api.router,
     rule_api.router,
@@ -116,6 +120,7 @@ def create_app(  # noqa: PLR0913  all that it is given is its own
     *,
     now: Callable[[], datetime],
     counters: Counters | None = None,
+    health: IngestHealth | None = None,
     service_times: ServiceTimes | None = None,
     settings: WebTable = DEFAULTS,
     client_secret: str = "",
@@ -123,13 +128,21 @@ def create_app(  # noqa: PLR0913  all that it is given is its own
     """Return the console and the API over this database. It reads no clock but `now`, and owns nothing it is given."""
     permissions.check_complete(ROUTERS)
     # No documentation page: FastAPI's loads its scripts from another host. The description is at /api/openapi.json.
-    app = FastAPI(title="Forewarn", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Forewarn",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(check_input)],
+    )
     app.state.console = Console(
         database=database,
         case_service=case_service,
         change_signal=change_signal,
         now=now,
         counters=counters or Counters(),
+        health=health,
         service_times=service_times or ServiceTimes(),
         settings=settings,
     )
@@ -152,7 +165,9 @@ def create_app(  # noqa: PLR0913  all that it is given is its own
         https_only=settings.needs_https,
         path="/login/oidc",
     )
+    app.add_middleware(BodyLimit)
     app.add_middleware(_Guarded, needs_https=settings.needs_https)
+    app.add_middleware(RequestTimes, metrics=app.state.console.metrics)
     return app
 
 
@@ -183,7 +198,7 @@ class _Guarded:
 
 def _wants_page(request: Request) -> bool:
     path = request.url.path
-    return not path.startswith(("/api/", "/static/", "/live", "/healthz"))
+    return not path.startswith(("/api/", "/static/", "/live", "/healthz", "/readyz", "/metrics"))
 
 
 async def _to_login(request: Request, error: Exception) -> Response:  # noqa: ARG001  the handler's signature
@@ -193,7 +208,7 @@ async def _to_login(request: Request, error: Exception) -> Response:  # noqa: AR
     visit gets a page that loads itself once more: that second visit comes from our own site.
     """
     if not _wants_page(request):
-        return Response("Log in first.", 401)
+        return problem(401, "Log in first.")
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.method != "GET":
         target = "/"
@@ -204,24 +219,35 @@ async def _to_login(request: Request, error: Exception) -> Response:  # noqa: AR
 
 async def _to_account(request: Request, error: Exception) -> Response:  # noqa: ARG001  the handler's signature
     """Send somebody with a one-time password to where they choose another one."""
-    return RedirectResponse("/account", 303) if _wants_page(request) else Response("Change your password first.", 403)
+    return RedirectResponse("/account", 303) if _wants_page(request) else problem(403, "Change your password first.")
 
 
 async def _error_page(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if not _wants_page(request):
-        return await http_exception_handler(request, error)
-    return page(
+        return problem(error.status_code, str(error.detail), {**(error.headers or {}), **_allowed(request, error)})
+    answer = page(
         request, "error.html", error.status_code, title=HTTPStatus(error.status_code).phrase, text=str(error.detail)
     )
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _allowed(request: Request, error: HTTPException) -> dict[str, str]:
+    """Return all methods of an address; the framework names those of one route only."""
+    route = getattr(request.scope.get("route"), "path", "")
+    methods = describe(request.app)["paths"].get(route, {}) if error.status_code == 405 else {}
+    return {"Allow": ", ".join(sorted(method.upper() for method in methods))} if methods else {}
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if is_in_path(error):
+        return await _error_page(request, HTTPException(404, "There is nothing at this address."))
+    wrong = field_errors(error)
     if not _wants_page(request):
-        return await request_validation_exception_handler(request, error)
-    first = error.errors()[0]
-    text = f"{first['loc'][-1]}: {first['msg']}."
+        return problem(422, "The request is invalid: see errors for its fields.", errors=wrong)
+    text = f"{wrong[0].field.rpartition('.')[2]}: {wrong[0].message.rstrip('.')}."
     return page(request, "error.html", 422, title="Invalid request", text=text)
 
 
@@ -230,7 +256,7 @@ async def _server_error(request: Request, error: Exception) -> Response:  # noqa
     answer = (
         page(request, "error.html", 500, title="Internal error", text=text)
         if _wants_page(request)
-        else Response(text, 500)
+        else problem(500, "An internal error occurred and has been logged. Nothing was changed.")
     )
     answer.headers.update(GUARDS)  # this answer is sent from outside of our own middleware
     return answer

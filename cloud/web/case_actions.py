@@ -13,6 +13,7 @@ from cloud.store import queries, rule_queries
 from cloud.web import changes
 from cloud.web.auth import page_visitor
 from cloud.web.formatting import SNOOZES
+from cloud.web.input_limits import INTEGER_MAX
 from cloud.web.pages import MOST_ROWS, BackTo, InPage, case_page, changed
 
 router = APIRouter(dependencies=[Depends(page_visitor)], include_in_schema=False)
@@ -61,7 +62,7 @@ async def wake(context: InPage, number: int) -> Response:
 
 
 @router.post("/cases/{number}/merge")
-async def merge(context: InPage, number: int, into: Annotated[int, Form()]) -> Response:
+async def merge(context: InPage, number: int, into: Annotated[int, Form(ge=1, le=INTEGER_MAX)]) -> Response:
     """Continue in another case of the device."""
     change = changes.merge(context.console, number, into, context.visitor.name)
     return await changed(context, number, change, {"done": "merge"}, "")

@@ -12,10 +12,11 @@ from cloud.case_service import CaseService
 from cloud.case_service.undo import UndoLog
 from cloud.change_signal import ChangeSignal
 from cloud.console_settings import WebTable
-from cloud.ingest import Counters
+from cloud.ingest import Counters, IngestHealth
 from cloud.store.database import Database
 from cloud.web.figures_cache import FiguresCache
 from cloud.web.pending_imports import PendingImports
+from cloud.web.request_metrics import RequestMetrics
 from cloud.web.service_times import ServiceTimes
 from cloud.web.sparklines import Sparklines
 from cloud.web.viewers import Viewers
@@ -30,6 +31,8 @@ class Console:
     change_signal: ChangeSignal
     now: Callable[[], datetime]
     counters: Counters
+    health: IngestHealth | None = None  # of the ingest in this process; None if there is none
+    metrics: RequestMetrics = field(default_factory=RequestMetrics)
     settings: WebTable
     throttle: Throttle = field(default_factory=Throttle)
     recent: RecentPasswords = field(default_factory=RecentPasswords)

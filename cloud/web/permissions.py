@@ -21,7 +21,7 @@ def _rows(permission: Permission, *operations: str) -> dict[str, Permission]:
 TABLE: dict[str, Permission] = {
     **_rows(
         Permission.PUBLIC,
-        *("GET /healthz", "GET /static/{name}", "GET /login", "POST /login"),
+        *("GET /healthz", "GET /readyz", "GET /metrics", "GET /static/{name}", "GET /login", "POST /login"),
         *("GET /login/oidc", "GET /login/oidc/callback"),
     ),
     **_rows(

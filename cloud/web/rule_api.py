@@ -15,6 +15,7 @@ from cloud.web import changes
 from cloud.web.api import MOST_ROWS, Here, changed
 from cloud.web.api_models import CaseDetail, CloseIn, NoteIn
 from cloud.web.auth import ApiVisitor, api_visitor
+from cloud.web.input_limits import INTEGER_MAX
 from cloud.web.silence_pages import read_time
 
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(api_visitor)])
@@ -141,7 +142,7 @@ class SnoozeIn(BaseModel):
 class MergeIn(BaseModel):
     """The case that goes on."""
 
-    into: int
+    into: int = Field(ge=1, le=INTEGER_MAX)
 
 
 class WhyIn(BaseModel):
