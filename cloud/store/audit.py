@@ -16,8 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, UOWTransaction
 
 from cloud.store import tables
+from cloud.store.inventory_tables import CustomerRow, SiteRow
 from cloud.store.outcome_tables import SensitivityProposal
 from cloud.store.people_tables import ApiToken, AuditEntry
+from cloud.store.search_tables import SavedView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class _Audited:
 _OF_REPORTS = frozenset(
     {"first_seen", "last_seen", "presence", "presence_at", "telemetry_at", "telemetry_every_s", "metrics", "boot_id"}
 )
+_OF_EDITS = frozenset({"version", "changed_at", "changed_by"})
+
 AUDITED: Mapping[type[tables.Base], _Audited] = {
     tables.SupportCase: _Audited("case", "number", frozenset({"updated_at", "version"})),
     tables.Problem: _Audited("problem", "number"),
@@ -60,6 +64,9 @@ AUDITED: Mapping[type[tables.Base], _Audited] = {
         "account", "name", frozenset({"created_at", "last_login_at"}), frozenset({"password_hash"})
     ),
     SensitivityProposal: _Audited("sensitivity proposal", "id", frozenset({"effect"})),
+    CustomerRow: _Audited("customer", "name", _OF_EDITS),
+    SiteRow: _Audited("site", "name", _OF_EDITS),
+    SavedView: _Audited("view", "id", frozenset({"created_at"})),
     ApiToken: _Audited("token", "id", frozenset({"last_used_at"}), frozenset({"secret_hash"})),
 }
 _TIMELINES = {tables.CaseEntry: ("case", "case_number"), tables.ProblemEntry: ("problem", "problem_number")}

@@ -61,6 +61,8 @@ TABLE: dict[str, Permission] = {
         *(f"POST {_API}/problems/{{number}}/take", f"POST {_API}/problems/{{number}}/close"),
         *("POST /watch/{episode_id}/acknowledge", "POST /sensitivity", "POST /cases/bulk", "POST /undo"),
         *("GET /devices/{name}/edit", "POST /devices/{name}/edit", "POST /inventory/customer", "POST /inventory/site"),
+        *("GET /inventory/import", "POST /inventory/import", "POST /inventory/import/apply"),
+        f"POST {_API}/inventory/import",
         *(f"PUT {_API}/inventory/devices/{{name}}", f"PUT {_API}/customers", f"PUT {_API}/sites"),
     ),
     **_rows(
@@ -68,8 +70,6 @@ TABLE: dict[str, Permission] = {
         *("POST /silences", "POST /silences/{number}/end", f"POST {_API}/silences"),
         *(f"POST {_API}/silences/{{number}}/end", "POST /problems/{number}/announce"),
         *(f"POST {_API}/problems/{{number}}/announce", "POST /knowledge/{fault}"),
-        *("GET /inventory/import", "POST /inventory/import", "POST /inventory/import/apply"),
-        f"POST {_API}/inventory/import",
         *("POST /sensitivity/{number}/{decision}", "GET /audit", f"GET {_API}/audit"),
     ),
     **_rows(

@@ -186,6 +186,9 @@ async def test_changes_are_audited_with_before_and_after_in_their_own_transactio
     )
     (created,) = await entries(staffed, "silences: create")
     assert (created.subject, created.before, created.after["device"]) == ("silence 1", {}, "kiln-1")
+    await post(bob, "/inventory/customer", "/inventory/customer", version="0", name="Acme", contact="Ann")
+    (customer,) = await entries(staffed, "inventory: customer")
+    assert (customer.subject, customer.after["contact"]) == ("customer Acme", "Ann")
     page = words_of(await read(bob, "/audit?subject=case"))
     assert f"Case {number}" in page
     assert "silence" not in page.split("From")[1]
