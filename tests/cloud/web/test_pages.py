@@ -373,7 +373,7 @@ async def test_a_list_costs_the_same_number_of_statements_however_long_it_is(
     assert max(counts) <= 13
     sent.clear()
     await read(alice, "/devices")
-    assert len([statement for statement in sent if statement.startswith("SELECT")]) <= 9
+    assert len([statement for statement in sent if statement.startswith("SELECT")]) <= 10
 
 
 async def test_the_style_sheet_and_the_script_may_be_kept_for_a_year(
