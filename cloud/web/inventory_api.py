@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from cloud.inventory import StaleError, csv_file, fields, save_customer, save_device, save_site
@@ -275,7 +276,11 @@ class _Answers:
 
     def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
         if isinstance(error, fields.Invalid):
-            raise HTTPException(422, [{"field": name, "text": text} for name, text in error.problems.items()])
+            wrong = [
+                {"type": "value", "loc": ("body", name), "msg": text, "input": None}
+                for name, text in error.problems.items()
+            ]
+            raise RequestValidationError(wrong)
         if isinstance(error, StaleError):
             raise HTTPException(409, "Changed by somebody else since that version. Read it again and repeat.")
         if isinstance(error, LookupError):

@@ -96,7 +96,7 @@ async def test_a_case_has_its_episodes_timeline_and_evidence(alice: httpx.AsyncC
 
 
 async def test_what_does_not_exist_is_404(alice: httpx.AsyncClient, numbers: dict[str, int]) -> None:
-    assert (await alice.get("/api/v1/cases/99")).json() == {"detail": "There is no case 99."}
+    assert (await alice.get("/api/v1/cases/99")).json()["detail"] == "There is no case 99."
     assert (await alice.get("/api/v1/evidence/x")).status_code == 404
     assert (await alice.post("/api/v1/cases/99/take")).status_code == 404
 

@@ -126,7 +126,7 @@ async def test_the_api_reads_and_records(alice: httpx.AsyncClient, pump: Databas
     assert (await alice.put(path, json=body)).status_code == 409
     wrong = await alice.put(path, json={"version": 2, "consent": "perhaps"})
     assert wrong.status_code == 422
-    assert wrong.json()["detail"][0]["field"] == "consent"
+    assert wrong.json()["errors"][0]["field"] == "body.consent"
     assert (await alice.put("/api/v1/inventory/devices/nobody", json={"version": 1})).status_code == 404
     assert (await alice.get("/api/v1/customers")).json()["total"] == 1
     assert (await alice.put("/api/v1/sites", json={"customer": "Acme", "name": "Quay"})).json()["version"] == 1
