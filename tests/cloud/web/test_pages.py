@@ -344,7 +344,7 @@ async def test_the_address_can_not_put_words_into_the_toast(alice: httpx.AsyncCl
 async def test_what_does_not_exist_has_an_error_page(alice: httpx.AsyncClient) -> None:
     assert "There is no case 99." in await read(alice, "/cases/99", 404)
     assert "Back to the inbox" in await read(alice, "/nowhere", 404)
-    assert "Back to the inbox" in await read(alice, "/cases/seven", 422)
+    assert "Back to the inbox" in await read(alice, "/cases/seven", 404)
 
 
 async def test_an_internal_error_is_reported_as_ours(app: FastAPI, alice: httpx.AsyncClient, staffed: Database) -> None:
